@@ -1,0 +1,1 @@
+"""From the conversation logs to those who follow them here."""

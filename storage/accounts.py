@@ -1,0 +1,90 @@
+"""Rows about who may come, and the trail of what was done with power over others."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from storage.values import EMPTY_OBJECT, Json
+
+
+class UserKind(StrEnum):
+    """A visitor came through a site's widget; a user was named by an issuer or made here."""
+
+    VISITOR = "visitor"
+    USER = "user"
+
+
+class Tenant(Struct, frozen=True, kw_only=True):
+    """Whose data stands apart from everybody else's."""
+
+    id: str
+    name: str
+    settings: Json = EMPTY_OBJECT
+    disabled: bool = False
+
+
+class Site(Struct, frozen=True, kw_only=True):
+    """A web site that carries the widget; `origins` are exact."""
+
+    tenant: str
+    id: str
+    public_key: str
+    name: str
+    origins: tuple[str, ...] = ()
+    settings: Json = EMPTY_OBJECT
+    disabled: bool = False
+
+
+class User(Struct, frozen=True, kw_only=True):
+    """A person. Tokens issued before `sessions_from` (milliseconds) are refused."""
+
+    tenant: str
+    id: str
+    kind: UserKind = UserKind.USER
+    roles: tuple[str, ...] = ("user",)
+    tier: str = "free"
+    name: str | None = None
+    email: str | None = None
+    locale: str | None = None
+    password_hash: str | None = None
+    token_budget: int | None = None
+    disabled: bool = False
+    sessions_from: int = 0
+    created_at: int = 0
+
+
+class Key(Struct, frozen=True, kw_only=True):
+    """An API key; the key itself is stored nowhere, its hash finds this row."""
+
+    tenant: str
+    id: str
+    hash: str
+    name: str
+    user: str
+    scopes: tuple[str, ...]
+    expires_at: int | None = None
+    revoked_at: int | None = None
+    created_at: int = 0
+
+
+class Act(Struct, frozen=True, kw_only=True):
+    """What somebody did, to be written down. `detail` holds ids and settings, no person's words."""
+
+    actor: str
+    action: str
+    object: str
+    detail: Json = EMPTY_OBJECT
+
+
+class AuditEntry(Struct, frozen=True, kw_only=True):
+    """A link of a tenant's chain. `person` is the actor, unless it was forgotten."""
+
+    number: int
+    actor: str  # a pseudonym
+    person: str | None
+    action: str
+    object: str
+    detail: Json
+    created_at: int
+    previous: str
+    hash: str

@@ -1,0 +1,1 @@
+"""The reference implementations: the executable meaning of the interfaces, for one process."""

@@ -1,0 +1,340 @@
+"""Reading what was said: branches of the tree, unfinished answers, rows for the log.
+
+Nothing here costs a query per message: a branch is one recursive query, and siblings and tool calls
+of all its messages are one each.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from storage.errors import NotFound
+from storage.records import Answer, Branch, Conversation, Ended, Message, ToolCall, Unfinished
+from storage.sql import rows
+from storage.sql.database import Connection, Database, Row
+from storage.values import Owner
+
+CONVERSATIONS = """
+SELECT c.*, COALESCE(
+    NULLIF(substr(newest.content, 1, 200), ''), substr(asked.content, 1, 200)) AS last_message
+FROM conversations c
+LEFT JOIN messages newest ON newest.tenant = c.tenant AND newest.id = c.leaf
+LEFT JOIN messages asked ON asked.tenant = c.tenant AND asked.id = newest.parent
+"""
+
+ANSWERS = """
+SELECT a.*, c.owner AS user_id
+FROM answers a JOIN conversations c ON c.tenant = a.tenant AND c.id = a.conversation
+"""
+
+# `said` is a message with its conversation's owner as `user_id`; the rest is found for it.
+MESSAGE_COLUMNS = """
+said.conversation, said.id, said.parent, said.role, said.content, said.metadata,
+said.attachments, said.number, said.created_at, a.state, a.attempt, a.outcome,
+a.finish_reason, a.model, a.provider, a.prompt_tokens, a.completion_tokens, a.cost_nano,
+a.citations, a.sources, a.error,
+f.rating, f.comment, f.updated_at AS rated_at
+"""
+MESSAGE_JOINS = """
+LEFT JOIN answers a ON a.tenant = said.tenant AND a.id = said.id
+LEFT JOIN feedback f ON f.tenant = said.tenant AND f.message = said.id AND f.owner = said.user_id
+"""
+
+# A tool call that a person or a client still has to do something about; `t` is its row.
+WAITING = """
+(t.state = 'awaiting_approval' OR t.state = 'requested' AND t.origin = 'client')
+"""
+
+
+async def owned(c: Connection, owner: Owner, conversation: str) -> Row:
+    """The owner's conversation; a stranger's, a deleted and a missing one are all not there."""
+    row = await c.one(
+        f"""
+        {CONVERSATIONS}
+        WHERE c.tenant = :tenant AND c.id = :id AND c.owner = :owner AND c.deleted_at IS NULL
+        """,
+        tenant=owner.tenant,
+        owner=owner.user,
+        id=conversation,
+    )
+    if row is None:
+        raise NotFound("conversation", conversation)
+    return row
+
+
+async def owned_message(c: Connection, owner: Owner, message: str, what: str = "message") -> Row:
+    """The owner's message: its conversation, parent and role, which never change."""
+    row = await c.one(
+        """
+        SELECT m.id, m.conversation, m.parent, m.role FROM messages m
+        JOIN conversations c ON c.tenant = m.tenant AND c.id = m.conversation
+        WHERE m.tenant = :tenant AND m.id = :id AND c.owner = :owner AND c.deleted_at IS NULL
+        """,
+        tenant=owner.tenant,
+        owner=owner.user,
+        id=message,
+    )
+    if row is None:
+        raise NotFound(what, message)
+    return row
+
+
+async def conversation(c: Connection, tenant: str, id: str) -> Conversation:
+    """Whosoever it is, deleted or not."""
+    row = await c.one(
+        f"{CONVERSATIONS} WHERE c.tenant = :tenant AND c.id = :id", tenant=tenant, id=id
+    )
+    if row is None:
+        raise NotFound("conversation", id)
+    return rows.conversation(row)
+
+
+async def messages(c: Connection, tenant: str, ids: Sequence[str]) -> list[Message]:
+    """Whosoever they are, in no order."""
+    if not ids:
+        return []
+    found = await c.all(
+        f"""
+        WITH found AS (
+            SELECT m.*, c.owner AS user_id FROM {rows.each(c, "ids")}
+            JOIN messages m ON m.tenant = :tenant AND m.id = item.value ->> 'id'
+            JOIN conversations c ON c.tenant = m.tenant AND c.id = m.conversation
+        )
+        SELECT {MESSAGE_COLUMNS} FROM found said {MESSAGE_JOINS}
+        """,
+        tenant=tenant,
+        ids=rows.ids(ids),
+    )
+    by_conversation = defaultdict(list)
+    for row in found:
+        by_conversation[row["conversation"]].append(row)
+    return [
+        message
+        for one, said in by_conversation.items()
+        for message in await _whole(c, tenant, one, said)
+    ]
+
+
+async def ends(c: Connection, tenant: str, ids: Sequence[str]) -> list[Ended]:
+    """How these answers ended, in no order."""
+    if not ids:
+        return []
+    found = await c.all(
+        f"""
+        SELECT a.* FROM {rows.each(c, "ids")}
+        JOIN answers a ON a.tenant = :tenant AND a.id = item.value ->> 'id'
+        WHERE a.state = 'ended'
+        """,
+        tenant=tenant,
+        ids=rows.ids(ids),
+    )
+    return [rows.ended(row) for row in found]
+
+
+async def tool_calls(
+    c: Connection, tenant: str, answers: Sequence[str]
+) -> dict[str, tuple[ToolCall, ...]]:
+    """The calls of these answers, in the order they were asked for."""
+    by_answer: dict[str, tuple[ToolCall, ...]] = defaultdict(tuple)
+    if answers:
+        found = await c.all(
+            f"""
+            SELECT t.* FROM {rows.each(c, "ids")}
+            JOIN tool_calls t ON t.tenant = :tenant AND t.answer = item.value ->> 'id'
+            ORDER BY t.answer, t.created_at, t.id
+            """,
+            tenant=tenant,
+            ids=rows.ids(answers),
+        )
+        for row in found:
+            by_answer[row["answer"]] += (rows.tool_call(row),)
+    return by_answer
+
+
+async def unfinished(c: Connection, tenant: str, conversation: str) -> list[Unfinished]:
+    """Answers that have not ended, in the order they run, with what was checkpointed."""
+    answers = await c.all(
+        f"""
+        {ANSWERS}
+        WHERE a.tenant = :tenant AND a.conversation = :conversation AND a.state <> 'ended'
+        ORDER BY a.number
+        """,
+        tenant=tenant,
+        conversation=conversation,
+    )
+    written = [row["id"] for row in answers if row["length"]]
+    texts = await pieces(c, tenant, written)
+    calls = await tool_calls(c, tenant, [row["id"] for row in answers])
+    return [
+        Unfinished(
+            answer=rows.answer(row),
+            text=texts.get(row["id"], ""),
+            citations=rows.raw(row["citations"]),
+            tools=calls[row["id"]],
+        )
+        for row in answers
+    ]
+
+
+async def pieces(c: Connection, tenant: str, answers: Sequence[str]) -> dict[str, str]:
+    """The text that each of these answers has stored so far."""
+    if not answers:
+        return {}
+    parts = await c.all(
+        f"""
+        SELECT p.answer, p.text FROM {rows.each(c, "ids")}
+        JOIN pieces p ON p.tenant = :tenant AND p.answer = item.value ->> 'id'
+        ORDER BY p.answer, p.start
+        """,
+        tenant=tenant,
+        ids=rows.ids(answers),
+    )
+    texts = defaultdict(list)
+    for row in parts:
+        texts[row["answer"]].append(row["text"])
+    return {answer: "".join(text) for answer, text in texts.items()}
+
+
+class SqlHistory:
+    """See `storage.store.History`."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def branch(
+        self,
+        owner: Owner,
+        conversation: str,
+        *,
+        leaf: str | None = None,
+        before: str | None = None,
+        limit: int = 50,
+    ) -> Branch:
+        async def work(c: Connection) -> Branch:
+            row = await owned(c, owner, conversation)
+            end = leaf or row["leaf"]
+            newest = await _newest(c, owner, conversation, end, before)
+            if newest is None:
+                return Branch(leaf=end, messages=(), more=False)
+            said = await _ancestors(c, owner, conversation, newest, limit + 1)
+            whole = await _whole(c, owner.tenant, conversation, said[-limit:])
+            return Branch(leaf=end, messages=tuple(whole), more=len(said) > limit)
+
+        return await self._db.read(work)
+
+    async def unfinished(self, owner: Owner, conversation: str) -> list[Unfinished]:
+        async def work(c: Connection) -> list[Unfinished]:
+            await owned(c, owner, conversation)
+            return await unfinished(c, owner.tenant, conversation)
+
+        return await self._db.read(work)
+
+    async def message(self, owner: Owner, message: str) -> Message:
+        async def work(c: Connection) -> Message:
+            await owned_message(c, owner, message)
+            return (await messages(c, owner.tenant, [message]))[0]
+
+        return await self._db.read(work)
+
+    async def answer(self, owner: Owner, answer: str) -> Answer:
+        async def work(c: Connection) -> Answer:
+            row = await c.one(
+                f"""
+                {ANSWERS}
+                WHERE a.tenant = :tenant AND a.id = :id AND c.owner = :owner
+                    AND c.deleted_at IS NULL
+                """,
+                tenant=owner.tenant,
+                owner=owner.user,
+                id=answer,
+            )
+            if row is None:
+                raise NotFound("answer", answer)
+            return rows.answer(row)
+
+        return await self._db.read(work)
+
+
+async def _newest(
+    c: Connection, owner: Owner, conversation: str, leaf: str | None, before: str | None
+) -> str | None:
+    """The page's last message; None if there is none."""
+    if before is None:
+        if leaf is not None:
+            await message_of(c, owner, conversation, leaf)
+        return leaf
+    parent: str | None = (await message_of(c, owner, conversation, before))["parent"]
+    return parent
+
+
+async def message_of(c: Connection, owner: Owner, conversation: str, message: str) -> Row:
+    """The owner's message, if it is of that conversation."""
+    row = await owned_message(c, owner, message)
+    if row["conversation"] != conversation:
+        raise NotFound("message", message)
+    return row
+
+
+async def _ancestors(
+    c: Connection, owner: Owner, conversation: str, newest: str, limit: int
+) -> list[Row]:
+    """At most `limit` messages of the branch that ends in `newest`, oldest first."""
+    return await c.all(
+        f"""
+        WITH RECURSIVE branch AS (
+            SELECT m.*, c.owner AS user_id, 1 AS depth
+            FROM messages m JOIN conversations c ON c.tenant = m.tenant AND c.id = m.conversation
+            WHERE m.tenant = :tenant AND m.id = :newest AND m.conversation = :conversation
+                AND c.owner = :owner AND c.deleted_at IS NULL
+            UNION ALL
+            SELECT m.*, b.user_id, b.depth + 1
+            FROM branch b JOIN messages m ON m.tenant = :tenant AND m.id = b.parent
+            WHERE b.depth < :limit
+        )
+        SELECT {MESSAGE_COLUMNS} FROM branch said {MESSAGE_JOINS} ORDER BY said.depth DESC
+        """,
+        tenant=owner.tenant,
+        owner=owner.user,
+        conversation=conversation,
+        newest=newest,
+        limit=limit,
+    )
+
+
+async def _whole(
+    c: Connection, tenant: str, conversation: str, said: Sequence[Row]
+) -> list[Message]:
+    """Messages of one conversation with their siblings and tool calls, in the order given."""
+    family = await _siblings(c, tenant, conversation, {row["parent"] for row in said})
+    calls = await tool_calls(c, tenant, [row["id"] for row in said if row["state"] is not None])
+    return [rows.message(row, family[row["parent"]], calls[row["id"]]) for row in said]
+
+
+async def _siblings(
+    c: Connection, tenant: str, conversation: str, parents: set[str | None]
+) -> dict[str | None, tuple[str, ...]]:
+    """The children of each of these parents, oldest first; None is the parent of the roots."""
+    found = await c.all(
+        f"""
+        SELECT m.parent, m.id, m.number FROM {rows.each(c, "parents")}
+        JOIN messages m ON m.tenant = :tenant AND m.conversation = :conversation
+            AND m.parent = item.value ->> 'id'
+        ORDER BY m.number
+        """,
+        tenant=tenant,
+        conversation=conversation,
+        parents=rows.ids(parent for parent in parents if parent is not None),
+    )
+    if None in parents:
+        found += await c.all(
+            """
+            SELECT parent, id FROM messages
+            WHERE tenant = :tenant AND conversation = :conversation AND parent IS NULL
+            ORDER BY number
+            """,
+            tenant=tenant,
+            conversation=conversation,
+        )
+    family: dict[str | None, list[str]] = defaultdict(list)
+    for row in found:
+        family[row["parent"]].append(row["id"])
+    return {parent: tuple(children) for parent, children in family.items()}

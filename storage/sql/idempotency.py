@@ -1,0 +1,62 @@
+"""Ids that clients mint: the first use of one does the work, every later one gets its result."""
+
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from storage.errors import IdConflict
+from storage.sql import rows
+from storage.sql.database import Connection
+from storage.values import Once, Owner
+
+Result = TypeVar("Result", bound=Struct)
+
+
+async def claim(
+    c: Connection, owner: Owner, once: Once, result: type[Result]
+) -> tuple[int, Result | None]:
+    """The time of the id's first use, and what that resulted in; None: it is this unit's now.
+
+    It comes before every other statement of a unit. A second user of the id waits here for the
+    first to commit, and takes its place if the first rolled back. The result's type keeps apart
+    ids used for different things.
+    """
+    binds = {"tenant": owner.tenant, "owner": owner.user, "id": once.id}
+    mine = await c.one(
+        f"""
+        INSERT INTO idempotency (tenant, owner, id, kind, body, created_at)
+        VALUES (:tenant, :owner, :id, :kind, :body, {c.clock})
+        ON CONFLICT DO NOTHING
+        RETURNING created_at
+        """,
+        kind=result.__name__,
+        body=once.body,
+        **binds,
+    )
+    if mine is not None:
+        return mine["created_at"], None
+    used = await c.one(
+        """
+        SELECT kind, body, result, created_at FROM idempotency
+        WHERE tenant = :tenant AND owner = :owner AND id = :id
+        """,
+        **binds,
+    )
+    if used is None or (used["kind"], used["body"]) != (result.__name__, once.body):
+        raise IdConflict(once.id)
+    return used["created_at"], msgspec.json.decode(used["result"], type=result)
+
+
+async def settle(c: Connection, owner: Owner, once: Once, result: Struct) -> None:
+    """Keep what the id stands for from now on."""
+    await c.run(
+        """
+        UPDATE idempotency SET result = :result
+        WHERE tenant = :tenant AND owner = :owner AND id = :id
+        """,
+        tenant=owner.tenant,
+        owner=owner.user,
+        id=once.id,
+        result=rows.text(result),
+    )

@@ -1,0 +1,137 @@
+"""Lanes: tasks that run units of work, each unit to its end.
+
+The caller awaits a future, so leaving it never cuts a unit that has begun; one that has not is
+skipped. Both the number of waiting units and their wait are bounded.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar, copy_context
+from typing import Any, Generic, TypeVar
+
+from storage.errors import Overloaded, Unavailable
+
+T = TypeVar("T")
+Held = TypeVar("Held")
+
+_current: ContextVar["_Unit[Any] | None"] = ContextVar("unit of work", default=None)
+
+
+class Lanes(Generic[Held]):
+    """`count` tasks that take units from one queue in order; each holds a `hold()` of its own."""
+
+    def __init__(
+        self,
+        hold: Callable[[], AbstractAsyncContextManager[Held]],
+        *,
+        count: int,
+        waiting: int,
+        turn: float,
+    ) -> None:
+        self._hold = hold
+        self._most = waiting
+        self._turn = turn
+        # Bounded in run(), so that the end can always be put in.
+        self._queue: asyncio.Queue[_Unit[Held] | None] = asyncio.Queue()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._closed = False
+        self.count = count
+        self.busy = 0
+
+    async def open(self) -> None:
+        """Starts the lanes; an error of `hold()` is raised here and leaves none behind."""
+        opened = [asyncio.get_running_loop().create_future() for _ in range(self.count)]
+        self._tasks = [asyncio.create_task(self._lane(future)) for future in opened]
+        try:
+            await asyncio.gather(*opened)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def run(self, work: Callable[[Held], Awaitable[T]]) -> T:
+        """What `work` returns or raises, once it had its turn."""
+        outer = _current.get()
+        if outer is not None and outer.running:
+            # It would wait for a lane while it holds one: with all lanes doing so, for ever.
+            raise RuntimeError("a unit of work may not open another; use its own connection")
+        if self._closed:
+            raise Unavailable("the database is closed")
+        if self.waiting >= self._most:
+            raise Overloaded("too many units of work are waiting")
+        unit = _Unit(work)
+        self._queue.put_nowait(unit)
+        timer = asyncio.get_running_loop().call_later(self._turn, unit.refuse)
+        try:
+            result: T = await unit.result
+        finally:
+            timer.cancel()
+        return result
+
+    @property
+    def waiting(self) -> int:
+        return self._queue.qsize()
+
+    async def close(self) -> None:
+        """Ends the lanes once each has finished its unit; the units that wait are refused."""
+        self._closed = True
+        while not self._queue.empty():
+            unit = self._queue.get_nowait()
+            if unit is not None and not unit.result.done():
+                unit.result.set_exception(Unavailable("the database was closed"))
+        for _ in self._tasks:
+            self._queue.put_nowait(None)
+        await asyncio.gather(*self._tasks)
+        self._tasks.clear()
+
+    async def _lane(self, opened: asyncio.Future[None]) -> None:
+        try:
+            async with self._hold() as held:
+                opened.set_result(None)
+                while (unit := await self._queue.get()) is not None:
+                    self.busy += 1
+                    await unit.run(held)
+                    self.busy -= 1
+        except Exception as error:  # whoever opens or closes the lanes meets it
+            if opened.done():
+                raise
+            opened.set_exception(error)
+
+
+class _Unit(Generic[Held]):
+    def __init__(self, work: Callable[[Held], Awaitable[Any]]) -> None:
+        self._work = work
+        self._context = copy_context()
+        self.result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.running = False
+
+    def refuse(self) -> None:
+        """Its turn did not come in time."""
+        if not self.running and not self.result.done():
+            self.result.set_exception(Overloaded("no connection became free in time"))
+
+    async def run(self, held: Held) -> None:
+        if self.result.done():  # the caller has left or was refused
+            return
+        self.running = True
+        # A task of its own, because it carries the caller's context and `databases` ties what it
+        # knows of a connection to the task.
+        task = asyncio.create_task(self._begin(held), context=self._context)
+        try:
+            value = await task
+        except asyncio.CancelledError:
+            self.result.cancel()
+            if (lane := asyncio.current_task()) is not None and lane.cancelling():
+                raise  # the loop is ending
+        except Exception as error:  # noqa: BLE001 - it is the caller's
+            if not self.result.done():
+                self.result.set_exception(error)
+        else:
+            if not self.result.done():
+                self.result.set_result(value)
+        finally:
+            self.running = False
+
+    async def _begin(self, held: Held) -> Any:
+        _current.set(self)
+        return await self._work(held)

@@ -1,0 +1,1 @@
+"""The tests; below here the tree mirrors the source."""

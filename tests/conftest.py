@@ -1,0 +1,116 @@
+"""Services on demand, long forms on request, and no silent skip."""
+
+import os
+from collections.abc import Callable, Generator, Iterator
+
+import pytest
+
+from tests.support.databases import database_factory
+from tests.support.programs import ProgramMissing
+from tests.support.services import Pgbouncer, Postgres, Redis
+
+LONG = os.environ.get("PARLEY_TEST_LONG") == "1"
+IN_CI = os.environ.get("CI") == "true"
+
+Makes = Callable[[], str]
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """The session's private PostgreSQL; a test that harms a server starts one of its own."""
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def fresh_postgres(request: pytest.FixtureRequest) -> Iterator[Makes]:
+    """A factory of URLs of new, empty databases."""
+    lent = os.environ.get("TEST_DATABASE_URL")
+    url = lent or request.getfixturevalue("postgres_server").url()
+    with database_factory(url, lent=lent is not None) as fresh:
+        yield fresh
+
+
+@pytest.fixture(scope="session")
+def pgbouncer_server(request: pytest.FixtureRequest) -> Iterator[Pgbouncer]:
+    """The session's private pooler in transaction mode."""
+    lent = os.environ.get("TEST_DATABASE_URL")
+    with Pgbouncer(lent or request.getfixturevalue("postgres_server").url()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def fresh_pgbouncer(request: pytest.FixtureRequest) -> Iterator[Makes]:
+    """The same as `fresh_postgres`, but the URLs lead through a transaction pooler."""
+    lent = os.environ.get("TEST_PGBOUNCER_URL")
+    url = lent or request.getfixturevalue("pgbouncer_server").url()
+    with database_factory(url, lent=lent is not None) as fresh:
+        yield fresh
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Redis]:
+    """The session's private Redis; a test that harms a server starts one of its own."""
+    with Redis() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_url(request: pytest.FixtureRequest) -> str:
+    """A Redis to share; who uses it prefixes its keys."""
+    lent = os.environ.get("TEST_REDIS_URL")
+    return lent or str(request.getfixturevalue("redis_server").url())
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves the long forms out unless they are asked for."""
+    if LONG:
+        return
+    long = [item for item in items if item.get_closest_marker("long")]
+    config.hook.pytest_deselected(items=long)
+    items[:] = [item for item in items if item not in long]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A missing program is a skip with its reason; in CI every skip is a failure."""
+    report = yield
+    if call.excinfo is not None and call.excinfo.errisinstance(ProgramMissing):
+        report.outcome = "skipped"
+        report.longrepr = (str(item.path), item.location[1] or 0, str(call.excinfo.value))
+    if IN_CI and not hasattr(report, "wasxfail"):
+        _fail_if_skipped(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """In CI a module that skips itself is a failure too."""
+    report = yield
+    if IN_CI:
+        _fail_if_skipped(report)
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Lists by name and reason what could not run, here or in what scripts/test ran before."""
+    lines = [f"{r.nodeid}: {_reason(r)}" for r in terminalreporter.stats.get("skipped", [])]
+    lines += filter(None, os.environ.get("PARLEY_NOT_RUN", "").splitlines())
+    if lines:
+        terminalreporter.section("could not run")
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
+def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if report.skipped:
+        report.outcome = "failed"
+        report.longrepr = f"could not run, which is a failure in CI: {_reason(report)}"
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    if isinstance(report.longrepr, tuple):
+        return report.longrepr[2].removeprefix("Skipped: ")
+    return str(report.longrepr)

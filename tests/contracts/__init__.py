@@ -1,0 +1,1 @@
+"""One suite per interface of `storage`, run over every implementation."""

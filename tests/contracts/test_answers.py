@@ -1,0 +1,199 @@
+"""An answer's life: who may run it, what of its text is kept, and how fences shut others out."""
+
+import asyncio
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec import Raw, structs
+
+from protocol.text import crc32, utf16_length
+from protocol.types import AnswerState, FinishReason
+from storage.errors import Conflict, Fenced
+from storage.records import Checkpoint, Checkpointed, RunState, Tail, Verdict
+from tests.support.rows import DONE, REQUEST, World
+
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
+
+
+async def test_a_queued_answer_is_claimed_by_one_of_many(world: World) -> None:
+    """A hundred try; one owns it, with the first fence."""
+    sent = await world.send()
+    incarnation = await world.incarnation()
+    claims = await asyncio.gather(
+        *(
+            world.store.internal.answers.claim(world.tenant, sent.answer, incarnation)
+            for _ in range(100)
+        )
+    )
+    (won,) = [claim for claim in claims if claim is not None]
+    assert (won.state, won.fence, won.incarnation) == (RunState.RUNNING, 1, incarnation)
+
+
+async def test_answers_run_in_the_order_of_their_messages(world: World) -> None:
+    """A later one cannot be claimed until every earlier one ended."""
+    first, held = await world.running()
+    second = await world.send(conversation=first.conversation)
+    third = await world.send(conversation=first.conversation)
+    answers, incarnation = world.store.internal.answers, await world.incarnation()
+    assert await answers.claim(world.tenant, second.answer, incarnation) is None
+    assert await answers.next_queued(world.tenant, first.conversation) is None
+    await world.end(held)
+    turn = await answers.next_queued(world.tenant, first.conversation)
+    assert turn is not None
+    assert turn.id == second.answer
+    assert await answers.claim(world.tenant, third.answer, incarnation) is None
+    claimed = await answers.claim(world.tenant, second.answer, incarnation)
+    assert claimed is not None
+    await world.end(claimed.held)
+    assert await answers.claim(world.tenant, third.answer, incarnation) is not None
+    assert await answers.next_queued(world.tenant, first.conversation) is None
+
+
+async def test_a_parked_answer_is_nobodys_and_resumed_by_one(world: World) -> None:
+    """Its transcript and text wait in the row; the fence rises both times."""
+    sent, held = await world.running()
+    await world.write(held, 0, "let me ")
+    parked = await world.store.internal.answers.park(held, Raw(b'["step"]'), Tail(0, "let me look"))
+    assert parked is not None
+    assert (parked.state, parked.incarnation, parked.fence) == (RunState.PARKED, None, 2)
+    assert (parked.transcript, parked.length) == (Raw(b'["step"]'), 11)
+    incarnation = await world.incarnation()
+    resumed = await asyncio.gather(
+        *(
+            world.store.internal.answers.resume(world.tenant, sent.answer, incarnation)
+            for _ in range(20)
+        )
+    )
+    (won,) = [answer for answer in resumed if answer is not None]
+    assert (won.state, won.fence, won.transcript) == (RunState.RUNNING, 3, Raw(b'["step"]'))
+    end = await world.end(won.held, ": done")
+    assert end.length == len("let me look: done")
+
+
+async def test_an_answer_asked_to_stop_is_not_parked(world: World) -> None:
+    """Nobody would be there to end it."""
+    sent, held = await world.running()
+    await world.store.sending.stop(world.owner, sent.answer)
+    assert await world.store.internal.answers.park(held, REQUEST) is None
+    assert (await world.end(held)).finish_reason is FinishReason.STOPPED
+
+
+async def test_whoever_lost_an_answer_writes_nothing(world: World) -> None:
+    """Every way to write it is shut by the fence, one that was never right included."""
+    _, old = await world.running()
+    parked = await world.store.internal.answers.park(old, REQUEST)
+    assert parked is not None
+    resumed = await world.store.internal.answers.resume(
+        world.tenant, old.answer, await world.incarnation()
+    )
+    assert resumed is not None
+    answers = world.store.internal.answers
+    for stale in (old, parked.held, structs.replace(old, fence=99)):
+        piece = Checkpoint(held=stale, start=0, text="zombie")
+        assert [one.verdict for one in await answers.checkpoint([piece])] == [Verdict.FENCED]
+        for write in (
+            answers.end(stale, DONE),
+            answers.park(stale, REQUEST),
+            answers.reset(stale, attempt=1),
+        ):
+            with pytest.raises(Fenced):
+                await write
+    assert (await world.end(resumed.held, "true")).length == 4
+
+
+async def test_one_batch_checkpoints_all_that_run_and_refuses_what_may_not(world: World) -> None:
+    """A refused one refuses no other, and results come in the batch's order."""
+    held = [(await world.running())[1] for _ in range(5)]
+    stale = structs.replace(held[2], fence=7)
+    await world.store.sending.stop(world.owner, held[3].answer)
+    batch = [Checkpoint(held=one, start=0, text="x👋", epoch="e", seq=4) for one in held]
+    batch[2] = structs.replace(batch[2], held=stale)
+    batch[4] = structs.replace(batch[4], start=5)
+    assert await world.store.internal.answers.checkpoint(batch) == [
+        Checkpointed(answer=held[0].answer, verdict=Verdict.STORED, length=3),
+        Checkpointed(answer=held[1].answer, verdict=Verdict.STORED, length=3),
+        Checkpointed(answer=held[2].answer, verdict=Verdict.FENCED),
+        Checkpointed(
+            answer=held[3].answer, verdict=Verdict.STORED, length=3, stop=FinishReason.STOPPED
+        ),
+        Checkpointed(answer=held[4].answer, verdict=Verdict.MISPLACED, length=0),
+    ]
+    assert await world.store.internal.answers.checkpoint([]) == []
+
+
+async def test_a_checkpoint_said_twice_is_stored_once(world: World) -> None:
+    """Its writer may not have heard that it succeeded."""
+    sent, held = await world.running()
+    piece = Checkpoint(held=held, start=0, text="hello", epoch="e", seq=2)
+    for _ in range(2):
+        (result,) = await world.store.internal.answers.checkpoint([piece])
+        assert (result.verdict, result.length) == (Verdict.STORED, 5)
+    more = structs.replace(piece, text="hello world")
+    (result,) = await world.store.internal.answers.checkpoint([more])
+    assert (result.verdict, result.length) == (Verdict.MISPLACED, 5)
+    assert (await world.end(held, " world")).length == 11
+    assert (await world.store.history.message(world.owner, sent.answer)).content == "hello world"
+
+
+async def test_an_unfinished_answer_shows_what_was_checkpointed(world: World) -> None:
+    """Text, position, phase and citations: what a device is brought level from."""
+    sent, held = await world.running()
+    cited = Raw(b'[{"start":0,"end":2}]')
+    for piece in (
+        Checkpoint(held=held, start=0, text="a👋", epoch="e", seq=3, citations=cited),
+        Checkpoint(held=held, start=3, text="b", epoch="e", seq=5, phase=AnswerState.TOOL),
+    ):
+        await world.store.internal.answers.checkpoint([piece])
+    queued = await world.send(conversation=sent.conversation)
+    shown = await world.store.history.unfinished(world.owner, sent.conversation)
+    assert [(one.answer.id, one.text) for one in shown] == [
+        (sent.answer, "a👋b"),
+        (queued.answer, ""),
+    ]
+    answer = shown[0].answer
+    assert (answer.epoch, answer.seq, answer.length) == ("e", 5, 4)
+    assert (answer.phase, shown[0].citations) == (AnswerState.TOOL, cited)
+    assert await world.store.internal.answers.unfinished(world.tenant, sent.conversation) == shown
+
+
+async def test_reset_gives_up_the_text_and_begins_the_next_attempt(world: World) -> None:
+    """Asked twice, the same attempt; the fence stays."""
+    sent, held = await world.running()
+    await world.write(held, 0, "wrong")
+    assert await world.store.internal.answers.reset(held, attempt=1) == 2
+    await world.write(held, 0, "right")
+    assert await world.store.internal.answers.reset(held, attempt=1) == 2
+    with pytest.raises(Conflict):
+        await world.store.internal.answers.reset(held, attempt=5)
+    end = await world.end(held, "!")
+    assert (end.attempt, end.length) == (2, 6)
+    assert (await world.store.history.message(world.owner, sent.answer)).content == "right!"
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(attempts=st.lists(st.lists(TEXT, max_size=6), min_size=1, max_size=3), known=st.data())
+async def test_the_pieces_of_the_last_attempt_are_the_message(
+    world: World, attempts: list[list[str]], known: st.DataObject
+) -> None:
+    """However the text is cut, whatever the writer did not hear of, byte for byte."""
+    sent, held = await world.running()
+    starts = [0]
+    for number, pieces in enumerate(attempts, start=1):
+        starts = [0]
+        for piece in pieces:
+            await world.write(held, starts[-1], piece)
+            starts.append(starts[-1] + utf16_length(piece))
+        if number < len(attempts):
+            await world.store.internal.answers.reset(held, attempt=number)
+    heard = known.draw(st.integers(0, len(attempts[-1])))
+    tail = Tail(starts[heard], "".join(attempts[-1][heard:]) + "end")
+    end = await world.store.internal.answers.end(held, structs.replace(DONE, tail=tail))
+    whole = "".join(attempts[-1]) + "end"
+    stored = await world.store.history.message(world.owner, sent.answer)
+    assert stored.content == whole
+    assert (end.length, end.crc32) == (utf16_length(whole), crc32(whole))

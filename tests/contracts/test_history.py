@@ -1,0 +1,207 @@
+"""Reading: one branch of the tree, oldest first, with siblings, tools and opinions."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from protocol.types import FinishReason, Outcome, Role, ToolState
+from storage.errors import NotFound
+from storage.records import Edit, NewConversation, NewToolCall, Regenerate, RunState, Sent
+from tests.support.rows import REQUEST, World
+
+
+async def grown(world: World, shape: list[int]) -> dict[str, str | None]:
+    """A conversation whose n-th step sends, edits or regenerates somewhere; each id's parent."""
+    first = await world.exchange()
+    parents: dict[str, str | None] = {first.message: None, first.answer: first.message}
+    asked, answered = [first.message], [first.answer]
+    for step in shape:
+        once, kind, at = world.once(), step % 3, step // 3
+        incarnation = await world.incarnation()
+        if kind == 0:
+            parent = answered[at % len(answered)]
+            sent = await world.send(
+                conversation=first.conversation, parent=parent, incarnation=incarnation
+            )
+            parents[sent.message] = parent
+            asked.append(sent.message)
+        elif kind == 1:
+            message = asked[at % len(asked)]
+            edit = Edit(
+                once=once,
+                request=REQUEST,
+                max_queued=3,
+                message=message,
+                content="x",
+                incarnation=incarnation,
+            )
+            sent = await world.store.sending.edit(world.owner, edit)
+            parents[sent.message] = parents[message]
+            asked.append(sent.message)
+        else:
+            answer = answered[at % len(answered)]
+            again = Regenerate(
+                once=once, request=REQUEST, max_queued=3, answer=answer, incarnation=incarnation
+            )
+            sent = await world.store.sending.regenerate(world.owner, again)
+        parents[sent.answer] = sent.message
+        answered.append(sent.answer)
+        await world.end(world.held(sent))
+    return parents
+
+
+async def chain(world: World, exchanges: int) -> list[Sent]:
+    """A conversation of one branch."""
+    sent = [await world.exchange("0")]
+    for number in range(1, exchanges):
+        sent.append(await world.exchange(str(number), conversation=sent[0].conversation))
+    return sent
+
+
+@settings(
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(shape=st.lists(st.integers(0, 30), max_size=8), page=st.integers(1, 4))
+async def test_every_branch_of_any_tree_reads_as_its_path(
+    world: World, shape: list[int], page: int
+) -> None:
+    """Whole or page by page: the path from the root, with all children of each parent in order."""
+    parents = await grown(world, shape)
+    conversation = (
+        await world.store.history.message(world.owner, next(iter(parents)))
+    ).conversation
+    for leaf in parents:
+        path: list[str] = []
+        at: str | None = leaf
+        while at is not None:
+            path.insert(0, at)
+            at = parents[at]
+        branch = await world.store.history.branch(world.owner, conversation, leaf=leaf, limit=99)
+        assert [message.id for message in branch.messages] == path
+        assert (branch.leaf, branch.more) == (leaf, False)
+        for message in branch.messages:
+            assert message.parent == parents[message.id]
+            # Ids were noted in the order they were made, which is the order of siblings.
+            family = [id for id, parent in parents.items() if parent == message.parent]
+            assert list(message.siblings) == family
+        read: list[str] = []
+        newest = await world.store.history.branch(world.owner, conversation, leaf=leaf, limit=page)
+        read = [message.id for message in newest.messages]
+        more = newest.more
+        while more:
+            older = await world.store.history.branch(
+                world.owner, conversation, before=read[0], limit=page
+            )
+            read = [message.id for message in older.messages] + read
+            more = older.more
+        assert read == path
+
+
+async def test_a_branch_says_whether_it_goes_on_above(world: World) -> None:
+    """Exactly at the bound there is no more."""
+    sent = await chain(world, 3)
+    conversation, owner = sent[0].conversation, world.owner
+    assert (await world.store.history.branch(owner, conversation, limit=5)).more
+    assert not (await world.store.history.branch(owner, conversation, limit=6)).more
+    above = await world.store.history.branch(owner, conversation, before=sent[0].message)
+    assert (above.messages, above.more) == ((), False)
+
+
+async def test_a_branch_starts_at_no_message_of_another_conversation(world: World) -> None:
+    """Neither as leaf nor as bound."""
+    here, there = await world.exchange(), await world.exchange()
+    branch = world.store.history.branch
+    with pytest.raises(NotFound, match=there.answer):
+        await branch(world.owner, here.conversation, leaf=there.answer)
+    with pytest.raises(NotFound, match=there.answer):
+        await branch(world.owner, here.conversation, before=there.answer)
+
+
+async def test_an_answer_carries_what_it_came_to(world: World) -> None:
+    """Outcome, tools and the reader's opinion; a question carries none of it."""
+    sent, held = await world.running()
+    call = NewToolCall(
+        id="t_1", name="look", step=1, arguments=REQUEST, args_hash="h", state=ToolState.REQUESTED
+    )
+    await world.store.internal.tools.create(held, call)
+    await world.end(held, "seen")
+    await world.store.feedback.save(world.owner, world.once(), sent.answer, rating="5", comment="!")
+    question, answer = (await world.store.history.branch(world.owner, sent.conversation)).messages
+    assert (question.role, question.answered, question.tools) == (Role.USER, None, ())
+    assert (answer.role, answer.content) == (Role.ASSISTANT, "seen")
+    assert answer.answered is not None
+    assert (answer.answered.state, answer.answered.outcome, answer.answered.finish_reason) == (
+        RunState.ENDED,
+        Outcome.COMPLETE,
+        FinishReason.STOP,
+    )
+    assert [(tool.id, tool.state) for tool in answer.tools] == [("t_1", ToolState.EXPIRED)]
+    assert answer.feedback is not None
+    assert (answer.feedback.rating, answer.feedback.comment) == ("5", "!")
+
+
+async def test_an_unfinished_answer_is_an_empty_message_on_its_branch(world: World) -> None:
+    """Its text so far stands in `unfinished` alone."""
+    sent, held = await world.running()
+    await world.write(held, 0, "so far")
+    answer = (await world.store.history.branch(world.owner, sent.conversation)).messages[-1]
+    assert (answer.id, answer.content) == (sent.answer, "")
+    assert answer.answered is not None
+    assert (answer.answered.state, answer.answered.outcome) == (RunState.RUNNING, None)
+
+
+async def test_an_empty_conversation_has_an_empty_branch(world: World) -> None:
+    """And nothing unfinished."""
+    made = await world.store.conversations.create(world.owner, world.once(), NewConversation())
+    branch = await world.store.history.branch(world.owner, made.id)
+    assert (branch.leaf, branch.messages, branch.more) == (None, (), False)
+    assert await world.store.history.unfinished(world.owner, made.id) == []
+
+
+async def test_reading_a_branch_costs_the_same_number_of_statements_however_long(
+    world: World,
+) -> None:
+    """No query per message."""
+    short = await chain(world, 1)
+    long = await chain(world, 12)
+    counts = []
+    for sent in (short, long):
+        before = len(world.db.statements)
+        await world.store.history.branch(world.owner, sent[0].conversation, limit=100)
+        counts.append(len(world.db.statements) - before)
+    assert counts[0] == counts[1]
+
+
+async def test_deleting_a_conversation_for_good_takes_all_its_rows(world: World) -> None:
+    """However long the branch: a cascade from parent to child would recurse too deep."""
+    sent = await world.exchange()
+    other = await world.exchange()
+    parent = sent.answer
+    links = []
+    for number in range(1500):
+        id = f"m_{world.tenant}_{number:05}"
+        links.append({"tenant": world.tenant, "id": id, "c": sent.conversation, "parent": parent})
+        parent = id
+    await world.db.real.write(
+        lambda c: c.many(
+            """
+            INSERT INTO messages (tenant, id, conversation, parent, role, content, metadata,
+                attachments, number, created_at)
+            VALUES (:tenant, :id, :c, :parent, 'user', '', '{}', '[]', 0, 0)
+            """,
+            links,
+        )
+    )
+    await world.run(
+        "DELETE FROM conversations WHERE tenant = :tenant AND id = :id",
+        tenant=world.tenant,
+        id=sent.conversation,
+    )
+    for table in ("messages", "answers", "commits"):
+        left = await world.rows(
+            f"SELECT DISTINCT conversation FROM {table} WHERE tenant = :tenant",
+            tenant=world.tenant,
+        )
+        assert left == [{"conversation": other.conversation}]

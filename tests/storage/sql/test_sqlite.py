@@ -1,0 +1,239 @@
+"""What only SQLite does: one writer, one process, and a file that keeps its promises."""
+
+import asyncio
+import signal
+import sqlite3
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from storage.errors import (
+    Busy,
+    Conflict,
+    Corrupt,
+    Overloaded,
+    StorageError,
+    Unavailable,
+    Unsupported,
+)
+from storage.sql import Connection, Database, Options, open_database
+from storage.sql.sqlite import has_wal_reset_bug, path_of
+
+ROOT = Path(__file__).parents[3]
+HOLD = """
+import asyncio, sys
+from storage.sql import open_database
+
+async def hold():
+    db = await open_database(sys.argv[1])
+    await db.write(lambda c: c.script("CREATE TABLE t (n INTEGER) STRICT"))
+    print("held", flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(hold())
+"""
+
+
+@pytest.fixture
+def kind() -> str:
+    return "sqlite"
+
+
+@pytest.fixture
+async def table(db: Database) -> None:
+    await db.write(lambda c: c.script("CREATE TABLE t (n INTEGER CHECK (n < 1000)) STRICT"))
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+async def pragma(c: Connection, name: str) -> object:
+    row = await c.one(f"PRAGMA {name}")
+    return None if row is None else next(iter(row.values()))
+
+
+async def test_the_writer_syncs_every_commit_and_minds_foreign_keys(db: Database) -> None:
+    """WAL with FULL: an acknowledged write outlives the power."""
+
+    async def settings(c: Connection) -> list[object]:
+        names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        return [await pragma(c, name) for name in names]
+
+    assert await db.write(settings) == ["wal", 2, 1, 30_000]
+
+
+async def test_a_reader_can_neither_write_nor_checkpoint(db: Database) -> None:
+    """Two connections that do can damage the file, in SQLite before 3.51.3."""
+
+    async def settings(c: Connection) -> list[object]:
+        return [await pragma(c, name) for name in ("query_only", "wal_autocheckpoint")]
+
+    assert await db.read(settings) == [1, 0]
+
+
+@pytest.mark.usefixtures("table")
+async def test_writes_happen_in_the_order_they_were_asked_for(db: Database) -> None:
+    """One lane, first come, first served."""
+
+    async def insert(c: Connection, n: int) -> None:
+        await c.run("INSERT INTO t VALUES (:n)", n=n)
+
+    await asyncio.gather(*(db.write(partial(insert, n=n)) for n in range(100)))
+    rows = await db.read(lambda c: c.all("SELECT n FROM t ORDER BY rowid"))
+    assert [row["n"] for row in rows] == list(range(100))
+
+
+@pytest.mark.usefixtures("table")
+async def test_a_wrong_type_or_a_failed_check_is_a_conflict(db: Database) -> None:
+    """STRICT tables refuse what SQLite otherwise stores silently."""
+    with pytest.raises(Conflict) as caught:
+        await db.write(lambda c: c.run("INSERT INTO t VALUES ('a secret')"))
+    assert "secret" not in str(caught.value)
+    with pytest.raises(Conflict) as caught:
+        await db.write(lambda c: c.run("INSERT INTO t VALUES (1000)"))
+    assert caught.value.rule == "check"
+
+
+@pytest.mark.usefixtures("table")
+async def test_a_number_too_large_for_any_column_is_refused(db: Database) -> None:
+    """Python would raise its own OverflowError."""
+    with pytest.raises(StorageError, match="OverflowError"):
+        await db.write(lambda c: c.run("INSERT INTO t VALUES (:n)", n=2**63))
+
+
+@pytest.mark.usefixtures("db")
+async def test_a_second_opener_is_refused_with_the_holders_process(url: str) -> None:
+    """In this process it would be a second writer lane."""
+    with pytest.raises(Busy, match=r"process \d+\. Stop that process first"):
+        await open_database(url)
+
+
+async def test_a_killed_process_leaves_its_file_to_the_next(url: str) -> None:
+    """The kernel takes the lock back, and what was committed is there."""
+    command = [sys.executable, "-c", HOLD, url]
+    with subprocess.Popen(  # noqa: ASYNC220 - nothing else is to run meanwhile
+        command, cwd=ROOT, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(Busy, match=f"process {holder.pid}"):
+            await open_database(url)
+        holder.send_signal(signal.SIGKILL)
+    db = await open_database(url)
+    assert await db.read(lambda c: c.all("SELECT n FROM t")) == []
+    await db.close()
+
+
+async def test_a_named_lock_has_one_holder(db: Database) -> None:
+    """It is a file beside the database."""
+    async with db.hold_lock("sweeper") as lost:
+        assert not lost.is_set()
+        with pytest.raises(Busy, match="the lock 'sweeper'"):
+            async with db.hold_lock("sweeper"):
+                pass
+        async with db.hold_lock("other"):
+            pass
+    async with db.hold_lock("sweeper"):
+        pass
+
+
+async def test_a_file_locked_from_outside_is_overload_and_reads_go_on(
+    url: str, tmp_path: Path
+) -> None:
+    """Somebody opened it with another program; a writer waits for a bounded time."""
+    db = await open_database(url, Options(statement=0.05))
+    await db.write(lambda c: c.script("CREATE TABLE t (n INTEGER) STRICT"))
+    outside = sqlite3.connect(tmp_path / "test.db", isolation_level=None)
+    outside.execute("BEGIN IMMEDIATE")
+    with pytest.raises(Overloaded):
+        await db.write(lambda c: c.run("INSERT INTO t VALUES (1)"))
+    assert await db.read(lambda c: c.all("SELECT n FROM t")) == []
+    outside.close()
+    await db.write(lambda c: c.run("INSERT INTO t VALUES (1)"))
+    assert await db.read(lambda c: c.all("SELECT n FROM t")) == [{"n": 1}]
+    await db.close()
+
+
+async def test_closing_leaves_one_file_and_nothing_beside_it(url: str, tmp_path: Path) -> None:
+    """The writer is the last to close, and moves the WAL into the file: it can be copied."""
+    db = await open_database(url)
+    await db.write(lambda c: c.script("CREATE TABLE t (n INTEGER) STRICT"))
+    await db.close()
+    assert names_in(tmp_path) == ["test.db", "test.db.lock"]
+
+
+async def test_a_file_that_is_no_database_is_called_damaged(url: str, tmp_path: Path) -> None:
+    """The start fails, and the lock is free again."""
+    (tmp_path / "test.db").write_bytes(b"not a database, but long enough to look at" * 100)
+    for _ in range(2):
+        with pytest.raises(Corrupt):
+            await open_database(url)
+
+
+async def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    """The commonest mistake in a path."""
+    with pytest.raises(Unavailable, match="nowhere"):
+        await open_database(f"sqlite:///{tmp_path}/nowhere/test.db")
+
+
+async def test_a_full_disk_is_unavailable_and_reads_go_on(db: Database) -> None:
+    """SQLite's own page limit stands in for it: the error is the same."""
+    await db.write(lambda c: c.script("CREATE TABLE t (n BLOB) STRICT"))
+
+    async def fill(c: Connection) -> None:
+        await c.run("PRAGMA max_page_count = 20")
+        with pytest.raises(Unavailable):
+            await c.run("INSERT INTO t VALUES (:n)", n=b"x" * 1_000_000)
+        await c.run("INSERT INTO t VALUES (:n)", n=b"y")  # SQLite has rolled back by itself
+
+    with pytest.raises(Unavailable, match="the disk is full"):
+        await db.write(fill)
+    assert await db.read(lambda c: c.all("SELECT n FROM t")) == []
+    await db.write(lambda c: c.run("INSERT INTO t VALUES (:n)", n=b"x"))
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite:///a.db?mode=ro"])
+def test_a_url_that_is_no_file_is_refused(url: str) -> None:
+    """Each connection to `:memory:` would have a database of its own."""
+    with pytest.raises(Unsupported, match="sqlite:///FILE"):
+        path_of(url)
+
+
+def test_paths_are_relative_or_absolute_as_in_other_programs() -> None:
+    """Three slashes and four."""
+    assert path_of("sqlite:///data/parley.db") == Path("data/parley.db")
+    assert path_of("sqlite:////srv/my%20chat/parley.db") == Path("/srv/my chat/parley.db")
+
+
+async def test_a_path_may_hold_what_means_something_in_a_url(tmp_path: Path) -> None:
+    """It is quoted on its way through `databases`."""
+    folder = tmp_path / "100% ?#;"
+    folder.mkdir()
+    db = await open_database(f"sqlite:///{tmp_path}/100%25%20%3F%23;/test.db")
+    await db.close()
+    assert (folder / "test.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("version", "bug"),
+    [
+        ("3.6.23", False),
+        ("3.7.0", True),
+        ("3.40.1", True),
+        ("3.44.5", True),
+        ("3.44.6", False),
+        ("3.45.0", True),
+        ("3.50.6", True),
+        ("3.50.7", False),
+        ("3.51.2", True),
+        ("3.51.3", False),
+        ("3.52.0", False),
+    ],
+)
+def test_versions_with_the_wal_reset_bug_are_known(version: str, bug: bool) -> None:
+    """For `parley doctor`: fixed in 3.51.3, and in 3.50.7 and 3.44.6 before."""
+    assert has_wal_reset_bug(version) is bug

@@ -1,0 +1,1 @@
+"""What several suites share: programs, services, clocks, factories."""
