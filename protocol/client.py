@@ -105,6 +105,11 @@ class ClientSession:
             return due
         return min(due, self.outbox.due(starts=self.state is State.OPEN))
 
+    @property
+    def _full(self) -> bool:
+        """Whether no more conversations can be followed."""
+        return len(self.following) >= self._offer.limits.attached_conversations
+
     # What the application wants.
 
     def connect(self, now: float) -> list[Action]:
@@ -151,8 +156,8 @@ class ClientSession:
         """Bring the conversation level and keep it so; `Updated` or `Unfollowed` follows."""
         if conversation in self.following:
             return []
-        most = self._offer.limits.attached_conversations
-        if len(self.following) >= most:
+        if self._full:
+            most = self._offer.limits.attached_conversations
             refusal = Refusal(ErrorCode.QUOTA_EXCEEDED, f"No more than {most} can be followed.")
             return [Tell(Unfollowed(conversation, refusal))]
         self.following.begin(conversation, history=history)
@@ -162,9 +167,7 @@ class ClientSession:
         """Stop following."""
         if not self.following.end(conversation):
             return []
-        for request in self.outbox.about(conversation, c.Attach):
-            if not request.sent:
-                self.outbox.remove(request)
+        self.outbox.forget(conversation, c.Attach)
         if self.state in UNGREETED:
             return []
         self.outbox.add(c.Detach(conversation=conversation))
@@ -216,6 +219,8 @@ class ClientSession:
         """Take what the codec made of a message."""
         if isinstance(received, s.Welcome):
             return self._welcomed(received, now) if self.state is State.GREETING else []
+        if self.state is State.GREETING and isinstance(received, s.Error):
+            return [Tell(Heard(received))]  # of `hello`: its writer should know, for 4001 says less
         if self.state not in GREETED or self.welcome is None:
             return []
         self._due[Due.SILENCE] = now + SILENCE * self.welcome.heartbeat_s
@@ -291,7 +296,7 @@ class ClientSession:
         # What left before may have been taken: only the server can say what became of it.
         for request in self.outbox.unsent():
             refusal = self._refusal(request.frame)
-            if refusal is not None:
+            if refusal is not None and isinstance(request.frame, AnyRequest):
                 self.outbox.remove(request)
                 actions.append(Tell(Answered(request.frame, refusal)))
         return [*actions, *self._flush(now)]
@@ -334,6 +339,7 @@ class ClientSession:
     def _attach(self, conversation: str, now: float) -> list[Action]:
         if self.state in UNGREETED:
             return []
+        self.outbox.forget(conversation, c.Attach)  # one that still waits says an older position
         self.outbox.add(self.following.attach(conversation))
         return self._flush(now)
 
@@ -343,9 +349,11 @@ class ClientSession:
             self.outbox.remove(request)
         if self.outbox.about(frame.conversation, c.Detach):
             return self._flush(now)
-        if frame.conversation not in self.following:
+        if frame.conversation not in self.following and not self._full:
             self.following.begin(frame.conversation)
-        return [*self._apply(frame, now), *self._flush(now)]
+        told = self._apply(frame, now)
+        closes = any(isinstance(action, Close) for action in told)
+        return told if closes else [*told, *self._flush(now)]
 
     def _apply(self, frame: OfConversation, now: float) -> list[Action]:
         conversation, effect = self.following.take(frame)

@@ -13,7 +13,6 @@ from protocol.frames.from_client import (
     ClientFrame,
     ClientTool,
     Edit,
-    ReadHistory,
     ToolResult,
 )
 from protocol.limits import Limits
@@ -46,13 +45,10 @@ class Offer(Struct, frozen=True):
                 return self._too_long(frame.id, "content", content) or self._lacks_call(frame)
             case ToolResult() | Approve():
                 return self._lacks_call(frame)
-            case ReadHistory() if frame.limit > self.limits.history_messages:
-                return _invalid(frame.id, "limit", f"is over {self.limits.history_messages}")
         return None
 
     def _refuse_chat(self, chat: Chat) -> Refusal | None:
-        limits, tools = self.limits, chat.tools or []
-        own = sum(isinstance(tool, ClientTool) for tool in tools)
+        limits, tools, own = self.limits, chat.tools or [], declares_tools(chat)
         used = {
             "retrieval": (Feature.RETRIEVAL, bool(chat.retrieval)),
             "attachments": (Feature.ATTACHMENTS, bool(chat.attachments)),
@@ -89,6 +85,11 @@ class Offer(Struct, frozen=True):
         if feature in self.features:
             return None
         return Refusal(ErrorCode.UNAVAILABLE, f"This server has no {feature} now.", frame.id)
+
+
+def declares_tools(chat: Chat) -> int:
+    """How many tools of the client's own a message declares."""
+    return sum(isinstance(tool, ClientTool) for tool in chat.tools or [])
 
 
 def _metadata_bytes(chat: Chat) -> int:

@@ -2,7 +2,8 @@
 
 A frame leaves when nothing older is in its lane: frames about one conversation's following and the
 messages sent into it go one at a time, so that a message refused for now is not overtaken by the
-next, and no reference stands for two frames at once. Everything else goes side by side.
+next, and no reference stands for two frames at once. Only an attachment passes messages that wait:
+they may wait for the end of the very answer that it is to show. Everything else goes side by side.
 """
 
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from msgspec import Struct
 
 from protocol.frames import from_client as c
 from protocol.frames import from_server as s
-from protocol.session import ANSWERED_BY, STARTS_ANSWER, reference
+from protocol.session import ANSWERED_BY, STARTS_ANSWER, named_by, reference
 
 REQUESTS = 100  # of the application, at once
 
@@ -85,9 +86,7 @@ class Outbox:
 
     def match(self, answer: s.ServerFrame) -> Request | None:
         """The request that `answer` belongs to; None for one that nobody asked for."""
-        ref = (
-            answer.conversation if isinstance(answer, s.Attached) else getattr(answer, "ref", None)
-        )
+        ref = named_by(answer)
         for request in self._requests:
             if request.sent and request.ref == ref:
                 fitting = ANSWERED_BY[type(request.frame)]
@@ -126,13 +125,26 @@ class Outbox:
         """The requests of these kinds that name the conversation."""
         return [r for r in self._requests if isinstance(r.frame, kinds) and r.ref == conversation]
 
+    def forget(self, conversation: str, kind: type[c.ClientFrame]) -> None:
+        """Drop the requests of this kind about the conversation that have not left."""
+        for request in self.about(conversation, kind):
+            if not request.sent:
+                self.remove(request)
+
     def _free(self, starts: bool) -> Iterator[Request]:
-        taken: set[str] = set()
+        taken = {lane for request in self._requests if request.sent for lane in request.lanes}
+        awaited: set[str] = set()  # by messages; they may wait for minutes
         for request in self._requests:
-            held = not starts and isinstance(request.frame, STARTS_ANSWER)
-            if not request.sent and not held and taken.isdisjoint(request.lanes):
+            if request.sent:
+                continue
+            message = isinstance(request.frame, STARTS_ANSWER)
+            ahead = taken if isinstance(request.frame, c.Attach) else taken | awaited
+            if ahead.isdisjoint(request.lanes) and (starts or not message):
                 yield request
-            taken |= request.lanes
+            if message:
+                awaited |= request.lanes
+            else:
+                taken |= request.lanes
 
 
 def _request(frame: c.AnyClientFrame) -> Request:

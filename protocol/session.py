@@ -31,7 +31,7 @@ from protocol.limits import (
     GREETING_FRAME_BYTES,
     HELLO_TIMEOUT_S,
 )
-from protocol.offer import Offer
+from protocol.offer import Offer, declares_tools
 from protocol.types import GoawayReason
 
 
@@ -123,8 +123,8 @@ OVERDUE: dict[Due, CloseCode] = {
 NO_EXCHANGE = 0
 HELLO_EXCHANGE = 1  # nothing else is handed on before it
 
-HELD_FRAMES = 16  # behind `hello`; each at most GREETING_FRAME_BYTES, so 64 KiB per socket
-PENDING_FRAMES = 256  # unanswered at once
+HELD_FRAMES = 16  # behind `hello`, each of at most GREETING_FRAME_BYTES
+PENDING_FRAMES = 64  # unanswered at once
 BAD_JSON_LIMIT, BAD_JSON_WINDOW_S = 5, 60.0
 STRIKE_LIMIT, STRIKE_WINDOW_S, STRIKE_SPACING_S = 3, 60.0, 1.0
 
@@ -362,6 +362,8 @@ class ServerSession:
         fitting = ANSWERED_BY[type(frame)]
         if not isinstance(answer, s.Error) and type(answer) is not fitting:
             raise LocalError(f"{type(answer).__name__} does not answer {type(frame).__name__}")
+        if named_by(answer) != reference(frame):
+            raise LocalError(f"{type(answer).__name__} names another frame than its own")
         del self._pending[exchange]
         return frame
 
@@ -383,6 +385,11 @@ class ServerSession:
         return [self._deliver(frame, refusal)]
 
     def _hold(self, frame: c.ClientFrame, now: float) -> list[Action]:
+        if isinstance(frame, c.Chat) and declares_tools(frame):
+            # Only `welcome` says whether they are offered. And a byte of free JSON may be 70 in
+            # memory, which nobody who is not signed in shall have us hold.
+            words = "Tools of the client's own can be declared only after `welcome`."
+            return self._refuse(Refusal(ErrorCode.INVALID_FIELD, words, frame.id), now)
         if len(self._held) < HELD_FRAMES:
             self._held.append(frame)
             return []
@@ -412,6 +419,7 @@ class ServerSession:
             code=refusal.code,
             message=refusal.message,
             retryable=refusal.code.retryable,
+            retry_after_ms=refusal.retry_after_ms,
             trace=self._trace,
             ref=refusal.ref,
         )
@@ -434,6 +442,14 @@ def reference(frame: c.ClientFrame) -> str | None:
         if value is not None:
             return value
     return None
+
+
+def named_by(answer: s.ServerFrame) -> str | None:
+    """The `reference` of the frame that an answer belongs to, as the answer has it."""
+    name: str | None = getattr(
+        answer, "conversation" if isinstance(answer, s.Attached) else "ref", None
+    )
+    return name
 
 
 def _attach(wanted: c.Attachment) -> c.Attach:

@@ -8,6 +8,7 @@ from protocol.frames import from_server as s
 from protocol.frames.objects import Server
 from protocol.limits import Limits
 from protocol.offer import Feature
+from protocol.session import reference
 
 ALL_FEATURES = [feature.value for feature in Feature]
 
@@ -64,4 +65,4 @@ def fitting_answer(frame: c.ClientFrame) -> s.AnyServerFrame:
                 leaf=None,
                 answers=[],
             )
-    return s.Ok(ref="x")
+    return s.Ok(ref=reference(frame) or "")

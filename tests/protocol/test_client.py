@@ -166,6 +166,12 @@ def test_what_comes_out_of_turn_is_ignored() -> None:
     assert client.deadline == 1.0
 
 
+def test_a_refused_hello_is_told() -> None:
+    """The server waits for another one, and closes without a word about this one's fault."""
+    refused = error(ErrorCode.INVALID_FIELD)
+    assert greeting().receive(refused, 0.0, 0.5) == [Tell(Heard(refused))]
+
+
 # Requests
 
 
@@ -400,6 +406,73 @@ def test_an_attachment_refused_for_now_is_tried_again() -> None:
     assert sent(client.tick(0.25)) == [c.Attach(conversation="c")]
     refused = error(ErrorCode.NOT_FOUND, "c")
     assert client.receive(refused, 1.0, 0.5) == [Tell(Unfollowed("c", refused))]
+
+
+def test_an_attachment_does_not_wait_for_a_message_that_waits() -> None:
+    """The message waits for the end of the answer whose text is missing here."""
+    client, room = opened(), Room()
+    answer = room.say("Hello")
+    client.follow("c", 0.0)
+    attached = room.snapshot()[0]
+    assert isinstance(attached, s.Attached)
+    client.receive(attached, 0.0, 0.5)
+    chat = c.Chat(id="m-1", content="And then?", conversation="c")
+    client.submit(chat, 0.0)
+    client.receive(error(ErrorCode.BUSY, "m-1", retry_after_ms=60_000), 0.0, 0.5)
+    room.chunk(answer, "lost")
+    (attach,) = sent(client.receive(room.chunk(answer, "beyond"), 1.0, 0.5))
+    assert isinstance(attach, c.Attach)
+    client.receive(room.recovered(attached.seq), 2.0, 0.5)
+    assert sent(client.tick(60.0))[-1] == chat
+
+
+def test_while_one_attachment_waits_no_second_one_does() -> None:
+    """However often a server brings the conversation level unasked, and breaks it again."""
+    client, room = opened(), Room()
+    answer = room.say("Hello")
+    client.follow("c", 0.0)
+    attached = room.snapshot()[0]
+    assert isinstance(attached, s.Attached)
+    client.receive(attached, 0.0, 0.5)
+    client.submit(c.Chat(id="m-1", content="And then?", conversation="c"), 0.0)
+    for _ in range(10):
+        client.receive(room.chunk(answer, "one"), 0.0, 0.5)
+        position = len(room.log)
+        room.chunk(answer, "lost")
+        client.receive(room.chunk(answer, "beyond"), 0.0, 0.5)
+        client.receive(room.recovered(position), 0.0, 0.5)
+        for frame in room.since(position):
+            assert isinstance(frame, s.Chunk)
+            client.receive(frame, 0.0, 0.5)
+    assert repr(client.outbox) == "<Outbox sent=1 waiting=1>"
+
+
+def test_nothing_is_sent_behind_a_close() -> None:
+    """What waits for an attachment that did not help leaves on the next connection."""
+    client = opened()
+    client.follow("c", 0.0)
+    lie = s.Attached(conversation="c", epoch="e", seq=9, recovered=True, leaf=None, answers=[])
+    for _ in range(BREAKS):
+        assert sent(client.receive(lie, 0.0, 0.5)) == [c.Attach(conversation="c")]
+    assert client.submit(c.Chat(id="m-1", content="Hello", conversation="c"), 0.0) == []
+    assert client.receive(lie, 0.0, 0.5) == [Close(CloseCode.NOT_LEVEL)]
+
+
+def test_a_server_cannot_make_a_client_follow_more_than_a_socket_may() -> None:
+    """`attached` also comes unasked, for what was sent into: but not for ever more."""
+    client = opened()
+    for number in range(ATTACHED_CONVERSATIONS + 1):
+        client.receive(fitting_answer(c.Attach(conversation=f"c{number}")), 0.0, 0.5)
+    assert len(client.replicas) == ATTACHED_CONVERSATIONS
+
+
+def test_what_the_client_itself_asks_is_no_matter_of_the_offer() -> None:
+    """A server that takes next to nothing gets its `auth`, and the application no answer to it."""
+    client = greeting()
+    client.auth("token-2", 0.0)
+    actions = client.receive(welcome(client_frame_bytes=10), 0.0, 0.5)
+    assert sent(actions) == [c.Auth(token="token-2")]
+    assert not any(isinstance(a, Tell) and isinstance(a.news, Answered) for a in actions)
 
 
 # Tokens

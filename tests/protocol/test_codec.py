@@ -24,8 +24,8 @@ from protocol.codec import (
 )
 from protocol.codes import CloseCode, ErrorCode
 from protocol.frames.from_client import AnyClientFrame, Ping
-from protocol.frames.from_server import Logged, ServerFrame
-from protocol.limits import CLIENT_FRAME_BYTES, GREETING_FRAME_BYTES
+from protocol.frames.from_server import Logged, Pong, ServerFrame
+from protocol.limits import CLIENT_FRAME_BYTES, GREETING_FRAME_BYTES, SERVER_FRAME_BYTES
 from protocol.text import well_formed
 from protocol.types import ID_PATTERN
 from tests.support.frames import client_frame, server_frame
@@ -332,6 +332,21 @@ def test_what_is_no_frame_of_a_server_is_unknown(codec: Codec, raw: bytes) -> No
 def test_a_servers_text_that_utf8_cannot_write_is_unknown() -> None:
     """As above, where a socket library hands on broken text."""
     assert JSON.decode_server('{"type":"\ud800"}') == Unknown()
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"type":"pong"}', "\ud800"])
+def test_a_servers_text_message_is_unknown_where_binary_ones_travel(text: str) -> None:
+    """As above, for a server that mistakes the encoding."""
+    assert MSGPACK.decode_server(text) == Unknown()
+
+
+@BOTH
+def test_a_servers_frame_over_its_cap_is_not_read(codec: Codec) -> None:
+    """A client's time and memory are its own, whatever a server sends."""
+    envelope = len(spell({"type": "pong", "x": "x" * 100_000}, codec)) - 100_000
+    for more, expected in ((0, Pong()), (1, Unknown())):
+        padding = "x" * (SERVER_FRAME_BYTES - envelope + more)
+        assert codec.decode_server(spell({"type": "pong", "x": padding}, codec)) == expected
 
 
 @BOTH

@@ -77,15 +77,12 @@ def test_a_frame_of_a_missing_feature_is_unavailable(
         chat(tools=["clock"] * 3),
         chat(max_tokens=3),
         chat(metadata={"k": "123456789"}),
-        c.ReadHistory(id="m-1", conversation="c", limit=3),
     ],
-    ids=["attachments", "tools", "max_tokens", "metadata", "history"],
+    ids=["attachments", "tools", "max_tokens", "metadata"],
 )
 def test_a_number_over_its_limit_is_invalid(frame: c.ClientFrame) -> None:
     """Limits may be lower than the protocol's, for everyone or for this principal."""
-    low = Limits(
-        message_attachments=2, tools=2, max_tokens=2, metadata_bytes=16, history_messages=2
-    )
+    low = Limits(message_attachments=2, tools=2, max_tokens=2, metadata_bytes=16)
     refusal = Offer(low, frozenset(Feature)).refuse(frame)
     assert refusal is not None
     assert (refusal.code, refusal.ref) == (ErrorCode.INVALID_FIELD, "m-1")

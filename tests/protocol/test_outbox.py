@@ -124,6 +124,33 @@ def test_while_no_answer_may_be_started_the_rest_leaves() -> None:
     assert leave(outbox) == [ONE]
 
 
+def test_an_attachment_passes_messages_that_wait_and_nothing_else() -> None:
+    """Once it has left, they wait for its answer; a `detach` it would undo is never passed."""
+    outbox = filled(ONE, TWO)
+    leave(outbox)
+    outbox.add(ATTACH)
+    assert leave(outbox) == []
+    first = outbox.match(error(ErrorCode.BUSY, "m-1"))
+    assert first is not None
+    outbox.retry(first, 60.0)
+    assert leave(outbox, 1.0) == [ATTACH]
+    assert leave(outbox, 60.0) == []
+    answer(outbox, fitting_answer(ATTACH))
+    assert leave(outbox, 60.0) == [ONE]
+    assert leave(filled(ONE, DETACH, ATTACH), starts=False) == []
+
+
+def test_what_has_not_left_can_be_forgotten() -> None:
+    """Of its kind and conversation only; what has left is still to be answered."""
+    outbox = filled(ATTACH)
+    leave(outbox)
+    for frame in (ATTACH, c.Attach(conversation="d"), DETACH):
+        outbox.add(frame)
+    outbox.forget("c", c.Attach)
+    assert [request.frame for request in outbox.about("c", c.Attach, c.Detach)] == [ATTACH, DETACH]
+    assert len(outbox) == 3
+
+
 def test_it_is_bounded_by_what_the_application_asks_alone() -> None:
     """Attachments have a bound of their own."""
     outbox = Outbox(most=2)

@@ -33,7 +33,7 @@ from protocol.session import (
     reference,
 )
 from protocol.types import GoawayReason
-from tests.protocol.examples import error, fitting_answer, welcome
+from tests.protocol.examples import ack, error, fitting_answer, welcome
 from tests.support.frames import client_frame
 
 BAD_JSON = Refusal(ErrorCode.BAD_JSON, "no object")
@@ -204,7 +204,7 @@ def refused_as_new(session: ServerSession, frame: c.AnyClientFrame, now: float) 
 def _settle(session: ServerSession, delivered: Deliver, dice: random.Random) -> list[Action]:
     frame = delivered.frame
     if dice.random() < 0.3:
-        return session.answer(delivered.exchange, error(ErrorCode.NOT_FOUND), 1.0)
+        return session.answer(delivered.exchange, error(ErrorCode.NOT_FOUND, reference(frame)), 1.0)
     if isinstance(frame, c.Auth):
         return session.renew(delivered.exchange, s.Ok(ref="auth"), 1.0, lives_s=None)
     return session.answer(delivered.exchange, fitting_answer(frame), 1.0)
@@ -234,7 +234,29 @@ def test_an_answer_of_another_kind_is_our_fault_and_changes_nothing(kind: Any) -
     with pytest.raises(LocalError, match="does not answer"):
         session.answer(number, fitting_answer(CHAT), 1.0)
     assert session.unanswered == 1
-    assert session.answer(number, s.Ok(ref="x"), 1.0)
+    assert session.answer(number, fitting_answer(frame), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("frame", "stray"),
+    [
+        (CHAT, ack(c.Chat(id="m-2", content="Hello"))),
+        (CHAT, error(ErrorCode.NOT_FOUND)),
+        (c.Attach(conversation="c"), fitting_answer(c.Attach(conversation="d"))),
+        (c.Stop(answer="a"), s.Ok(ref="b")),
+        (c.Auth(token="t"), error(ErrorCode.UNAUTHENTICATED, "t")),
+    ],
+)
+def test_an_answer_that_names_another_frame_is_our_fault_too(
+    frame: c.AnyClientFrame, stray: s.AnyServerFrame
+) -> None:
+    """Its client would not know it for its own, and wait for ever."""
+    session = opened()
+    number = exchange(session.receive(frame, 1.0))
+    with pytest.raises(LocalError, match="names another"):
+        session.answer(number, stray, 1.0)
+    assert session.unanswered == 1
+    assert session.answer(number, fitting_answer(frame), 1.0)
 
 
 def test_only_grant_answers_hello_and_only_auth_renews() -> None:
@@ -310,6 +332,26 @@ def test_a_frame_may_be_small_until_welcome_and_as_large_as_offered_after_it() -
     session = greeting()
     session.grant(welcome(client_frame_bytes=10 * CLIENT_FRAME_BYTES), 0.0, lives_s=None)
     assert session.frame_cap == CLIENT_FRAME_BYTES
+
+
+def test_before_welcome_a_client_cannot_declare_tools_of_its_own() -> None:
+    """Nobody knows yet whether they are offered, and who is not signed in costs little memory."""
+    session = greeting()
+    own = c.ClientTool(name="t", description="", parameters={"a": []})
+    sent = c.Chat(id="m-9", content="x", tools=[own])
+    assert codes(session.receive(sent, 0.5)) == [ErrorCode.INVALID_FIELD]
+    assert session.receive(c.Chat(id="m-8", content="x", tools=["clock"]), 0.5) == []
+
+
+def test_a_refusal_may_name_when_to_come_back() -> None:
+    """A limiter knows; the error tells the client."""
+    session = opened()
+    number = exchange(session.receive(CHAT, 1.0))
+    refusal = Refusal(ErrorCode.RATE_LIMITED, "Wait.", CHAT.id, retry_after_ms=700)
+    (sent,) = session.refuse(number, refusal, 1.0)
+    assert isinstance(sent, Send)
+    assert isinstance(sent.frame, s.Error)
+    assert (sent.frame.retry_after_ms, sent.frame.retryable) == (700, True)
 
 
 def test_what_is_not_offered_is_refused_unless_its_id_was_taken_before() -> None:
@@ -429,7 +471,7 @@ def test_other_refusals_cost_nothing() -> None:
 def test_limits_run_into_again_and_again_end_the_connection() -> None:
     """4007 at the third strike within a minute; a burst is one strike."""
     session = opened()
-    rate_limited = error(ErrorCode.RATE_LIMITED, retry_after_ms=1000)
+    rate_limited = error(ErrorCode.RATE_LIMITED, CHAT.id, retry_after_ms=1000)
 
     def refuse_one(now: float) -> list[ErrorCode | CloseCode]:
         number = exchange(session.receive(CHAT, now))

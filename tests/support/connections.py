@@ -11,12 +11,8 @@ from protocol.frames.from_server import Error, ServerFrame, Welcome
 from protocol.frames.objects import Server
 from protocol.limits import Limits
 from protocol.offer import Feature
-from protocol.session import NO_EXCHANGE, Action, Close, Deliver, Send, ServerSession
+from protocol.session import NO_EXCHANGE, Action, Close, Deliver, Send, ServerSession, reference
 from tests.support.vectors import Message
-
-NOT_FOUND = Error(
-    code=ErrorCode.NOT_FOUND, message="There is no such thing.", retryable=False, trace="t1"
-)
 
 
 class Told(Struct):
@@ -69,7 +65,9 @@ class Connection:
         """Answer what was handed on: `not_found` fits every frame."""
         if handed.exchange == NO_EXCHANGE:
             return Told()
-        return self._told(self.session.answer(handed.exchange, NOT_FOUND, now))
+        words = "There is no such thing."
+        refusal = Refusal(ErrorCode.NOT_FOUND, words, reference(handed.frame))
+        return self._told(self.session.refuse(handed.exchange, refusal, now))
 
     def _told(self, actions: list[Action]) -> Told:
         told = Told()
