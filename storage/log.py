@@ -21,7 +21,7 @@ What callers owe, so that no implementation has to guess:
    so opens a new epoch.
 4. Who meets a new epoch reads SQL before it goes on. If its fence stands there it calls `fence`
    (the epoch may have been opened from an older reading) and counts its ordinals from what that
-   returns; else it stops.
+   returns, with a `seen` of that epoch; else it stops.
 
 What implementations owe beside the word of each method: every append, `open` and `fence` is one
 atomic step, seen alike by all clients; all may be asked again after a reply that did not come. A
@@ -207,8 +207,9 @@ class EventLog(Protocol):
     ) -> Registered | Refused:
         """Registers an answer, or raises its fence; from then on a lower one appends nothing.
 
-        The same fence again changes nothing, a lower one is FENCED. What earlier owners appended
-        counts: ordinals go on after `last`. A taker reads the log after this call, not before.
+        The same fence again changes nothing, a lower one is FENCED, another epoch than the present
+        one is EPOCH. What earlier owners appended counts: ordinals go on after `last`. A taker
+        reads the log after this call, not before.
         """
 
     async def append(self, batch: Sequence[Append]) -> Sequence[Appended | Refused]:

@@ -154,6 +154,7 @@ class TestDoubt:
         replay = level(3)
         replay.live(live(4))
         assert list(replay.checked(at(3), at(3))) == []
+        assert list(replay.checked(at(3), Position("f", 1))) == []
         replay.live(live(6))
         assert replay.state is State.READING
         assert list(replay.checked(at(4), None)) == []

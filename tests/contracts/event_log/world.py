@@ -28,7 +28,7 @@ from storage.log import (
     Registered,
     Slice,
 )
-from tests.contracts.event_log import Mailbox
+from tests.contracts.event_log.harness import Mailbox
 
 ALL = 10_000  # more entries than any run makes
 
@@ -78,7 +78,7 @@ class Answer:
 
 
 class Journal:
-    """Every entry that was ever stored, and whether it might be (invariants 1, 6 and 7)."""
+    """Every entry that was ever stored, and whether it might be."""
 
     def __init__(self) -> None:
         self.entries: dict[Epoch, list[Entry]] = {}
@@ -126,7 +126,7 @@ class Talk:
 
 
 class Text:
-    """An answer's text as it is shown somewhere: grown by frames, never guessed (invariant 5)."""
+    """An answer's text as it is shown somewhere: grown by frames, never guessed."""
 
     def __init__(self, attempt: int = 1, text: str = "", *, ended: bool = False) -> None:
         self.attempt = attempt

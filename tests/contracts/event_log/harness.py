@@ -1,7 +1,6 @@
-"""What the suites of the conversation log run over: one harness per implementation.
+"""What the suites run over: one harness per implementation.
 
-An implementation joins by one more entry in HARNESSES. Its harness does to the store what no client
-may do; everything else the suites do through the interface.
+A harness does to the store what no client may do; everything else goes through the interface.
 """
 
 import copy
