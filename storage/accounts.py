@@ -1,4 +1,7 @@
-"""Rows about who may come, and the trail of what was done with power over others."""
+"""Rows about who may come, and the trail of what was done with power over others.
+
+A repr may end up in a log, so none shows an address, a name or a hash.
+"""
 
 from enum import StrEnum
 
@@ -52,6 +55,9 @@ class User(Struct, frozen=True, kw_only=True):
     sessions_from: int = 0
     created_at: int = 0
 
+    def __repr__(self) -> str:
+        return f"User({self.tenant!r}, {self.id!r}, {self.kind!r}, roles={self.roles})"
+
 
 class Key(Struct, frozen=True, kw_only=True):
     """An API key; the key itself is stored nowhere, its hash finds this row."""
@@ -65,6 +71,9 @@ class Key(Struct, frozen=True, kw_only=True):
     expires_at: int | None = None
     revoked_at: int | None = None
     created_at: int = 0
+
+    def __repr__(self) -> str:
+        return f"Key({self.tenant!r}, {self.id!r}, user={self.user!r}, scopes={self.scopes})"
 
 
 class Act(Struct, frozen=True, kw_only=True):

@@ -3,7 +3,9 @@
 StorageError
 ├── NotFound                   no such row, or not the asker's to see
 ├── Conflict                   a rule of the schema refused the change
-│   └── IdConflict             the same id with another content
+│   ├── IdConflict             the same id with another content
+│   ├── ApprovalExpired        the time to decide a tool call has passed
+│   └── DecidedOtherwise       the tool call was decided, and not so
 ├── Busy                       another holds what was asked for
 ├── Fenced                     the writer no longer owns what it writes
 ├── PositionLost               the log cannot go on from that position
@@ -59,6 +61,28 @@ class IdConflict(Conflict):
 
     def __str__(self) -> str:
         return f"the id {self.key!r} was used for another content; a new content needs a new id"
+
+
+class ApprovalExpired(Conflict):
+    """The time to decide has passed."""
+
+    def __init__(self, call: str) -> None:
+        super().__init__("other", "expired")
+        self.call = call
+
+    def __str__(self) -> str:
+        return f"the time to decide tool call {self.call!r} has passed; it will not run"
+
+
+class DecidedOtherwise(Conflict):
+    """The call was decided otherwise, awaits no such decision, or has other arguments."""
+
+    def __init__(self, call: str) -> None:
+        super().__init__("other", "decided")
+        self.call = call
+
+    def __str__(self) -> str:
+        return f"tool call {self.call!r} was decided otherwise, or has other arguments"
 
 
 class Busy(StorageError):

@@ -51,7 +51,10 @@ class NewConversation(Struct, frozen=True, kw_only=True):
 
 
 class Send(Ask, frozen=True, kw_only=True):
-    """A message; without a conversation one is made as `new` says. `parent`: else the leaf."""
+    """A message; without a conversation one is made as `new` says, and takes no `parent`.
+
+    In a conversation the message stands below `parent`, which else is the leaf.
+    """
 
     content: str
     conversation: str | None = None
@@ -210,10 +213,15 @@ class Failure(Struct, frozen=True, kw_only=True):
 
 
 class Tail(Struct, frozen=True):
-    """The text behind the last checkpoint; it may begin in what is already stored."""
+    """The text behind the last checkpoint; it may begin in what is already stored.
+
+    `epoch` and `seq` are the log's position behind it, as in a checkpoint; an end needs none.
+    """
 
     start: int = 0
     text: str = ""
+    epoch: str | None = None
+    seq: int = 0
 
 
 class Ending(Struct, frozen=True, kw_only=True):
@@ -430,6 +438,17 @@ class Unfinished(Struct, frozen=True, kw_only=True):
     text: str
     citations: Json
     tools: tuple[ToolCall, ...]
+
+
+class Opening(Struct, frozen=True, kw_only=True):
+    """What a new epoch of a conversation's log is opened with, all of one snapshot.
+
+    `rows`: the epoch need not tell of commits up to this number, for whoever attaches finds them in
+    SQL. It stops before an end that holds its place and has yet to happen.
+    """
+
+    rows: int
+    unfinished: tuple[Unfinished, ...]
 
 
 class CommitKind(StrEnum):

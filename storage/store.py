@@ -16,7 +16,6 @@ from typing import Protocol
 
 from protocol.types import ConversationStatus, ToolState
 from storage.accounts import Act, AuditEntry, Key, Site, Tenant, User
-from storage.errors import Conflict
 from storage.records import (
     Answer,
     Branch,
@@ -38,6 +37,7 @@ from storage.records import (
     Message,
     NewConversation,
     NewToolCall,
+    Opening,
     Regenerate,
     Send,
     Sent,
@@ -48,29 +48,6 @@ from storage.records import (
 )
 from storage.values import Json, Once, Owner
 from storage.work import Expense, Job, JobState, NewJob, Progress, Schedule, SpentBy, SumBy
-
-
-class ApprovalExpired(Conflict):
-    """The time to decide has passed."""
-
-    def __init__(self, call: str) -> None:
-        super().__init__("other", "expired")
-        self.call = call
-
-    def __str__(self) -> str:
-        return f"the time to decide tool call {self.call!r} has passed; it will not run"
-
-
-class DecidedOtherwise(Conflict):
-    """The call was decided otherwise, awaits no such decision, or has other arguments."""
-
-    def __init__(self, call: str) -> None:
-        super().__init__("other", "decided")
-        self.call = call
-
-    def __str__(self) -> str:
-        return f"tool call {self.call!r} was decided otherwise, or has other arguments"
-
 
 # ── for a person's request ───────────────────────────────────────────────────────────────────────
 
@@ -94,6 +71,12 @@ class Sending(Protocol):
 
     async def edit(self, owner: Owner, ask: Edit) -> Sent:
         """The same for another message in the place of one of the person's own."""
+
+    async def recall(self, owner: Owner, once: Once) -> Sent | None:
+        """What an id got before, as `send` would give it again; None: the id is new.
+
+        It changes nothing. A first use that is still under way is not seen.
+        """
 
     async def stop(self, owner: Owner, answer: str) -> Stopped:
         """Stop an answer: at once if nobody runs it, else its owner is to end it.
@@ -201,8 +184,8 @@ class InternalAnswers(Protocol):
     async def get(self, tenant: str, answer: str) -> Answer | None:
         """As it is now."""
 
-    async def unfinished(self, tenant: str, conversation: str) -> list[Unfinished]:
-        """As `History.unfinished`, with fences: what a new epoch of a log is opened with."""
+    async def opening(self, tenant: str, conversation: str) -> Opening:
+        """What a new epoch of a log is opened with, also where the conversation was deleted."""
 
     async def next_queued(self, tenant: str, conversation: str) -> Answer | None:
         """The answer whose turn it is, if it waits for somebody to claim it."""
@@ -232,14 +215,15 @@ class InternalAnswers(Protocol):
     async def reset(self, held: Held, *, attempt: int) -> int:
         """Give up that attempt's text and begin the next, whose number is returned.
 
-        Asked for again, the same number.
+        Its open tool calls are closed as `end` closes them. Asked for again, the same number.
         """
 
     async def end(self, held: Held, how: Ending) -> Ended:
         """End a running answer, once.
 
-        Its message's text becomes the last attempt's pieces and the tail. A stop that was asked
-        for decides the outcome. A second call by the same holder gets the first one's end, with
+        Its message's text becomes the last attempt's pieces and the tail. Its open tool calls are
+        closed: what ran is `unknown`, the others `expired`. A stop that was asked for decides the
+        outcome. A second call by the same holder gets the first one's end, with
         `fresh` false; any other holder is `Fenced`. Expenses are counted once by their keys.
         """
 
@@ -265,10 +249,11 @@ class Ownership(Protocol):
     """Who lives, by the database's clock, and whose answers may be taken."""
 
     async def register(self, incarnation: str, instance: str) -> Heartbeat:
-        """A process began; before it claims anything."""
+        """A process began; before it claims anything. Who was silent for a day is forgotten."""
 
     async def beat(self, incarnation: str) -> Heartbeat:
-        """It lives. Coming after it could be taken for dead, the beat starts a new unbroken time.
+        """It lives. Coming after it could be taken for dead, or after the database's clock was set
+        back, the beat starts a new unbroken time.
 
         `NotFound`: it was forgotten and must begin anew under another id.
         """
@@ -285,6 +270,13 @@ class Ownership(Protocol):
         """Running answers of the dead, then queued ones whose turn it is and nobody claimed.
 
         With proof of death (a lock only the living can hold) everybody but the taker is dead.
+        """
+
+    async def held_by(self, incarnation: str) -> list[Answer]:
+        """Running answers that are its own, oldest first.
+
+        One that it does not run it got by a `send`, `claim`, `resume` or `take_over` whose outcome
+        it never learnt. It has to run or end it: while it lives, nobody else will.
         """
 
     async def resumable(self, *, limit: int = 100) -> list[Answer]:
@@ -315,9 +307,10 @@ class InternalTools(Protocol):
         state: ToolState,
         result: str | None = None,
     ) -> ToolCall:
-        """Move a call from the state seen to the next; asked for again, it changes nothing.
+        """Move a call from the state seen to the next; the same holder may ask for it again.
 
-        `Conflict` where it is in neither: so a call goes from `requested` to `running` once.
+        `Conflict` in any other case: so a call goes from `requested` to `running` once, and who
+        takes the answer over does not run what may have run already.
         """
 
     async def of_answer(self, tenant: str, answer: str) -> tuple[ToolCall, ...]:

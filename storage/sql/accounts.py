@@ -178,7 +178,17 @@ class SqlAccounts:
     async def become(self, tenant: str, visitor: str, user: str) -> None:
         async def work(c: Connection) -> None:
             both = {"tenant": tenant, "visitor": visitor, "user": user}
-            # An id that both used stands for what the user did with it.
+            for table in ("conversations", "feedback", "usage"):
+                await c.run(
+                    f"""
+                    UPDATE {table} SET owner = :user
+                    WHERE tenant = :tenant AND owner = :visitor
+                    """,
+                    **both,
+                )
+            # After the conversations: whoever sends in one keeps it locked until the id is settled,
+            # and is seen here, or finds it gone and leaves no id. An id that both used stands for
+            # what the user did with it.
             await c.run(
                 """
                 UPDATE idempotency SET owner = :user
@@ -189,14 +199,6 @@ class SqlAccounts:
                 """,
                 **both,
             )
-            for table in ("conversations", "feedback", "usage"):
-                await c.run(
-                    f"""
-                    UPDATE {table} SET owner = :user
-                    WHERE tenant = :tenant AND owner = :visitor
-                    """,
-                    **both,
-                )
 
         await self._db.write(work)
 

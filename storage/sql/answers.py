@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from protocol.text import utf16_length
 from protocol.types import AnswerState, FinishReason
-from storage.errors import Conflict
+from storage.errors import Conflict, NotFound
 from storage.records import (
     Answer,
     Checkpoint,
@@ -15,9 +15,9 @@ from storage.records import (
     Ended,
     Ending,
     Held,
+    Opening,
     RunState,
     Tail,
-    Unfinished,
     Verdict,
 )
 from storage.sql import ending, history, locking, rows
@@ -45,9 +45,23 @@ class SqlAnswers:
 
         return await self._db.read(work)
 
-    async def unfinished(self, tenant: str, conversation: str) -> list[Unfinished]:
-        async def work(c: Connection) -> list[Unfinished]:
-            return await history.unfinished(c, tenant, conversation)
+    async def opening(self, tenant: str, conversation: str) -> Opening:
+        async def work(c: Connection) -> Opening:
+            row = await c.one(
+                """
+                SELECT COALESCE((
+                    SELECT MIN(a.terminal) - 1 FROM answers a
+                    WHERE a.tenant = c.tenant AND a.conversation = c.id AND a.state <> 'ended'
+                ), c.commits) AS told
+                FROM conversations c WHERE c.tenant = :tenant AND c.id = :id
+                """,
+                tenant=tenant,
+                id=conversation,
+            )
+            if row is None:
+                raise NotFound("conversation", conversation)
+            alive = await history.unfinished(c, tenant, conversation)
+            return Opening(rows=row["told"], unfinished=tuple(alive))
 
         return await self._db.read(work)
 
@@ -104,11 +118,14 @@ class SqlAnswers:
             await c.run(
                 """
                 UPDATE answers SET state = 'parked', incarnation = NULL, fence = fence + 1,
-                    phase = :phase, transcript = :transcript, length = :length
+                    phase = :phase, transcript = :transcript, length = :length, epoch = :epoch,
+                    seq = :seq
                 WHERE tenant = :tenant AND id = :id
                 """,
                 tenant=held.tenant,
                 id=held.answer,
+                epoch=row["epoch"] if tail is None else tail.epoch,
+                seq=row["seq"] if tail is None else tail.seq,
                 phase=AnswerState.PARKED,
                 transcript=rows.text(transcript),
                 length=row["length"] + utf16_length(text),
@@ -135,6 +152,10 @@ class SqlAnswers:
         return await self._db.write(work)
 
     async def checkpoint(self, batch: Sequence[Checkpoint]) -> list[Checkpointed]:
+        if len({checkpoint.held.answer for checkpoint in batch}) < len(batch):
+            # One statement would move the length once and store both texts.
+            raise ValueError("a batch has one checkpoint per answer")
+
         async def work(c: Connection) -> list[Checkpointed]:
             return await _checkpoint(c, batch)
 
@@ -142,11 +163,14 @@ class SqlAnswers:
 
     async def reset(self, held: Held, *, attempt: int) -> int:
         async def work(c: Connection) -> int:
+            at = await rows.now(c)
             row = await locking.held_answer(c, held)
             if row["attempt"] == attempt + 1:
                 return attempt + 1
             if row["attempt"] != attempt:
                 raise Conflict("other", "attempts are given up one by one")
+            # Or the answer would wait, parked, for what nobody needs any more.
+            await ending.close_calls(c, held.tenant, held.answer, at=at)
             await c.run(
                 "DELETE FROM pieces WHERE tenant = :tenant AND answer = :id",
                 tenant=held.tenant,

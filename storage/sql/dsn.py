@@ -4,6 +4,7 @@ asyncpg sends every parameter it does not know to the server, and a server or a 
 that libpq keeps to itself (`channel_binding`, which every Neon URL has). So only known ones pass.
 """
 
+import re
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from msgspec import Struct
@@ -18,6 +19,10 @@ _KEPT = {
     "sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "sslpassword", "sslnegotiation",
     "ssl_min_protocol_version", "ssl_max_protocol_version", "target_session_attrs",
 }  # fmt: skip
+
+
+# Names, addresses or a quoted socket folder, each with a port or none.
+_HOSTS = re.compile(r"(([^:,\[\]]*|\[[^\[\]]*\])(:\d*)?(,|$))*")
 
 
 class Dsn(Struct, frozen=True):
@@ -48,6 +53,10 @@ def parse(url: str) -> Dsn:
     if query.get("sslmode", "prefer") not in SSL_MODES:
         raise Unsupported("this sslmode", f"it is one of {', '.join(sorted(SSL_MODES))}")
     credentials, _, host = parts.netloc.rpartition("@")
+    if parts.fragment or not _HOSTS.fullmatch(host):
+        # Whatever it is, it may be half of a password, so nothing may quote it.
+        why = "its address cannot be read; in a password write / ? # [ ] as %2F %3F %23 %5B %5D"
+        raise Unsupported("this PostgreSQL URL", why)
     if host.startswith(":"):  # only a port, as with a socket's folder in `?host=`
         query.setdefault("port", host[1:])
         host = ""

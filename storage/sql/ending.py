@@ -56,7 +56,7 @@ async def finish(c: Connection, row: Row, ending: Ending, *, at: int) -> Ended:
     tenant, answer = row["tenant"], row["id"]
     stored = (await history.pieces(c, tenant, [answer])).get(answer, "")
     text = stored + missing(ending.tail, row["length"])
-    await _close_calls(c, tenant, answer, at=at)
+    await close_calls(c, tenant, answer, at=at)
     total = await usage.of_ending(c, row, ending.expenses, at=at)
     terminal = row["terminal"]
     if terminal is None:
@@ -143,7 +143,7 @@ def missing(tail: Tail | None, length: int) -> str:
     return text
 
 
-async def _close_calls(c: Connection, tenant: str, answer: str, *, at: int) -> None:
+async def close_calls(c: Connection, tenant: str, answer: str, *, at: int) -> None:
     """What has not run never will; of what was running nobody knows."""
     await c.run(
         """

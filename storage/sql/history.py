@@ -216,7 +216,8 @@ class SqlHistory:
             if newest is None:
                 return Branch(leaf=end, messages=(), more=False)
             said = await _ancestors(c, owner, conversation, newest, limit + 1)
-            whole = await _whole(c, owner.tenant, conversation, said[-limit:])
+            newest_of_them = said[max(0, len(said) - limit) :]
+            whole = await _whole(c, owner.tenant, conversation, newest_of_them)
             return Branch(leaf=end, messages=tuple(whole), more=len(said) > limit)
 
         return await self._db.read(work)

@@ -22,7 +22,6 @@ async def claim(
     first to commit, and takes its place if the first rolled back. The result's type keeps apart
     ids used for different things.
     """
-    binds = {"tenant": owner.tenant, "owner": owner.user, "id": once.id}
     mine = await c.one(
         f"""
         INSERT INTO idempotency (tenant, owner, id, kind, body, created_at)
@@ -30,22 +29,24 @@ async def claim(
         ON CONFLICT DO NOTHING
         RETURNING created_at
         """,
+        tenant=owner.tenant,
+        owner=owner.user,
+        id=once.id,
         kind=result.__name__,
         body=once.body,
-        **binds,
     )
     if mine is not None:
         return mine["created_at"], None
-    used = await c.one(
-        """
-        SELECT kind, body, result, created_at FROM idempotency
-        WHERE tenant = :tenant AND owner = :owner AND id = :id
-        """,
-        **binds,
-    )
-    if used is None or (used["kind"], used["body"]) != (result.__name__, once.body):
+    used = await _used(c, owner, once, result)
+    if used is None:
         raise IdConflict(once.id)
-    return used["created_at"], msgspec.json.decode(used["result"], type=result)
+    return used
+
+
+async def recall(c: Connection, owner: Owner, once: Once, result: type[Result]) -> Result | None:
+    """What the id's first use resulted in; None: nobody used it yet."""
+    used = await _used(c, owner, once, result)
+    return None if used is None else used[1]
 
 
 async def settle(c: Connection, owner: Owner, once: Once, result: Struct) -> None:
@@ -60,3 +61,22 @@ async def settle(c: Connection, owner: Owner, once: Once, result: Struct) -> Non
         id=once.id,
         result=rows.text(result),
     )
+
+
+async def _used(
+    c: Connection, owner: Owner, once: Once, result: type[Result]
+) -> tuple[int, Result] | None:
+    row = await c.one(
+        """
+        SELECT kind, body, result, created_at FROM idempotency
+        WHERE tenant = :tenant AND owner = :owner AND id = :id
+        """,
+        tenant=owner.tenant,
+        owner=owner.user,
+        id=once.id,
+    )
+    if row is None:
+        return None
+    if (row["kind"], row["body"]) != (result.__name__, once.body):
+        raise IdConflict(once.id)
+    return row["created_at"], msgspec.json.decode(row["result"], type=result)

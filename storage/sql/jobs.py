@@ -6,6 +6,9 @@ is not finished comes due again, and the lease's number tells a late holder from
 
 from collections.abc import Sequence
 
+from msgspec import structs
+
+from protocol.text import mend
 from storage.errors import Fenced, NotFound
 from storage.ids import Ids, Kind
 from storage.sql import rows
@@ -104,6 +107,9 @@ class SqlJobs:
         return await self._db.write(work)
 
     async def renew(self, job: Job, *, lease_ms: int, progress: Progress | None = None) -> None:
+        if progress is not None:
+            progress = structs.replace(progress, text=mend(progress.text))
+
         async def work(c: Connection) -> None:
             at = await rows.now(c)
             await _lock(c, job)
@@ -127,11 +133,14 @@ class SqlJobs:
         await self._db.write(work)
 
     async def fail(self, job: Job, error: str, *, chance: float) -> JobState:
+        # It may name a file, and a file's name may be no text; a refusal would hide the error.
+        error = mend(error)[:ERROR_CHARACTERS]
+
         async def work(c: Connection) -> JobState:
             at = await rows.now(c)
             row = await _lock(c, job)
             if row["attempts"] >= row["max_attempts"]:
-                await _close(c, job, JobState.DEAD, error[:ERROR_CHARACTERS], at=at)
+                await _close(c, job, JobState.DEAD, error, at=at)
                 return JobState.DEAD
             await c.run(
                 """
@@ -141,7 +150,7 @@ class SqlJobs:
                 """,
                 id=job.id,
                 run_at=at + backoff_ms(row["attempts"], chance),
-                error=error[:ERROR_CHARACTERS],
+                error=error,
             )
             return JobState.OPEN
 

@@ -123,7 +123,7 @@ class _Unit(Generic[Held]):
             self.result.cancel()
             if (lane := asyncio.current_task()) is not None and lane.cancelling():
                 raise  # the loop is ending
-        except Exception as error:  # noqa: BLE001 - it is the caller's
+        except BaseException as error:  # noqa: BLE001 - the caller's: it must not end the lane
             if not self.result.done():
                 self.result.set_exception(error)
         else:

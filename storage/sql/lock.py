@@ -21,17 +21,24 @@ class LockFile:
         try:
             file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            why = error.strerror or type(error).__name__
-            raise Unavailable(f"{self._path} cannot be opened: {why}") from None
+            raise self._useless("opened", error) from None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(file, 0)
+            os.write(file, str(os.getpid()).encode())
         except BlockingIOError:
             pid = os.read(file, 20).decode("ascii", "replace").strip()
             os.close(file)
             raise Busy(self._what, f"process {pid}" if pid else None, self._remedy) from None
-        os.ftruncate(file, 0)
-        os.write(file, str(os.getpid()).encode())
+        except OSError as error:  # a full disk, or a network's file system without locks
+            os.close(file)
+            raise self._useless("locked", error) from None
         self._file = file
+
+    def _useless(self, wanted: str, error: OSError) -> Unavailable:
+        return Unavailable(
+            f"{self._path} cannot be {wanted}: {error.strerror or type(error).__name__}"
+        )
 
     def release(self) -> None:
         if self._file is not None:

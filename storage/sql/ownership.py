@@ -6,7 +6,7 @@ Heartbeats use the database's clock alone: a machine's own can neither kill nor 
 from storage.errors import NotFound
 from storage.records import Answer, Heartbeat
 from storage.sql import answers, history, rows
-from storage.sql.database import Connection, Database, Row
+from storage.sql.database import Connection, Database, Row, Value
 
 # Beaten every 3 s; so old, a heartbeat missed two beats and had the time of a third.
 STALE_MS = 9_000
@@ -16,15 +16,20 @@ UNBROKEN_MS = 10_000
 # A queued answer without an owner this long is nobody's: whoever committed it claims it at once.
 UNCLAIMED_MS = 5_000
 
-DEAD_OWNER = """
-NOT EXISTS (SELECT 1 FROM incarnations i WHERE i.id = a.incarnation AND i.beat_at >= :stale)
+# So long after its last beat an incarnation is forgotten; a process frozen that long begins anew.
+FORGOTTEN_MS = 24 * 3_600_000
+
+# A heartbeat that lies ahead was beaten before the clock was set back; the living beat again soon.
+ALIVE = "beat_at BETWEEN :stale AND :ahead"
+
+DEAD_OWNER = f"""
+NOT EXISTS (SELECT 1 FROM incarnations i WHERE i.id = a.incarnation AND {ALIVE})
 """
 
-MAY_TAKE = """
-AND NOT EXISTS (SELECT 1 FROM incarnations WHERE id = :owner AND beat_at >= :stale)
+MAY_TAKE = f"""
+AND NOT EXISTS (SELECT 1 FROM incarnations WHERE id = :owner AND {ALIVE})
 AND EXISTS (
-    SELECT 1 FROM incarnations
-    WHERE id = :taker AND beat_at >= :stale AND unbroken_since <= :unbroken)
+    SELECT 1 FROM incarnations WHERE id = :taker AND {ALIVE} AND unbroken_since <= :unbroken)
 """
 
 
@@ -36,6 +41,8 @@ class SqlOwnership:
 
     async def register(self, incarnation: str, instance: str) -> Heartbeat:
         async def work(c: Connection) -> Heartbeat:
+            at = await rows.now(c)
+            await c.run("DELETE FROM incarnations WHERE beat_at < :old", old=at - FORGOTTEN_MS)
             row = await c.one(
                 """
                 INSERT INTO incarnations (id, instance, started_at, beat_at, unbroken_since)
@@ -44,7 +51,7 @@ class SqlOwnership:
                 """,
                 id=incarnation,
                 instance=instance,
-                at=await rows.now(c),
+                at=at,
             )
             return _heartbeat(row, incarnation)
 
@@ -55,7 +62,8 @@ class SqlOwnership:
             row = await c.one(
                 """
                 UPDATE incarnations SET beat_at = :at, unbroken_since = CASE
-                    WHEN :at - beat_at > :stale THEN :at ELSE unbroken_since END
+                    WHEN :at - beat_at > :stale OR :at < beat_at THEN :at
+                    ELSE unbroken_since END
                 WHERE id = :id
                 RETURNING *
                 """,
@@ -76,8 +84,8 @@ class SqlOwnership:
     async def living(self) -> list[Heartbeat]:
         async def work(c: Connection) -> list[Heartbeat]:
             found = await c.all(
-                "SELECT * FROM incarnations WHERE beat_at >= :seen ORDER BY started_at, id",
-                seen=await rows.now(c) - STALE_MS,
+                f"SELECT * FROM incarnations WHERE {ALIVE} ORDER BY started_at, id",
+                **_around(await rows.now(c)),
             )
             return [_heartbeat(row, row["id"]) for row in found]
 
@@ -90,7 +98,7 @@ class SqlOwnership:
 
         async def work(c: Connection) -> list[Answer]:
             at = await rows.now(c)
-            proof = {"taker": taker} if proof_of_death else {"stale": at - STALE_MS}
+            proof: dict[str, Value] = {"taker": taker} if proof_of_death else _around(at)
             abandoned = await c.all(
                 f"""
                 {history.ANSWERS}
@@ -118,6 +126,20 @@ class SqlOwnership:
 
         return await self._db.read(work)
 
+    async def held_by(self, incarnation: str) -> list[Answer]:
+        async def work(c: Connection) -> list[Answer]:
+            found = await c.all(
+                f"""
+                {history.ANSWERS}
+                WHERE a.state <> 'ended' AND a.incarnation = :incarnation
+                ORDER BY a.created_at, a.id
+                """,
+                incarnation=incarnation,
+            )
+            return [rows.answer(row) for row in found]
+
+        return await self._db.read(work)
+
     async def resumable(self, *, limit: int = 100) -> list[Answer]:
         async def work(c: Connection) -> list[Answer]:
             found = await c.all(
@@ -140,7 +162,7 @@ class SqlOwnership:
         async def work(c: Connection) -> Answer | None:
             at = await rows.now(c)
             may_take = "" if proof_of_death else MAY_TAKE
-            moments = {"stale": at - STALE_MS, "unbroken": at - UNBROKEN_MS}
+            moments: dict[str, Value] = {**_around(at), "unbroken": at - UNBROKEN_MS}
             taken = await c.one(
                 f"""
                 UPDATE answers SET incarnation = :taker, fence = fence + 1
@@ -158,6 +180,11 @@ class SqlOwnership:
             return None if taken is None else await answers.get(c, seen.tenant, seen.id)
 
         return await self._db.write(work)
+
+
+def _around(at: int) -> dict[str, Value]:
+    """The binds of `ALIVE`."""
+    return {"stale": at - STALE_MS, "ahead": at + STALE_MS}
 
 
 def _heartbeat(row: Row | None, incarnation: str) -> Heartbeat:

@@ -171,7 +171,7 @@ def answered(row: Row) -> Answered | None:
 
 
 def message(row: Row, siblings: tuple[str, ...], tools: tuple[ToolCall, ...]) -> Message:
-    """From `history.MESSAGES` and what stands in other tables."""
+    """From `history.MESSAGE_COLUMNS` and what stands in other tables."""
     opinion = None
     if row["rating"] is not None:
         opinion = Feedback(

@@ -35,7 +35,7 @@ from storage.sql import (
     rows,
 )
 from storage.sql.database import Connection, Database
-from storage.values import EMPTY_OBJECT, Json, Owner
+from storage.values import EMPTY_OBJECT, Json, Once, Owner
 
 BUSY_REMEDY = "Wait for an answer to end, stop one, or send with on_busy=interrupt."
 
@@ -79,6 +79,8 @@ class SqlSending:
         async def place(c: Connection, at: int) -> _Place:
             question = _Text(ask.content, ask.metadata, ask.attachments)
             if ask.conversation is None:
+                if ask.parent is not None:  # a new conversation has no message yet
+                    raise NotFound("message", ask.parent)
                 made = await conversations.insert(c, owner, self._ids, ask.new, at=at)
                 return _Place(made, None, question, created=True)
             leaf = await locking.owned_conversation(c, owner, ask.conversation)
@@ -108,6 +110,13 @@ class SqlSending:
             return _Place(row["conversation"], row["parent"], question)
 
         return await self._once(owner, ask, place)
+
+    async def recall(self, owner: Owner, once: Once) -> Sent | None:
+        async def work(c: Connection) -> Sent | None:
+            before = await idempotency.recall(c, owner, once, Sent)
+            return None if before is None else structs.replace(before, duplicate=True)
+
+        return await self._db.read(work)
 
     async def stop(self, owner: Owner, answer: str) -> Stopped:
         async def work(c: Connection) -> Stopped:

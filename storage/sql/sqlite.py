@@ -6,6 +6,7 @@ SQLite before 3.51.3 can damage a WAL database that two connections write or che
 """
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -112,17 +113,26 @@ class SQLite(Database):
 
     async def close(self) -> None:
         # The last connection to close checkpoints, and that is the writer's to do.
-        await self._readers.close()
-        await self._writer.close()
-        if self._lock is not None:
-            self._lock.release()
+        try:
+            await self._readers.close()
+        finally:
+            try:
+                await self._writer.close()
+            finally:
+                if self._lock is not None:
+                    self._lock.release()
 
     def _try(self, options: Options) -> None:
+        # SQLite would make it readable to all, and gives the WAL the same mode. A file that is
+        # there keeps the mode it was given.
+        with suppress(OSError):  # SQLite will say why
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         with _translated("connect", write=True):
             sqlite3.connect(self._path, factory=_Writer, timeout=options.statement).close()
 
     def _lock_file(self, suffix: str, what: str) -> LockFile:
-        path = self._path.with_name(f"{self._path.name}{suffix}.lock")
+        file = self._path.resolve()  # another name of the file must not be another lock
+        path = file.with_name(f"{file.name}{suffix}.lock")
         return LockFile(path, f"{what} {self._path}", _SHARED)
 
     @asynccontextmanager
@@ -140,7 +150,7 @@ def path_of(url: str) -> Path:
     """The file an URL names: `sqlite:///relative/path` or `sqlite:////absolute/path`."""
     parts = urlsplit(url)
     path = unquote(parts.path.removeprefix("/"))
-    if not path or path == ":memory:" or parts.netloc or parts.query:
+    if not path or path == ":memory:" or parts.netloc or parts.query or parts.fragment:
         example = (
             "sqlite:///data/parley.db is a file below this folder, sqlite:////srv/parley.db not"
         )
@@ -232,7 +242,7 @@ def _translated(sql: str, *, write: bool) -> Iterator[None]:
     """The seam where SQLite's errors become ours; `from None`, because theirs quote values."""
     try:
         yield
-    except (sqlite3.Error, OverflowError) as error:
+    except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
         raise _ours(error, sql, write=write) from None
 
 

@@ -5,11 +5,10 @@ once. An answer parked for several calls goes on when none of them waits any mor
 """
 
 from protocol.types import ToolState
-from storage.errors import Conflict, NotFound
+from storage.errors import ApprovalExpired, Conflict, DecidedOtherwise, NotFound
 from storage.records import Decided, Held, NewToolCall, Origin, RunState, ToolCall
 from storage.sql import history, idempotency, locking, rows
 from storage.sql.database import Connection, Database, Row
-from storage.store import ApprovalExpired, DecidedOtherwise
 from storage.values import Once, Owner
 
 
@@ -81,9 +80,9 @@ class SqlToolCalls:
             await c.run(
                 """
                 INSERT INTO tool_calls (tenant, id, answer, attempt, step, origin, name, state,
-                    arguments, args_hash, expires_at, created_at, updated_at)
+                    arguments, args_hash, fence, expires_at, created_at, updated_at)
                 VALUES (:tenant, :id, :answer, :attempt, :step, :origin, :name, :state,
-                    :arguments, :args_hash, :expires_at, :at, :at)
+                    :arguments, :args_hash, :fence, :expires_at, :at, :at)
                 ON CONFLICT DO NOTHING
                 """,
                 tenant=held.tenant,
@@ -96,6 +95,7 @@ class SqlToolCalls:
                 state=call.state,
                 arguments=rows.text(call.arguments),
                 args_hash=call.args_hash,
+                fence=held.fence,
                 expires_at=expires_at,
                 at=at,
             )
@@ -116,11 +116,11 @@ class SqlToolCalls:
             at = await rows.now(c)
             await locking.held_answer(c, held)
             row = await _of_answer(c, held, call)
-            if (row["state"], row["result"]) == (state, result):
+            if (row["state"], row["result"], row["fence"]) == (state, result, held.fence):
                 return rows.tool_call(row)
             if row["state"] != seen:
                 raise Conflict("other", f"a tool call that is {row['state']}, not {seen}")
-            await _set(c, held.tenant, call, state, result, at=at)
+            await _set(c, held.tenant, call, state, result, at=at, fence=held.fence)
             return rows.tool_call(await _of_answer(c, held, call))
 
         return await self._db.write(work)
@@ -195,22 +195,36 @@ async def _approve(c: Connection, owner: Owner, row: Row, *, allow: bool, at: in
         at=at,
     )
     state = ToolState.REQUESTED if allow else ToolState.DENIED
-    await _set(c, owner.tenant, row["id"], state, None, at=at)
+    expires_at = None
+    if allow and row["origin"] == Origin.CLIENT and row["expires_at"] is not None:
+        # Now it waits for the client, who is given as long as the person was.
+        expires_at = at + row["expires_at"] - row["created_at"]
+    await _set(c, owner.tenant, row["id"], state, None, at=at, expires_at=expires_at)
 
 
 async def _set(
-    c: Connection, tenant: str, call: str, state: ToolState, result: str | None, *, at: int
+    c: Connection,
+    tenant: str,
+    call: str,
+    state: ToolState,
+    result: str | None,
+    *,
+    at: int,
+    expires_at: int | None = None,
+    fence: int | None = None,
 ) -> None:
     await c.run(
         """
-        UPDATE tool_calls SET state = :state, result = :result, expires_at = NULL,
-            updated_at = :at
+        UPDATE tool_calls SET state = :state, result = :result, expires_at = :expires_at,
+            fence = COALESCE(:fence, fence), updated_at = :at
         WHERE tenant = :tenant AND id = :id
         """,
         tenant=tenant,
         id=call,
         state=state,
         result=result,
+        expires_at=expires_at,
+        fence=fence,
         at=at,
     )
 

@@ -1,11 +1,15 @@
 """Tenants, sites, users and keys."""
 
+import asyncio
+
 import pytest
 from msgspec import Raw, structs
 
 from storage.accounts import Key, Site, Tenant, User, UserKind
 from storage.errors import Conflict, NotFound
 from tests.support.rows import World
+
+ROUNDS = 20
 
 
 async def test_putting_twice_is_putting_once(world: World) -> None:
@@ -129,3 +133,32 @@ async def test_a_visitor_who_signs_in_takes_along_what_was_said_and_sent(world: 
     assert (await world.store.conversations.list(world.owner)).total == 0
     message = await world.store.history.message(world.neighbour, sent.answer)
     assert message.feedback is not None
+
+
+async def test_what_a_visitor_sends_while_signing_in_is_known_wherever_it_ends_up(
+    world: World,
+) -> None:
+    """The message and its id go to the user together, or neither was ever stored."""
+    for _ in range(ROUNDS):
+        first = await world.exchange()
+        asks = [world.ask(conversation=first.conversation, max_queued=9) for _ in range(4)]
+        *_, moved = await asyncio.gather(
+            *(world.store.sending.send(world.owner, ask) for ask in asks),
+            world.store.internal.accounts.become(world.tenant, "ann", "bob"),
+            return_exceptions=True,
+        )
+        assert moved is None
+        stored = 0
+        for ask in asks:
+            known = await world.store.sending.recall(world.neighbour, ask.once)
+            stored += known is not None
+            assert await world.store.sending.recall(world.owner, ask.once) is None
+        conversation = await world.store.conversations.get(world.neighbour, first.conversation)
+        assert conversation.message_count == 2 + 2 * stored
+
+
+def test_no_repr_shows_what_would_let_somebody_in() -> None:
+    """Nor an address: it may be printed wherever a person is."""
+    shown = repr(User(tenant="t", id="u", name="Ann", email="a@b", password_hash="hash"))
+    shown += repr(Key(tenant="t", id="k", hash="hash", name="ci", user="u", scopes=()))
+    assert [word for word in ("Ann", "a@b", "hash") if word in shown] == []

@@ -9,8 +9,10 @@ from msgspec import Raw, structs
 
 from protocol.text import crc32, utf16_length
 from protocol.types import AnswerState, FinishReason
-from storage.errors import Conflict, Fenced
-from storage.records import Checkpoint, Checkpointed, RunState, Tail, Verdict
+from storage.errors import Conflict, Fenced, NotFound
+from storage.log import ROWS, Append, Appended
+from storage.memory.log import MemoryLog
+from storage.records import Checkpoint, Checkpointed, Opening, RunState, Tail, Verdict
 from tests.support.rows import DONE, REQUEST, World
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
@@ -154,7 +156,8 @@ async def test_an_unfinished_answer_shows_what_was_checkpointed(world: World) ->
     answer = shown[0].answer
     assert (answer.epoch, answer.seq, answer.length) == ("e", 5, 4)
     assert (answer.phase, shown[0].citations) == (AnswerState.TOOL, cited)
-    assert await world.store.internal.answers.unfinished(world.tenant, sent.conversation) == shown
+    opening = await world.store.internal.answers.opening(world.tenant, sent.conversation)
+    assert opening == Opening(rows=4, unfinished=tuple(shown))
 
 
 async def test_reset_gives_up_the_text_and_begins_the_next_attempt(world: World) -> None:
@@ -197,3 +200,58 @@ async def test_the_pieces_of_the_last_attempt_are_the_message(
     stored = await world.store.history.message(world.owner, sent.answer)
     assert stored.content == whole
     assert (end.length, end.crc32) == (utf16_length(whole), crc32(whole))
+
+
+async def test_a_batch_with_two_checkpoints_of_one_answer_stores_nothing(world: World) -> None:
+    """One statement takes one of them, and the text would not fit its length."""
+    _, held = await world.running()
+    pieces = [Checkpoint(held=held, start=start, text="xx") for start in (0, 2)]
+    with pytest.raises(ValueError, match="one checkpoint per answer"):
+        await world.store.internal.answers.checkpoint(pieces)
+    assert (await world.answer(held.answer)).length == 0
+
+
+async def test_an_epoch_is_opened_before_an_end_that_has_its_place_already(world: World) -> None:
+    """Opened behind it, the log would take it for told, and nobody would hear of that end."""
+    first, held = await world.running()
+    second = await world.interrupt(first.conversation)
+    opening = await world.store.internal.answers.opening(world.tenant, first.conversation)
+    log = MemoryLog()
+    fences = {one.answer.id: one.answer.fence for one in opening.unfinished}
+    assert fences == {first.answer: 1, second.answer: 0}
+    seen = await log.open(first.conversation, None, opening.rows, fences)
+    assert seen is not None
+    await world.end(held)
+    commits = await world.store.internal.outbox.unlogged(
+        world.tenant, first.conversation, limit=100
+    )
+    untold = [commit.number for commit in commits if commit.number > opening.rows]
+    assert untold == [3, *second.numbers]
+    for number in untold:
+        append = Append(first.conversation, ROWS, 0, number, b"row", seen)
+        assert [type(result) for result in await log.append([append])] == [Appended]
+
+
+async def test_only_a_conversation_that_is_there_can_be_opened(world: World) -> None:
+    """A deleted one is: its answers still have to end, and its devices to hear of it."""
+    sent, _ = await world.running()
+    await world.store.conversations.delete(world.owner, sent.conversation)
+    opening = await world.store.internal.answers.opening(world.tenant, sent.conversation)
+    assert ([one.answer.id for one in opening.unfinished], opening.rows) == ([sent.answer], 2)
+    with pytest.raises(NotFound):
+        await world.store.internal.answers.opening(world.tenant, "c_missing")
+
+
+async def test_the_text_of_a_parked_answer_goes_up_to_its_position(world: World) -> None:
+    """Whoever attaches is shown the text, and then the log from there on."""
+    _, held = await world.running()
+    await world.write(held, 0, "let me ")
+    tail = Tail(4, "me look", epoch="f", seq=40)
+    parked = await world.store.internal.answers.park(held, REQUEST, tail)
+    assert parked is not None
+    assert (parked.length, parked.epoch, parked.seq) == (11, "f", 40)
+    _, other = await world.running()
+    await world.write(other, 0, "let me ")
+    parked = await world.store.internal.answers.park(other, REQUEST)
+    assert parked is not None
+    assert (parked.length, parked.epoch, parked.seq) == (7, "e", 7)

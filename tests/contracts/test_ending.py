@@ -8,7 +8,7 @@ from msgspec import Raw, structs
 from protocol.text import crc32
 from protocol.types import Degradation, FinishReason, Outcome
 from storage.errors import Conflict, NotFound
-from storage.records import Ended, Ending, Failure, RunState, Stopped, Tail, Timings
+from storage.records import Ended, Ending, Failure, Opening, RunState, Stopped, Tail, Timings
 from storage.values import Spent
 from storage.work import Expense, step_key
 from tests.support.rows import DONE, REQUEST, World
@@ -74,7 +74,8 @@ async def test_an_end_keeps_all_that_is_known_about_the_answer(world: World) -> 
     conversation = await world.store.conversations.get(world.owner, sent.conversation)
     assert conversation.spent == Spent(10, 5, 1500)
     assert conversation.spent.usage().cost_usd == 0.0000015
-    assert await world.store.internal.answers.unfinished(world.tenant, sent.conversation) == []
+    opening = await world.store.internal.answers.opening(world.tenant, sent.conversation)
+    assert opening == Opening(rows=3, unfinished=())
 
 
 async def test_a_second_end_gets_the_first_one(world: World) -> None:
@@ -202,3 +203,33 @@ async def test_a_deleted_conversations_answer_still_ends(world: World) -> None:
     assert [end.answer for end in deleted.ended] == [queued.answer]
     assert [stop.answer for stop in deleted.stopping] == [sent.answer]
     assert (await world.end(held)).finish_reason is FinishReason.STOPPED
+
+
+async def test_an_interrupt_that_races_a_claim_ends_it_or_asks_its_owner(world: World) -> None:
+    """Never both: who claimed it is asked to stop, and what was ended nobody runs."""
+    incarnation = await world.incarnation()
+    for _ in range(ROUNDS):
+        sent = await world.send()
+        claimed, second = await asyncio.gather(
+            world.store.internal.answers.claim(world.tenant, sent.answer, incarnation),
+            world.interrupt(sent.conversation),
+        )
+        assert [one.answer for one in second.stopping] == ([sent.answer] if claimed else [])
+        assert [one.answer for one in second.ended] == ([] if claimed else [sent.answer])
+        if claimed:
+            assert (await world.end(claimed.held)).fresh
+
+
+async def test_an_interrupt_that_races_a_park_leaves_nothing_parked(world: World) -> None:
+    """Parked first, it is ended at once; asked to stop first, it is not parked."""
+    for _ in range(ROUNDS):
+        sent, held = await world.running()
+        parked, second = await asyncio.gather(
+            world.store.internal.answers.park(held, REQUEST, Tail(0, "so far")),
+            world.interrupt(sent.conversation),
+        )
+        assert [one.answer for one in second.ended] == ([sent.answer] if parked else [])
+        if parked is None:
+            await world.end(held, "so far")
+        assert (await world.store.history.message(world.owner, sent.answer)).content == "so far"
+        assert await world.numbers(sent.conversation) == [1, 2, 3, 4, 5]

@@ -205,3 +205,10 @@ async def test_deleting_a_conversation_for_good_takes_all_its_rows(world: World)
             tenant=world.tenant,
         )
         assert left == [{"conversation": other.conversation}]
+
+
+async def test_a_page_of_no_messages_has_none(world: World) -> None:
+    """Who follows a conversation may want to see nothing of what was."""
+    sent = await world.exchange()
+    branch = await world.store.history.branch(world.owner, sent.conversation, limit=0)
+    assert (branch.leaf, branch.messages, branch.more) == (sent.answer, (), True)

@@ -120,6 +120,20 @@ async def test_a_failed_job_is_tried_later_and_later_until_it_is_dead(
     assert await lease(world) == []
 
 
+async def test_words_that_are_no_text_are_kept_as_well_as_they_can_be(
+    world: World, jobs: Jobs
+) -> None:
+    """A file's name may hold anything; the job must not run again and again because of it."""
+    id = await enqueue(world, max_attempts=1)
+    (job,) = await lease(world)
+    words = "a\0b\ud800c"
+    await jobs.renew(job, lease_ms=LEASE_MS, progress=Progress(done=1, text=words))
+    await jobs.fail(job, words, chance=0)
+    dead = await jobs.get(id)
+    assert dead.progress is not None
+    assert (dead.last_error, dead.progress.text) == ("a\ufffdb\ufffdc",) * 2
+
+
 async def test_a_job_that_kills_its_worker_dies_of_it(world: World, jobs: Jobs) -> None:
     """Nobody is left to say that it failed."""
     id = await enqueue(world, max_attempts=2)

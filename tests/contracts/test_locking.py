@@ -7,16 +7,17 @@ from collections.abc import Awaitable, Callable
 
 from msgspec import structs
 
-from protocol.types import OnBusy
+from protocol.types import OnBusy, ToolState
 from storage.errors import Busy, Conflict, Fenced
-from storage.records import Checkpoint, Held, RunState, Sent
+from storage.ids import Kind
+from storage.records import Checkpoint, Held, NewToolCall, RunState, Sent
 from storage.values import Spent
 from storage.work import Expense
-from tests.support.rows import DONE, World
+from tests.support.rows import DONE, REQUEST, World
 
 CONVERSATIONS = 3
 WORKERS = 12
-STEPS = 25
+STEPS = 40
 LEGITIMATE = (Busy, Fenced, Conflict)  # somebody else was faster
 
 
@@ -28,6 +29,7 @@ class Storm:
         self.incarnation = incarnation
         self.sent = list(begun)
         self.held: list[Held] = []
+        self.calls: list[str] = []
 
     async def worker(self, seed: int) -> None:
         chance = random.Random(seed)
@@ -44,6 +46,12 @@ class Storm:
             self.pay,
             self.rate,
             self.select,
+            self.park,
+            self.resume,
+            self.take_over,
+            self.reset,
+            self.ask,
+            self.decide,
         ]
         for _ in range(STEPS):
             try:
@@ -70,9 +78,10 @@ class Storm:
                 self.held.append(claimed.held)
 
     async def checkpoint(self, _: random.Random) -> None:
+        latest = {held.answer: held for held in self.held[-6:]}
         batch = [
             Checkpoint(held=held, start=(await self.world.answer(held.answer)).length, text="x")
-            for held in self.held[-6:]
+            for held in latest.values()
         ]
         await self.world.store.internal.answers.checkpoint(batch)
 
@@ -104,6 +113,57 @@ class Storm:
         await self.world.store.conversations.select(
             self.world.owner, self.world.once(), sent.conversation, sent.answer
         )
+
+    async def park(self, chance: random.Random) -> None:
+        if self.held:
+            held = chance.choice(self.held[-4:])
+            await self.world.store.internal.answers.park(held, REQUEST)
+
+    async def resume(self, chance: random.Random) -> None:
+        answer = chance.choice(self.sent).answer
+        resumed = await self.world.store.internal.answers.resume(
+            self.world.tenant, answer, self.incarnation
+        )
+        if resumed is not None:
+            self.held.append(resumed.held)
+
+    async def take_over(self, chance: random.Random) -> None:
+        mine = await self.world.store.internal.ownership.held_by(self.incarnation)
+        for seen in mine[:1]:
+            taken = await self.world.store.internal.ownership.take_over(
+                seen, self.incarnation, proof_of_death=True
+            )
+            if taken is not None:
+                self.held.append(taken.held)
+
+    async def reset(self, chance: random.Random) -> None:
+        if self.held:
+            held = chance.choice(self.held[-4:])
+            attempt = (await self.world.answer(held.answer)).attempt
+            await self.world.store.internal.answers.reset(held, attempt=attempt)
+
+    async def ask(self, chance: random.Random) -> None:
+        if self.held:
+            call = NewToolCall(
+                id=self.world.ids(Kind.TOOL_CALL),
+                name="n",
+                step=1,
+                arguments=REQUEST,
+                args_hash="h",
+                state=ToolState.AWAITING_APPROVAL,
+            )
+            await self.world.store.internal.tools.create(chance.choice(self.held[-4:]), call)
+            self.calls.append(call.id)
+
+    async def decide(self, chance: random.Random) -> None:
+        if self.calls:
+            await self.world.store.tools.decide(
+                self.world.owner,
+                self.world.once(),
+                chance.choice(self.calls[-6:]),
+                args_hash="h",
+                allow=chance.random() < 0.5,
+            )
 
     def expense(self, answer: str, chance: random.Random) -> Expense:
         return Expense(

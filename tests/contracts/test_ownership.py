@@ -6,7 +6,7 @@ import pytest
 
 from storage.errors import Fenced, NotFound
 from storage.records import Answer, Checkpoint, RunState, Verdict
-from storage.sql.ownership import STALE_MS, UNBROKEN_MS, UNCLAIMED_MS
+from storage.sql.ownership import FORGOTTEN_MS, STALE_MS, UNBROKEN_MS, UNCLAIMED_MS
 from tests.support.rows import DONE, REQUEST, World
 
 BEAT_MS = 3000
@@ -53,6 +53,56 @@ async def test_only_the_living_are_listed(world: World) -> None:
     await beat(world, [alive], 12_000)
     living = {one.incarnation for one in await world.store.internal.ownership.living()}
     assert (alive in living, dead in living) == (True, False)
+
+
+async def test_who_was_silent_for_a_day_is_forgotten(world: World) -> None:
+    """Every crash leaves a row, and they would only ever grow in number."""
+    dead, quiet = await world.incarnation(), await world.incarnation()
+    world.clock.advance(1)
+    await world.store.internal.ownership.beat(quiet)
+    world.clock.advance(FORGOTTEN_MS)
+    await world.incarnation()
+    known = {row["id"] for row in await world.rows("SELECT id FROM incarnations")}
+    assert (dead in known, quiet in known) == (False, True)
+
+
+async def test_a_clock_that_is_set_back_keeps_no_dead_owner_alive(world: World) -> None:
+    """Nor a taker from judging for as long as it was set back; and the living lose nothing."""
+    sent, held = await world.running()
+    lost, _ = await world.running()
+    owner, taker = (await world.answer(sent.answer)).incarnation, await world.incarnation()
+    assert owner is not None
+    await beat(world, [taker, owner], 12_000)
+    seen = [await world.answer(id) for id in (held.answer, lost.answer)]
+    world.clock.advance(-3_600_000)
+    take_over = world.store.internal.ownership.take_over
+    assert [await take_over(one, taker) for one in seen] == [None, None]
+    await beat(world, [owner, taker], 3_000)
+    assert [await take_over(one, taker) for one in seen] == [None, None]
+    await beat(world, [owner, taker], 12_000)
+    assert [answer.id for answer in await orphans(world, taker)] == [lost.answer]
+    assert await take_over(seen[0], taker) is None
+    assert await take_over(seen[1], taker) is not None
+    living = {one.incarnation for one in await world.store.internal.ownership.living()}
+    assert {owner, taker} <= living
+
+
+async def test_what_was_taken_unawares_can_be_found(world: World) -> None:
+    """A commit whose outcome was not heard made it one's own, and nobody else will run it."""
+    held_by, answers = world.store.internal.ownership.held_by, world.store.internal.answers
+    mine = await world.incarnation()
+    sent = await world.send(incarnation=mine)
+    world.clock.advance(1)
+    claimed = await world.send()
+    await answers.claim(world.tenant, claimed.answer, mine)
+    world.clock.advance(1)
+    ended = await world.send(incarnation=mine)
+    await world.end(world.held(ended))
+    await world.running()
+    found = await held_by(mine)
+    assert [(one.id, one.fence) for one in found] == [(sent.answer, 1), (claimed.answer, 1)]
+    await answers.park(found[0].held, REQUEST)
+    assert [one.id for one in await held_by(mine)] == [claimed.answer]
 
 
 async def test_an_answer_is_taken_from_the_dead_by_one(world: World) -> None:

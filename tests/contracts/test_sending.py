@@ -55,6 +55,14 @@ async def test_a_parent_may_be_named_and_must_be_of_the_conversation(world: Worl
         await world.send(conversation=first.conversation, parent=other.message)
 
 
+async def test_a_new_conversation_has_no_message_to_be_the_parent(world: World) -> None:
+    """Not even one's own: nothing is stored where the client did not mean it to be."""
+    first = await world.exchange()
+    with pytest.raises(NotFound, match=first.answer):
+        await world.send(parent=first.answer)
+    assert (await world.store.conversations.list(world.owner)).total == 1
+
+
 async def test_a_new_conversation_begins_as_it_is_told_to(world: World) -> None:
     """Title, model, prompt and collection are the conversation's own."""
     new = NewConversation(title="Love", model="m", system_prompt="be kind", collection="poems")
@@ -100,6 +108,50 @@ async def test_the_same_id_with_another_body_is_refused(world: World) -> None:
         )
     with pytest.raises(IdConflict):
         await world.store.feedback.save(world.owner, ask.once, sent.message, rating="up")
+
+
+async def test_what_an_id_got_can_be_recalled_without_sending(world: World) -> None:
+    """As the same id sent again would get it, however the conversation went on."""
+    recall, ask = world.store.sending.recall, world.ask()
+    assert await recall(world.owner, ask.once) is None
+    sent = await world.store.sending.send(world.owner, ask)
+    again = Regenerate(once=world.once(), request=REQUEST, max_queued=3, answer=sent.answer)
+    second = await world.store.sending.regenerate(world.owner, again)
+    await world.store.conversations.delete(world.owner, sent.conversation)
+    for once, got in ((ask.once, sent), (again.once, second)):
+        assert await recall(world.owner, once) == structs.replace(got, duplicate=True)
+        for stranger in (world.neighbour, world.foreigner):
+            assert await recall(stranger, once) is None
+
+
+async def test_recalling_uses_no_id_up(world: World) -> None:
+    """Who was refused by a limit may send under the same id later."""
+    ask = world.ask()
+    for _ in range(2):
+        assert await world.store.sending.recall(world.owner, ask.once) is None
+    assert not (await world.store.sending.send(world.owner, ask)).duplicate
+
+
+async def test_an_id_of_another_body_or_kind_is_not_recalled(world: World) -> None:
+    """It is refused as sending it would be."""
+    ask, rated = world.ask(), world.once()
+    sent = await world.store.sending.send(world.owner, ask)
+    await world.store.feedback.save(world.owner, rated, sent.answer, rating="up")
+    for once in (Once(ask.once.id, "other"), rated):
+        with pytest.raises(IdConflict, match=once.id):
+            await world.store.sending.recall(world.owner, once)
+
+
+async def test_recalling_beside_a_send_sees_all_of_it_or_nothing(world: World) -> None:
+    """Nobody waits for anybody, and no half of a message is told."""
+    for _ in range(20):
+        ask = world.ask()
+        sent, recalled = await asyncio.gather(
+            world.store.sending.send(world.owner, ask),
+            asyncio.gather(*(world.store.sending.recall(world.owner, ask.once) for _ in range(5))),
+        )
+        assert set(recalled) <= {None, structs.replace(sent, duplicate=True)}
+        assert await world.store.sending.recall(world.owner, ask.once) is not None
 
 
 async def test_an_id_is_its_users_own(world: World) -> None:

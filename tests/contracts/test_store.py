@@ -48,6 +48,7 @@ CASES: dict[str, list[Case]] = {
         sends(conversation="conversation"),
         sends(conversation="conversation", parent="message"),
         sends(conversation="own", parent="message"),
+        sends(parent="message"),
     ],
     "sending.regenerate": [
         lambda w, o, t: w.store.sending.regenerate(
@@ -91,7 +92,7 @@ CASES: dict[str, list[Case]] = {
     ],
 }
 # These name nothing; what they show is tested below.
-WITHOUT_IDS = {"conversations.create", "conversations.list", "usage.spent"}
+WITHOUT_IDS = {"conversations.create", "conversations.list", "sending.recall", "usage.spent"}
 
 
 def methods(half: type) -> dict[str, inspect.Signature]:
@@ -176,4 +177,7 @@ async def test_lists_and_sums_show_a_person_nothing_of_others(world: World) -> N
     for stranger in (world.neighbour, world.foreigner):
         page = await world.store.conversations.list(stranger)
         assert (page.items, page.total) == ((), 0)
+        ask = world.ask()
+        await world.store.sending.send(world.owner, ask)
+        assert await world.store.sending.recall(stranger, ask.once) is None
         assert await world.store.usage.spent(stranger, since=0) == SpentBy(calls=0, spent=Spent())

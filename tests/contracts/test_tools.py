@@ -7,14 +7,14 @@ import pytest
 from msgspec import Raw, structs
 
 from protocol.types import ToolState
-from storage.errors import Conflict, Fenced, IdConflict
+from storage.errors import ApprovalExpired, Conflict, DecidedOtherwise, Fenced, IdConflict
 from storage.ids import Kind
 from storage.records import Decided, Held, NewToolCall, Origin, Sent, ToolCall
-from storage.store import ApprovalExpired, DecidedOtherwise
 from storage.values import Once
 from tests.support.rows import DONE, REQUEST, World
 
 MINUTES = 60_000
+ROUNDS = 20
 
 
 def new(world: World, **fields: Any) -> NewToolCall:
@@ -250,3 +250,75 @@ async def test_calls_of_an_answer_that_ended_are_closed(world: World) -> None:
     assert states == {open_call.id: ToolState.EXPIRED, started.id: ToolState.UNKNOWN}
     with pytest.raises(ApprovalExpired):
         await decide(world, open_call.id, allow=True)
+
+
+async def test_calls_of_an_attempt_that_was_given_up_are_closed(world: World) -> None:
+    """Else the answer would stay parked for an approval that nobody needs any more."""
+    sent, held = await world.running()
+    tools = world.store.internal.tools
+    forgotten = await tools.create(held, new(world))
+    await world.store.internal.answers.reset(held, attempt=1)
+    wanted = await tools.create(held, new(world))
+    await world.store.internal.answers.park(held, REQUEST)
+    with pytest.raises(ApprovalExpired):
+        await decide(world, forgotten.id, allow=True)
+    assert (await decide(world, wanted.id, allow=True)).resumable
+    assert await resumable(world) == [sent.answer]
+
+
+async def test_a_clients_tool_that_was_approved_still_has_its_time(world: World) -> None:
+    """From the approval on: a client that never answers must not keep the answer parked."""
+    sent, _, call = await waiting(world, origin=Origin.CLIENT)
+    world.clock.advance(9 * MINUTES)
+    decided = await decide(world, call.id, allow=True)
+    assert (decided.call.expires_at, decided.resumable) == (world.clock.now + 10 * MINUTES, False)
+    world.clock.advance(10 * MINUTES - 1)
+    assert call.id not in {one.id for one in await world.store.internal.tools.expire(limit=1000)}
+    world.clock.advance(1)
+    await world.store.internal.tools.expire(limit=1000)
+    assert await resumable(world) == [sent.answer]
+
+
+async def test_who_takes_an_answer_over_cannot_run_a_call_again(world: World) -> None:
+    """It finds the call running, and cannot tell how far it came."""
+    _, held = await world.running()
+    tools = world.store.internal.tools
+    call = await tools.create(held, new(world, state=ToolState.REQUESTED))
+    await tools.advance(held, call.id, seen=ToolState.REQUESTED, state=ToolState.RUNNING)
+    taken = await world.store.internal.ownership.take_over(
+        await world.answer(held.answer), await world.incarnation(), proof_of_death=True
+    )
+    assert taken is not None
+    with pytest.raises(Conflict):
+        await tools.advance(taken.held, call.id, seen=ToolState.REQUESTED, state=ToolState.RUNNING)
+    for _ in range(2):
+        await tools.advance(taken.held, call.id, seen=ToolState.RUNNING, state=ToolState.UNKNOWN)
+
+
+async def test_of_the_last_two_decisions_one_lets_the_answer_go_on(world: World) -> None:
+    """Made at the same time, they must not each see the other's call waiting."""
+    for _ in range(ROUNDS):
+        _, held = await world.running()
+        calls = [await world.store.internal.tools.create(held, new(world)) for _ in range(2)]
+        await world.store.internal.answers.park(held, REQUEST)
+        decided = await asyncio.gather(*(decide(world, call.id, allow=True) for call in calls))
+        assert sorted(one.resumable for one in decided) == [False, True]
+
+
+async def test_a_decision_at_the_last_moment_counts_or_came_too_late(world: World) -> None:
+    """It expires while it is decided: one of both happened, and everybody is told which."""
+
+    async def expire() -> set[str]:
+        await world.db.began.wait()  # until the decision has looked at the clock
+        world.clock.advance(1)
+        return {one.id for one in await world.store.internal.tools.expire(limit=1000)}
+
+    for _ in range(ROUNDS):
+        _, _, call = await waiting(world)
+        world.clock.advance(10 * MINUTES - 1)
+        world.db.began.clear()
+        decided, expired = await asyncio.gather(
+            decide(world, call.id, allow=True), expire(), return_exceptions=True
+        )
+        assert not isinstance(expired, BaseException)
+        assert isinstance(decided, Decided) is (call.id not in expired)

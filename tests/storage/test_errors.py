@@ -9,6 +9,8 @@ EXAMPLES = [
     (errors.Conflict("unique", "users_login"), "the schema's rule unique (users_login)"),
     (errors.Conflict("foreign_key"), "(unnamed)"),
     (errors.IdConflict("m1"), "the id 'm1' was used for another content"),
+    (errors.ApprovalExpired("t1"), "the time to decide tool call 't1' has passed"),
+    (errors.DecidedOtherwise("t1"), "tool call 't1' was decided otherwise"),
     (errors.Busy("the file", "process 7", "Stop it."), "held by process 7. Stop it."),
     (errors.Busy("the file"), "held by another"),
     (errors.Fenced("answer a1", 3), "fence 3 of answer a1"),

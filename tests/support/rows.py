@@ -41,6 +41,7 @@ class ClockedDatabase(Database):
         self.statements: list[str] = []
         self.asked = 0  # units of work
         self.ran = 0  # more than asked for: some were repeated, after a deadlock perhaps
+        self.began = asyncio.Event()  # set whenever a unit begins, with its time
         self.clock = "never read: each unit gets the time it begins at"
 
     async def read(self, work: Callable[[Connection], Awaitable[T]]) -> T:
@@ -66,6 +67,7 @@ class ClockedDatabase(Database):
         async def clocked(c: Connection) -> T:
             self.ran += 1
             c.clock = f"CAST({self._time.now} AS BIGINT)"
+            self.began.set()
             self._note(c)
             return await work(c)
 

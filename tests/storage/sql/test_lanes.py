@@ -162,6 +162,22 @@ async def test_what_a_unit_raises_is_its_callers_and_the_lane_lives_on() -> None
     await lanes.close()
 
 
+async def test_no_error_of_a_unit_ends_its_lane() -> None:
+    """SQLite has one lane that writes: without it nothing would be written any more."""
+    lanes = await opened()
+
+    class Rude(BaseException):
+        pass
+
+    async def fail(_: None) -> None:
+        raise Rude
+
+    with pytest.raises(Rude):
+        await lanes.run(fail)
+    assert await lanes.run(walk_through) == "through"
+    await lanes.close()
+
+
 async def test_a_unit_runs_in_its_callers_context() -> None:
     """A trace goes on inside it, and what it sets there stays there."""
     lanes = await opened()

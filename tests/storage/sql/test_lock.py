@@ -1,5 +1,7 @@
 """A lock file has one living holder."""
 
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -59,6 +61,24 @@ def test_a_killed_holder_leaves_it_free(tmp_path: Path) -> None:
     lock = LockFile(path, "the folder")
     lock.acquire()
     assert path.read_text() == str(os.getpid())
+    lock.release()
+
+
+def test_a_file_system_without_locks_or_room_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the lock can be had once there is."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    lock = LockFile(tmp_path / "lock", "the folder")
+    for module, function in ((fcntl, "flock"), (os, "write")):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, function, refuse)
+            with pytest.raises(Unavailable, match="No space"):
+                lock.acquire()
+    lock.acquire()
     lock.release()
 
 

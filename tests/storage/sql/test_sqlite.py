@@ -1,6 +1,7 @@
 """What only SQLite does: one writer, one process, and a file that keeps its promises."""
 
 import asyncio
+import os
 import signal
 import sqlite3
 import subprocess
@@ -49,6 +50,10 @@ async def table(db: Database) -> None:
 
 def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def modes_in(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
 
 
 async def pragma(c: Connection, name: str) -> object:
@@ -110,6 +115,47 @@ async def test_a_second_opener_is_refused_with_the_holders_process(url: str) -> 
     """In this process it would be a second writer lane."""
     with pytest.raises(Busy, match=r"process \d+\. Stop that process first"):
         await open_database(url)
+
+
+@pytest.mark.usefixtures("db")
+async def test_another_name_of_a_file_in_use_is_refused_too(url: str, tmp_path: Path) -> None:
+    """A second writer through a link would be as harmful as any."""
+    (tmp_path / "link.db").symlink_to(tmp_path / "test.db")
+    with pytest.raises(Busy):
+        await open_database(f"sqlite:///{tmp_path}/link.db")
+
+
+async def test_what_people_wrote_is_readable_to_the_owner_of_the_process_alone(
+    url: str, tmp_path: Path
+) -> None:
+    """The database, its WAL and its locks, whatever the umask says."""
+    umask = os.umask(0o022)
+    try:
+        db = await open_database(url)
+        await db.write(lambda c: c.script("CREATE TABLE t (n INTEGER) STRICT"))
+        modes = modes_in(tmp_path)
+        await db.close()
+    finally:
+        os.umask(umask)
+    assert set(modes) == {"test.db", "test.db-wal", "test.db-shm", "test.db.lock"}
+    assert set(modes.values()) == {0o600}
+
+
+async def test_a_mode_that_somebody_gave_the_file_is_kept(url: str, tmp_path: Path) -> None:
+    """A group that makes backups may read it."""
+    file = tmp_path / "test.db"
+    file.touch()
+    file.chmod(0o640)
+    await (await open_database(url)).close()
+    assert modes_in(tmp_path)["test.db"] == 0o640
+
+
+async def test_text_that_is_no_unicode_is_refused_without_being_quoted(db: Database) -> None:
+    """Python's own error holds all of it."""
+    with pytest.raises(StorageError) as caught:
+        await db.read(lambda c: c.all("SELECT :text AS text", text="a secret \ud800"))
+    assert "secret" not in f"{caught.value} {caught.value!r}"
+    assert caught.value.__suppress_context__
 
 
 async def test_a_killed_process_leaves_its_file_to_the_next(url: str) -> None:
@@ -196,7 +242,9 @@ async def test_a_full_disk_is_unavailable_and_reads_go_on(db: Database) -> None:
     await db.write(lambda c: c.run("INSERT INTO t VALUES (:n)", n=b"x"))
 
 
-@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite:///a.db?mode=ro"])
+@pytest.mark.parametrize(
+    "url", ["sqlite://", "sqlite:///:memory:", "sqlite:///a.db?mode=ro", "sqlite:///a#b"]
+)
 def test_a_url_that_is_no_file_is_refused(url: str) -> None:
     """Each connection to `:memory:` would have a database of its own."""
     with pytest.raises(Unsupported, match="sqlite:///FILE"):

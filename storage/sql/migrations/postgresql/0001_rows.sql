@@ -223,6 +223,7 @@ CREATE TABLE tool_calls (
     arguments text NOT NULL,
     args_hash text NOT NULL,
     result text,
+    fence bigint NOT NULL,
     expires_at bigint,
     created_at bigint NOT NULL,
     updated_at bigint NOT NULL,

@@ -223,6 +223,7 @@ CREATE TABLE tool_calls (
     arguments TEXT NOT NULL,
     args_hash TEXT NOT NULL,
     result TEXT,
+    fence INTEGER NOT NULL,
     expires_at INTEGER,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
