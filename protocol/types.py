@@ -3,6 +3,7 @@
 `storage` imports this module and `text` alone, so nothing here knows how a frame looks.
 """
 
+from collections.abc import Sized
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
@@ -37,6 +38,54 @@ Usd = Annotated[float, Meta(ge=0, le=1e12)]
 Timestamp = Annotated[
     str, Meta(pattern=TIMESTAMP_PATTERN, description="RFC 3339, UTC, milliseconds.")
 ]
+
+
+# Fields with what people wrote, or with what proves who they are.
+PRIVATE = frozenset(
+    [
+        "token",
+        "content",
+        "text",
+        "thought",
+        "system_prompt",
+        "comment",
+        "title",
+        "snippet",
+        "summary",
+        "last_message",
+        "detail",
+        "arguments",
+        "parameters",
+        "description",
+        "result",
+        "error",
+        "metadata",
+        "filters",
+        "attachments",
+        "request",
+        "transcript",
+        "citations",
+        "payload",
+        "last_error",
+    ]
+)
+
+
+class Guarded(Struct, frozen=True):
+    """A value whose repr may stand in a log: its private fields are there by their size alone."""
+
+    def __repr__(self) -> str:
+        """Show what is set."""
+        shown = []
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if name in PRIVATE and isinstance(value, Sized):
+                shown.append(f"{name}=<{len(value)}>")
+            elif name in PRIVATE and value is not None:
+                shown.append(f"{name}=<…>")
+            elif value is not None:
+                shown.append(f"{name}={value!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
 class Position(Struct, frozen=True, order=True):

@@ -27,6 +27,7 @@ class Options(Struct, frozen=True, kw_only=True):
 
     concurrency: int = 4  # jobs that run at once
     lease_ms: int = 30_000  # how long a job waits for a worker that says nothing
+    cancel_s: float = 5.0  # how long a cancelled handler has to clean up
     poll_s: float = 1.0  # how often to look for jobs nobody hinted at, and for schedules
 
     @property
@@ -103,17 +104,29 @@ class Worker:
             if self._running:
                 await self._before(asyncio.wait(self._running), self._grace_s)
         finally:
-            for task in self._running:
-                task.cancel()
-            await asyncio.gather(*self._running, return_exceptions=True)
+            await self._cut_short()
+
+    async def _cut_short(self) -> None:
+        """Cancel what still runs, and do not wait for ever for a handler that will not hear."""
+        running = set(self._running)
+        for task in running:
+            task.cancel()
+        if running:
+            await self._before(asyncio.wait(running), self._options.cancel_s)
+        for task in running:
+            if not task.done():
+                self._report(None, JobFailed(f"{task.get_name()} ignores that it was cancelled"))
 
     async def _look(self) -> None:
         """Start what is due and there is room for."""
-        try:
-            # By the clock, not by the pause: hints may keep coming before any pause is over.
-            if self._clock() >= self._next_tick:
+        # By the clock, not by the pause: hints may keep coming before any pause is over.
+        if self._clock() >= self._next_tick:
+            try:
                 await self._jobs.tick()
-                self._next_tick = self._clock() + self._options.poll_s
+            except StorageError as error:  # schedules that fail must not keep the queue waiting
+                self._report(None, error)
+            self._next_tick = self._clock() + self._options.poll_s
+        try:
             room = self._options.concurrency - len(self._running)
             leased = []
             if room:
@@ -127,7 +140,7 @@ class Worker:
             self._report(None, error)
             return
         for job in leased:
-            task = asyncio.create_task(self._work(job))
+            task = asyncio.create_task(self._work(job), name=f"job {job.id} of kind {job.kind}")
             self._running.add(task)
             task.add_done_callback(self._forget)
 

@@ -194,9 +194,10 @@ class EventLog(Protocol):
         """Starts an epoch at head 0 if the present one is `instead_of`; None means none is open.
 
         Otherwise nothing changes. Either way the result is where the log stands now, so of two
-        openers one makes the epoch and both learn it. `rows` is the last commit number and `fences`
-        are the unfinished answers, both of one SQL snapshot taken after the loss was learnt. Every
-        entry of the epoch before is gone, and followers get a Doubt.
+        openers one makes the epoch and both learn it. `rows` is the commit number after which the
+        epoch tells, and `fences` are the unfinished answers, both of one SQL snapshot
+        (`Opening`) taken after the loss was learnt. Every entry of the epoch before is gone, and
+        followers get a Doubt.
 
         The result is None if no epoch is open though `instead_of` named one: the log was lost again
         or erased since SQL was read, so read SQL anew and ask with None.

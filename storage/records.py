@@ -6,13 +6,12 @@ Everything here, in `storage.work` and in `storage.accounts` is frozen. Times ar
 
 from enum import StrEnum
 
-from msgspec import Struct
-
 from protocol.types import (
     AnswerState,
     ConversationStatus,
     Degradation,
     FinishReason,
+    Guarded,
     OnBusy,
     Outcome,
     Role,
@@ -24,7 +23,7 @@ from storage.work import Expense, NewJob
 # ── asking for an answer ─────────────────────────────────────────────────────────────────────────
 
 
-class Ask(Struct, frozen=True, kw_only=True):
+class Ask(Guarded, frozen=True, kw_only=True):
     """What sending, regenerating and editing have in common.
 
     `request` is what the run needs, stored as it is. With an `incarnation` the answer belongs to
@@ -40,7 +39,7 @@ class Ask(Struct, frozen=True, kw_only=True):
     jobs: tuple[NewJob, ...] = ()
 
 
-class NewConversation(Struct, frozen=True, kw_only=True):
+class NewConversation(Guarded, frozen=True, kw_only=True):
     """How a conversation begins."""
 
     title: str | None = None
@@ -79,7 +78,7 @@ class Edit(Ask, frozen=True, kw_only=True):
     attachments: tuple[str, ...] = ()
 
 
-class Sent(Struct, frozen=True, kw_only=True):
+class Sent(Guarded, frozen=True, kw_only=True):
     """What became of an `Ask`. A duplicate gets what the first one got.
 
     `ended` are answers that `interrupt` ended in this transaction, `stopping` those still running,
@@ -98,14 +97,14 @@ class Sent(Struct, frozen=True, kw_only=True):
     stopping: tuple["Stopping", ...] = ()
 
 
-class Stopping(Struct, frozen=True, kw_only=True):
+class Stopping(Guarded, frozen=True, kw_only=True):
     """A running answer that was asked to stop."""
 
     answer: str
     incarnation: str
 
 
-class Stopped(Struct, frozen=True, kw_only=True):
+class Stopped(Guarded, frozen=True, kw_only=True):
     """What `stop` found: an answer that ended, now or before, or one whose owner must be woken."""
 
     ended: "Ended | None" = None
@@ -124,7 +123,7 @@ class RunState(StrEnum):
     ENDED = "ended"
 
 
-class Held(Struct, frozen=True):
+class Held(Guarded, frozen=True):
     """An answer and the fence under which somebody owns it: what an owner shows to write."""
 
     tenant: str
@@ -133,7 +132,7 @@ class Held(Struct, frozen=True):
     fence: int
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class Answer(Guarded, frozen=True, kw_only=True):
     """An answer as whoever runs, stops or takes it over needs to know it."""
 
     tenant: str
@@ -163,7 +162,7 @@ class Answer(Struct, frozen=True, kw_only=True):
         return Held(self.tenant, self.conversation, self.id, self.fence)
 
 
-class Checkpoint(Struct, frozen=True, kw_only=True):
+class Checkpoint(Guarded, frozen=True, kw_only=True):
     """Text that was appended since the last one, and the log's position behind it.
 
     `citations`, where given, replace those stored before.
@@ -186,7 +185,7 @@ class Verdict(StrEnum):
     MISPLACED = "misplaced"  # the text stored so far ends elsewhere, at `length`
 
 
-class Checkpointed(Struct, frozen=True, kw_only=True):
+class Checkpointed(Guarded, frozen=True, kw_only=True):
     """A checkpoint's verdict, how much text is stored, and whether a stop was asked for."""
 
     answer: str
@@ -195,7 +194,7 @@ class Checkpointed(Struct, frozen=True, kw_only=True):
     stop: FinishReason | None = None
 
 
-class Timings(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Timings(Guarded, frozen=True, kw_only=True, omit_defaults=True):
     """Milliseconds of an answer's life."""
 
     queue: int
@@ -204,7 +203,7 @@ class Timings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     first_token: int | None = None
 
 
-class Failure(Struct, frozen=True, kw_only=True):
+class Failure(Guarded, frozen=True, kw_only=True):
     """Why an answer failed, in words a person may read."""
 
     code: str
@@ -212,7 +211,7 @@ class Failure(Struct, frozen=True, kw_only=True):
     retryable: bool
 
 
-class Tail(Struct, frozen=True):
+class Tail(Guarded, frozen=True):
     """The text behind the last checkpoint; it may begin in what is already stored.
 
     `epoch` and `seq` are the log's position behind it, as in a checkpoint; an end needs none.
@@ -224,7 +223,7 @@ class Tail(Struct, frozen=True):
     seq: int = 0
 
 
-class Ending(Struct, frozen=True, kw_only=True):
+class Ending(Guarded, frozen=True, kw_only=True):
     """How an answer is to end. Timings left out are reckoned from the row's own times."""
 
     outcome: Outcome
@@ -240,7 +239,7 @@ class Ending(Struct, frozen=True, kw_only=True):
     expenses: tuple[Expense, ...] = ()
 
 
-class Ended(Struct, frozen=True, kw_only=True):
+class Ended(Guarded, frozen=True, kw_only=True):
     """The one end of an answer; `fresh` for the call that made it."""
 
     tenant: str
@@ -265,7 +264,7 @@ class Ended(Struct, frozen=True, kw_only=True):
     fresh: bool = False
 
 
-class Heartbeat(Struct, frozen=True, kw_only=True):
+class Heartbeat(Guarded, frozen=True, kw_only=True):
     """An incarnation's life sign. Before `unbroken_since` it may have been taken for dead."""
 
     incarnation: str
@@ -285,7 +284,7 @@ class Origin(StrEnum):
     CLIENT = "client"
 
 
-class NewToolCall(Struct, frozen=True, kw_only=True):
+class NewToolCall(Guarded, frozen=True, kw_only=True):
     """A call the model asked for. Its `id` is minted by the caller, so storing it twice is once."""
 
     id: str
@@ -298,7 +297,7 @@ class NewToolCall(Struct, frozen=True, kw_only=True):
     expires_in_ms: int | None = None
 
 
-class ToolCall(Struct, frozen=True, kw_only=True):
+class ToolCall(Guarded, frozen=True, kw_only=True):
     """A tool call as it stands."""
 
     id: str
@@ -314,7 +313,7 @@ class ToolCall(Struct, frozen=True, kw_only=True):
     expires_at: int | None
 
 
-class Decided(Struct, frozen=True, kw_only=True):
+class Decided(Guarded, frozen=True, kw_only=True):
     """A call with its decision or result. `resumable`: its answer is parked and waits no more."""
 
     call: ToolCall
@@ -325,7 +324,7 @@ class Decided(Struct, frozen=True, kw_only=True):
 # ── conversations and messages ───────────────────────────────────────────────────────────────────
 
 
-class Conversation(Struct, frozen=True, kw_only=True):
+class Conversation(Guarded, frozen=True, kw_only=True):
     """A conversation without its messages; `last_message` is the beginning of the newest text."""
 
     tenant: str
@@ -346,7 +345,7 @@ class Conversation(Struct, frozen=True, kw_only=True):
     updated_at: int
 
 
-class Change(Struct, frozen=True, kw_only=True):
+class Change(Guarded, frozen=True, kw_only=True):
     """What is to be changed of a conversation; None leaves it."""
 
     title: str | None = None
@@ -358,14 +357,14 @@ class Change(Struct, frozen=True, kw_only=True):
     summary: str | None = None
 
 
-class Cursor(Struct, frozen=True):
+class Cursor(Guarded, frozen=True):
     """Where a page of conversations ended."""
 
     updated_at: int
     id: str
 
 
-class ConversationPage(Struct, frozen=True, kw_only=True):
+class ConversationPage(Guarded, frozen=True, kw_only=True):
     """Conversations, newest first; `next` is None on the last page, `total` counts all pages."""
 
     items: tuple[Conversation, ...]
@@ -373,14 +372,14 @@ class ConversationPage(Struct, frozen=True, kw_only=True):
     total: int
 
 
-class Deleted(Struct, frozen=True, kw_only=True):
+class Deleted(Guarded, frozen=True, kw_only=True):
     """What deleting a conversation did to its answers."""
 
     ended: tuple[Ended, ...] = ()
     stopping: tuple[Stopping, ...] = ()
 
 
-class Feedback(Struct, frozen=True, kw_only=True):
+class Feedback(Guarded, frozen=True, kw_only=True):
     """What its reader thinks of a message; `rating` is up, down, or 1–5 as a digit."""
 
     message: str
@@ -390,7 +389,7 @@ class Feedback(Struct, frozen=True, kw_only=True):
     updated_at: int
 
 
-class Answered(Struct, frozen=True, kw_only=True):
+class Answered(Guarded, frozen=True, kw_only=True):
     """What a message has beyond its text if it is an answer; unfinished, most is empty."""
 
     state: RunState
@@ -405,7 +404,7 @@ class Answered(Struct, frozen=True, kw_only=True):
     error: Failure | None
 
 
-class Message(Struct, frozen=True, kw_only=True):
+class Message(Guarded, frozen=True, kw_only=True):
     """A message in its tree: `siblings` are all children of its parent, oldest first."""
 
     conversation: str
@@ -423,7 +422,7 @@ class Message(Struct, frozen=True, kw_only=True):
     feedback: Feedback | None = None
 
 
-class Branch(Struct, frozen=True, kw_only=True):
+class Branch(Guarded, frozen=True, kw_only=True):
     """Messages of one branch, oldest first; `more` if it goes on above."""
 
     leaf: str | None
@@ -431,7 +430,7 @@ class Branch(Struct, frozen=True, kw_only=True):
     more: bool
 
 
-class Unfinished(Struct, frozen=True, kw_only=True):
+class Unfinished(Guarded, frozen=True, kw_only=True):
     """An answer that has not ended, with its checkpointed text: up to `answer.seq` of its epoch."""
 
     answer: Answer
@@ -440,7 +439,17 @@ class Unfinished(Struct, frozen=True, kw_only=True):
     tools: tuple[ToolCall, ...]
 
 
-class Opening(Struct, frozen=True, kw_only=True):
+class Snapshot(Guarded, frozen=True, kw_only=True):
+    """What a device is shown of a conversation, all of one moment.
+
+    Read apart, an answer that ends in between would be in neither part with its text.
+    """
+
+    branch: Branch
+    unfinished: tuple[Unfinished, ...]
+
+
+class Opening(Guarded, frozen=True, kw_only=True):
     """What a new epoch of a conversation's log is opened with, all of one snapshot.
 
     `rows`: the epoch need not tell of commits up to this number, for whoever attaches finds them in
@@ -460,7 +469,7 @@ class CommitKind(StrEnum):
     FEEDBACK = "feedback"
 
 
-class Commit(Struct, frozen=True, kw_only=True):
+class Commit(Guarded, frozen=True, kw_only=True):
     """One thing that a conversation's log has to tell, with the row as it is now."""
 
     number: int

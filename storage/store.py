@@ -41,10 +41,10 @@ from storage.records import (
     Regenerate,
     Send,
     Sent,
+    Snapshot,
     Stopped,
     Tail,
     ToolCall,
-    Unfinished,
 )
 from storage.values import Json, Once, Owner
 from storage.work import Expense, Job, JobState, NewJob, Progress, Schedule, SpentBy, SumBy
@@ -131,8 +131,8 @@ class History(Protocol):
         With `before`, the ancestors of that message.
         """
 
-    async def unfinished(self, owner: Owner, conversation: str) -> list[Unfinished]:
-        """Answers that have not ended, in the order they run, with what was checkpointed."""
+    async def snapshot(self, owner: Owner, conversation: str, *, limit: int = 50) -> Snapshot:
+        """The active branch, and the answers that have not ended, in the order they run."""
 
     async def message(self, owner: Owner, message: str) -> Message:
         """One message."""

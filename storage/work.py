@@ -2,14 +2,13 @@
 
 from enum import StrEnum
 
-from msgspec import Struct
-
+from protocol.types import Guarded
 from storage.values import EMPTY_OBJECT, Json, Spent
 
 JOB_ATTEMPTS = 8
 
 
-class NewJob(Struct, frozen=True, kw_only=True):
+class NewJob(Guarded, frozen=True, kw_only=True):
     """Work to be done later. An open job of the same tenant, kind and `dedupe` stands for it."""
 
     kind: str
@@ -28,7 +27,7 @@ class JobState(StrEnum):
     DEAD = "dead"
 
 
-class Progress(Struct, frozen=True, kw_only=True):
+class Progress(Guarded, frozen=True, kw_only=True):
     """How far a job is; `total` is None while unknown."""
 
     done: int
@@ -36,7 +35,7 @@ class Progress(Struct, frozen=True, kw_only=True):
     text: str = ""
 
 
-class Job(Struct, frozen=True, kw_only=True):
+class Job(Guarded, frozen=True, kw_only=True):
     """A job as it stands. `lease` numbers its leases and is what a holder shows."""
 
     id: str
@@ -56,7 +55,7 @@ class Job(Struct, frozen=True, kw_only=True):
     finished_at: int | None
 
 
-class Schedule(Struct, frozen=True, kw_only=True):
+class Schedule(Guarded, frozen=True, kw_only=True):
     """A job to enqueue again and again, by one instance each time."""
 
     name: str
@@ -66,7 +65,7 @@ class Schedule(Struct, frozen=True, kw_only=True):
     tenant: str = ""
 
 
-class Expense(Struct, frozen=True, kw_only=True):
+class Expense(Guarded, frozen=True, kw_only=True):
     """One paid call. `key` is the caller's and makes it count once; see `step_key`."""
 
     key: str
@@ -91,7 +90,7 @@ class SumBy(StrEnum):
     FEATURE = "feature"
 
 
-class SpentBy(Struct, frozen=True, kw_only=True):
+class SpentBy(Guarded, frozen=True, kw_only=True):
     """A sum of expenses; the attributes summed over are None."""
 
     owner: str | None = None

@@ -2,7 +2,7 @@
 
 from typing import Annotated, TypeAlias
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from protocol.frames.objects import Json, Key, Metadata, ModelName, Name, Rating, Scalar
 from protocol.limits import (
@@ -15,7 +15,7 @@ from protocol.limits import (
     RETRIEVAL_LIMIT,
     TOOLS,
 )
-from protocol.types import ClientId, Epoch, Id, OnBusy, Seq
+from protocol.types import ClientId, Epoch, Guarded, Id, OnBusy, Seq
 
 # `max_length` counts code points; the limits in bytes of UTF-8 are `codec`'s, because a deployment
 # may set them lower. A visible character is demanded: a blank message is a slip of the finger.
@@ -29,7 +29,7 @@ Hash = Annotated[str, Meta(min_length=1, max_length=128)]
 Page = Annotated[int, Meta(ge=0, le=HISTORY_MESSAGES)]
 
 
-class Strict(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class Strict(Guarded, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """An object from a client."""
 
 

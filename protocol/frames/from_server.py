@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, TypeAlias
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from protocol.codes import ErrorCode
 from protocol.frames.objects import (
@@ -30,6 +30,7 @@ from protocol.types import (
     Epoch,
     FinishReason,
     GoawayReason,
+    Guarded,
     Id,
     NoticeReason,
     Offset,
@@ -46,7 +47,7 @@ Messages = Annotated[list[Message], Meta(max_length=HISTORY_MESSAGES)]
 Milliseconds = Annotated[int, Meta(ge=0, le=86_400_000)]
 
 
-class ServerFrame(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+class ServerFrame(Guarded, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
     """Any frame from the server."""
 
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from protocol.codes import ErrorCode
 from protocol.limits import MESSAGE_ATTACHMENTS, NESTING, SERVER_FRAME_BYTES
@@ -13,6 +13,7 @@ from protocol.types import (
     ConversationStatus,
     Count,
     FinishReason,
+    Guarded,
     Id,
     Offset,
     Outcome,
@@ -48,7 +49,7 @@ Rating: TypeAlias = (
 Metadata = Annotated[dict[Key, Scalar], Meta(max_length=64)]
 
 
-class Object(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Object(Guarded, frozen=True, kw_only=True, omit_defaults=True):
     """A part of a frame; what is at its default does not travel."""
 
 

@@ -8,7 +8,16 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from storage.errors import NotFound
-from storage.records import Answer, Branch, Conversation, Ended, Message, ToolCall, Unfinished
+from storage.records import (
+    Answer,
+    Branch,
+    Conversation,
+    Ended,
+    Message,
+    Snapshot,
+    ToolCall,
+    Unfinished,
+)
 from storage.sql import rows
 from storage.sql.database import Connection, Database, Row
 from storage.values import Owner
@@ -210,22 +219,15 @@ class SqlHistory:
         limit: int = 50,
     ) -> Branch:
         async def work(c: Connection) -> Branch:
-            row = await owned(c, owner, conversation)
-            end = leaf or row["leaf"]
-            newest = await _newest(c, owner, conversation, end, before)
-            if newest is None:
-                return Branch(leaf=end, messages=(), more=False)
-            said = await _ancestors(c, owner, conversation, newest, limit + 1)
-            newest_of_them = said[max(0, len(said) - limit) :]
-            whole = await _whole(c, owner.tenant, conversation, newest_of_them)
-            return Branch(leaf=end, messages=tuple(whole), more=len(said) > limit)
+            return await _branch(c, owner, conversation, limit=limit, leaf=leaf, before=before)
 
         return await self._db.read(work)
 
-    async def unfinished(self, owner: Owner, conversation: str) -> list[Unfinished]:
-        async def work(c: Connection) -> list[Unfinished]:
-            await owned(c, owner, conversation)
-            return await unfinished(c, owner.tenant, conversation)
+    async def snapshot(self, owner: Owner, conversation: str, *, limit: int = 50) -> Snapshot:
+        async def work(c: Connection) -> Snapshot:
+            branch = await _branch(c, owner, conversation, limit=limit)
+            alive = await unfinished(c, owner.tenant, conversation)
+            return Snapshot(branch=branch, unfinished=tuple(alive))
 
         return await self._db.read(work)
 
@@ -253,6 +255,26 @@ class SqlHistory:
             return rows.answer(row)
 
         return await self._db.read(work)
+
+
+async def _branch(
+    c: Connection,
+    owner: Owner,
+    conversation: str,
+    *,
+    limit: int,
+    leaf: str | None = None,
+    before: str | None = None,
+) -> Branch:
+    row = await owned(c, owner, conversation)
+    end = leaf or row["leaf"]
+    newest = await _newest(c, owner, conversation, end, before)
+    if newest is None:
+        return Branch(leaf=end, messages=(), more=False)
+    said = await _ancestors(c, owner, conversation, newest, limit + 1)
+    newest_of_them = said[max(0, len(said) - limit) :]
+    whole = await _whole(c, owner.tenant, conversation, newest_of_them)
+    return Branch(leaf=end, messages=tuple(whole), more=len(said) > limit)
 
 
 async def _newest(

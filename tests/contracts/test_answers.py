@@ -148,7 +148,7 @@ async def test_an_unfinished_answer_shows_what_was_checkpointed(world: World) ->
     ):
         await world.store.internal.answers.checkpoint([piece])
     queued = await world.send(conversation=sent.conversation)
-    shown = await world.store.history.unfinished(world.owner, sent.conversation)
+    shown = (await world.store.history.snapshot(world.owner, sent.conversation)).unfinished
     assert [(one.answer.id, one.text) for one in shown] == [
         (sent.answer, "a👋b"),
         (queued.answer, ""),

@@ -143,7 +143,7 @@ async def test_an_answer_carries_what_it_came_to(world: World) -> None:
 
 
 async def test_an_unfinished_answer_is_an_empty_message_on_its_branch(world: World) -> None:
-    """Its text so far stands in `unfinished` alone."""
+    """Its text so far stands elsewhere: in a snapshot's `unfinished`."""
     sent, held = await world.running()
     await world.write(held, 0, "so far")
     answer = (await world.store.history.branch(world.owner, sent.conversation)).messages[-1]
@@ -157,7 +157,21 @@ async def test_an_empty_conversation_has_an_empty_branch(world: World) -> None:
     made = await world.store.conversations.create(world.owner, world.once(), NewConversation())
     branch = await world.store.history.branch(world.owner, made.id)
     assert (branch.leaf, branch.messages, branch.more) == (None, (), False)
-    assert await world.store.history.unfinished(world.owner, made.id) == []
+    snapshot = await world.store.history.snapshot(world.owner, made.id)
+    assert (snapshot.branch, snapshot.unfinished) == (branch, ())
+
+
+async def test_a_snapshot_shows_each_answer_once_and_with_its_text(world: World) -> None:
+    """Unfinished, it stands apart from its empty row; ended, it is on the branch alone."""
+    sent, held = await world.running()
+    await world.write(held, 0, "so far")
+    running = await world.store.history.snapshot(world.owner, sent.conversation)
+    assert [(one.answer.id, one.text) for one in running.unfinished] == [(sent.answer, "so far")]
+    assert running.branch == await world.store.history.branch(world.owner, sent.conversation)
+    await world.end(held)
+    ended = await world.store.history.snapshot(world.owner, sent.conversation)
+    assert ended.unfinished == ()
+    assert ended.branch.messages[-1].content == "so far"
 
 
 async def test_reading_a_branch_costs_the_same_number_of_statements_however_long(

@@ -77,7 +77,7 @@ CASES: dict[str, list[Case]] = {
         lambda w, o, t: w.store.history.branch(o, t.own, leaf=t.message),
         lambda w, o, t: w.store.history.branch(o, t.own, before=t.answer),
     ],
-    "history.unfinished": [lambda w, o, t: w.store.history.unfinished(o, t.conversation)],
+    "history.snapshot": [lambda w, o, t: w.store.history.snapshot(o, t.conversation)],
     "history.message": [lambda w, o, t: w.store.history.message(o, t.message)],
     "history.answer": [lambda w, o, t: w.store.history.answer(o, t.answer)],
     "tools.decide": [

@@ -1,8 +1,10 @@
 """Any bytes as a frame: an error or a listed close, never an exception, never a long pause."""
 
+import gc
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from itertools import cycle
 
 import pytest
@@ -134,12 +136,23 @@ def check_variety(report: Report) -> None:
     assert {"Hello", "Chat", "ToolResult", "Attach", "Approve"} <= set(report.outcomes)
 
 
+@pytest.fixture
+def heap_apart() -> Iterator[None]:
+    """Collections triggered by an input must not walk what thousands of earlier tests left."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("heap_apart")
 def test_damaged_frames() -> None:
     """Thirty thousand of them, the same in every run."""
     check_variety(run(SHORT))
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("heap_apart")
 def test_a_million_damaged_frames(capsys: pytest.CaptureFixture[str]) -> None:
     """The long form, which says what it did."""
     started = time.process_time()
@@ -149,6 +162,7 @@ def test_a_million_damaged_frames(capsys: pytest.CaptureFixture[str]) -> None:
         sys.stdout.write(f"\n{said(report, time.process_time() - started)}\n")
 
 
+@pytest.mark.usefixtures("heap_apart")
 def test_no_known_hostile_input_holds_the_processor() -> None:
     """The largest and most twisted ones, each at its fastest of three."""
     slow = {}

@@ -6,8 +6,11 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from protocol import types
+from protocol.frames.from_client import Chat, ClientInfo, Hello
+from protocol.frames.from_server import Chunk
 from protocol.types import (
     FINISH_REASONS,
     MAX_SAFE_INTEGER,
@@ -18,6 +21,7 @@ from protocol.types import (
     Position,
     rfc3339,
 )
+from storage.work import NewJob
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:~-"
 
@@ -102,3 +106,17 @@ def test_numbers_stay_where_javascript_is_exact() -> None:
     """2^53 - 1 is the last whole number that a JavaScript number tells from its neighbours."""
     assert float(MAX_SAFE_INTEGER) == MAX_SAFE_INTEGER
     assert float(MAX_SAFE_INTEGER + 1) == float(MAX_SAFE_INTEGER + 2)
+
+
+def test_a_repr_shows_ids_and_sizes_and_no_private_word() -> None:
+    """What is in a repr ends in a log one day: texts, tokens and free JSON are there by size."""
+    hello = Hello(token="secret-token", client=ClientInfo(name="demo", version="1"))
+    chat = Chat(id="m-1", content="secret words", metadata={"secret": 1}, model="offline")
+    chunk = Chunk(seq=4, answer="a", offset=0, text="secret words")
+    shown = repr([hello, chat, chunk])
+    assert "secret" not in shown
+    assert "id='m-1', content=<12>, model='offline', metadata=<1>" in shown
+    assert "Chunk(seq=4, answer='a', offset=0, text=<12>, since=0)" in shown
+    row = NewJob(kind="title", payload=Raw(b'{"secret": 1}'))
+    assert "payload=<13>" in repr(row)
+    assert "secret" not in repr(row)

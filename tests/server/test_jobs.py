@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import cast
 
@@ -310,6 +310,43 @@ async def test_what_the_grace_is_too_short_for_is_given_back_untried(office: Off
         await begun.wait()
     (again,) = await office.jobs.lease(["k"], "other", limit=1, lease_ms=1000)
     assert (again.id, again.attempts) == (id, 1)
+
+
+async def test_a_handler_that_ignores_its_cancellation_does_not_hold_the_drain(
+    office: Office,
+) -> None:
+    """It is named, and the process can end."""
+    begun, release = asyncio.Event(), asyncio.Event()
+
+    async def stubborn(_: Work) -> None:
+        begun.set()
+        while not release.is_set():
+            with suppress(asyncio.CancelledError):
+                await release.wait()
+
+    id = await office.enqueue("k")
+    worker = office.worker(k=stubborn)
+    task = asyncio.create_task(worker.run())
+    await begun.wait()
+    worker.stop(grace_s=0.0)
+    await office.sleeper.asleep(5.0)
+    await office.sleeper.pass_time(5.0)
+    await task
+    assert f"job {id} of kind k ignores" in str(office.reports[-1][1])
+    release.set()
+
+
+async def test_schedules_that_cannot_be_looked_at_do_not_stop_the_queue(office: Office) -> None:
+    """Each has its own look at the database."""
+    office.queue.away["tick"] = 1000
+    ran = asyncio.Event()
+
+    async def handle(_: Work) -> None:
+        ran.set()
+
+    await office.enqueue("k")
+    async with office.working(k=handle):
+        await ran.wait()
 
 
 async def test_a_cancelled_worker_gives_back_what_it_has(office: Office) -> None:
