@@ -35,6 +35,7 @@ class Service(ABC):
     """One server process in a folder of its own, on a port it keeps over restarts."""
 
     stop_signal = signal.SIGTERM
+    close_signal = signal.SIGTERM  # at the end of all, when its data go too
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -89,11 +90,11 @@ class Service(ABC):
                 self.kill9()
                 raise StartFailed(f"{name}: {self.log.read_text(errors='replace')[-4000:]}")
 
-    def stop(self) -> None:
+    def stop(self, how: signal.Signals | None = None) -> None:
         """Asks the process to end and waits until it did."""
         if self._process is None:
             return
-        self._process.send_signal(self.stop_signal)
+        self._process.send_signal(how or self.stop_signal)
         if not _ended(self._process, STOP_SECONDS):
             self.kill9()
         self._process = None
@@ -123,7 +124,7 @@ class Service(ABC):
 
     def close(self) -> None:
         """Ends the process and removes its folder."""
-        self.stop()
+        self.stop(self.close_signal)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
@@ -149,6 +150,7 @@ class Postgres(Service):
     """
 
     stop_signal = signal.SIGINT  # "fast": ends sessions instead of waiting for them
+    close_signal = signal.SIGQUIT  # "immediate": without a last checkpoint of every database
     user = "parley"
 
     def __init__(self, *, durable: bool = False) -> None:
@@ -200,7 +202,9 @@ class Postgres(Service):
 class Pgbouncer(Service):
     """A pooler in transaction mode before a PostgreSQL, for any database name."""
 
-    stop_signal = signal.SIGQUIT  # at once; what INT and TERM wait for differs between versions
+    stop_signal = close_signal = (
+        signal.SIGQUIT
+    )  # at once; what INT and TERM wait for differs between versions
 
     def __init__(self, upstream: str) -> None:
         super().__init__()
