@@ -78,7 +78,7 @@ class Edit(Ask, frozen=True, kw_only=True):
     attachments: tuple[str, ...] = ()
 
 
-class Sent(Guarded, frozen=True, kw_only=True):
+class Sent(Guarded, frozen=True, kw_only=True, tag="sent"):
     """What became of an `Ask`. A duplicate gets what the first one got.
 
     `ended` are answers that `interrupt` ended in this transaction, `stopping` those still running,
@@ -313,7 +313,7 @@ class ToolCall(Guarded, frozen=True, kw_only=True):
     expires_at: int | None
 
 
-class Decided(Guarded, frozen=True, kw_only=True):
+class Decided(Guarded, frozen=True, kw_only=True, tag="decided"):
     """A call with its decision or result. `resumable`: its answer is parked and waits no more."""
 
     call: ToolCall
@@ -379,7 +379,7 @@ class Deleted(Guarded, frozen=True, kw_only=True):
     stopping: tuple[Stopping, ...] = ()
 
 
-class Feedback(Guarded, frozen=True, kw_only=True):
+class Feedback(Guarded, frozen=True, kw_only=True, tag="feedback"):
     """What its reader thinks of a message; `rating` is up, down, or 1–5 as a digit."""
 
     message: str

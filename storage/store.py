@@ -379,15 +379,15 @@ class Jobs(Protocol):
     async def release(self, job: Job) -> None:
         """Give it back untried: due at once, no attempt counted. `Fenced` as `done`."""
 
-    async def get(self, id: str) -> Job:
-        """As it is now."""
+    async def get(self, id: str, *, tenant: str | None = None) -> Job:
+        """As it is now. Without a tenant, here and below, those of all: for the operator alone."""
 
     async def dead(
         self, *, tenant: str | None = None, after: str = "", limit: int = 100
     ) -> list[Job]:
         """Jobs that wait for a person, by id."""
 
-    async def retry(self, id: str) -> Job:
+    async def retry(self, id: str, *, tenant: str | None = None) -> Job:
         """Give a dead job all its attempts again. `Conflict`: an open job stands for it."""
 
     async def prune(self, *, older_than_ms: int) -> None:

@@ -49,13 +49,13 @@ async def insert(c: Connection, owner: Owner, ids: Ids, new: NewConversation, *,
     return id
 
 
-class _Made(Struct, frozen=True):
+class _Made(Struct, frozen=True, tag="made"):
     """What the id of a `create` stands for."""
 
     id: str
 
 
-class _Selected(Struct, frozen=True):
+class _Selected(Struct, frozen=True, tag="selected"):
     """What the id of a `select` stands for."""
 
     leaf: str

@@ -19,8 +19,8 @@ async def claim(
     """The time of the id's first use, and what that resulted in; None: it is this unit's now.
 
     It comes before every other statement of a unit. A second user of the id waits here for the
-    first to commit, and takes its place if the first rolled back. The result's type keeps apart
-    ids used for different things.
+    first to commit, and takes its place if the first rolled back. The result's tag keeps apart
+    ids used for different things, and outlives the names of our classes.
     """
     mine = await c.one(
         f"""
@@ -32,7 +32,7 @@ async def claim(
         tenant=owner.tenant,
         owner=owner.user,
         id=once.id,
-        kind=result.__name__,
+        kind=_kind(result),
         body=once.body,
     )
     if mine is not None:
@@ -63,6 +63,12 @@ async def settle(c: Connection, owner: Owner, once: Once, result: Struct) -> Non
     )
 
 
+def _kind(result: type[Struct]) -> str:
+    tag = result.__struct_config__.tag
+    assert isinstance(tag, str), f"what an id is kept for needs a tag: {result.__name__}"
+    return tag
+
+
 async def _used(
     c: Connection, owner: Owner, once: Once, result: type[Result]
 ) -> tuple[int, Result] | None:
@@ -77,6 +83,6 @@ async def _used(
     )
     if row is None:
         return None
-    if (row["kind"], row["body"]) != (result.__name__, once.body):
+    if (row["kind"], row["body"]) != (_kind(result), once.body):
         raise IdConflict(once.id)
     return row["created_at"], msgspec.json.decode(row["result"], type=result)

@@ -18,6 +18,8 @@ from storage.work import Job, JobState, NewJob, Progress, Schedule
 BACKOFF_MS = 1_000
 LONGEST_BACKOFF_MS = 3_600_000
 ERROR_CHARACTERS = 2_000
+# Without a tenant, those of all.
+OF_TENANT = "(CAST(:tenant AS TEXT) IS NULL OR tenant = :tenant)"
 LEASE_EXPIRED = "its holder let the lease expire"
 
 
@@ -82,7 +84,7 @@ class SqlJobs:
                 SELECT id FROM jobs
                 WHERE state = 'open' AND run_at <= :at
                     AND kind IN (SELECT item.value ->> 'id' FROM {rows.each(c, "kinds")})
-                    AND (CAST(:tenant AS TEXT) IS NULL OR tenant = :tenant)
+                    AND {OF_TENANT}
                 ORDER BY run_at, id LIMIT :limit {skip}
                 """,
                 at=at,
@@ -171,9 +173,11 @@ class SqlJobs:
 
         await self._db.write(work)
 
-    async def get(self, id: str) -> Job:
+    async def get(self, id: str, *, tenant: str | None = None) -> Job:
         async def work(c: Connection) -> Job:
-            row = await c.one("SELECT * FROM jobs WHERE id = :id", id=id)
+            row = await c.one(
+                f"SELECT * FROM jobs WHERE id = :id AND {OF_TENANT}", id=id, tenant=tenant
+            )
             if row is None:
                 raise NotFound("job", id)
             return _job(row)
@@ -185,10 +189,9 @@ class SqlJobs:
     ) -> list[Job]:
         async def work(c: Connection) -> list[Job]:
             found = await c.all(
-                """
+                f"""
                 SELECT * FROM jobs
-                WHERE state = 'dead' AND id > :after
-                    AND (CAST(:tenant AS TEXT) IS NULL OR tenant = :tenant)
+                WHERE state = 'dead' AND id > :after AND {OF_TENANT}
                 ORDER BY id LIMIT :limit
                 """,
                 tenant=tenant,
@@ -199,16 +202,17 @@ class SqlJobs:
 
         return await self._db.read(work)
 
-    async def retry(self, id: str) -> Job:
+    async def retry(self, id: str, *, tenant: str | None = None) -> Job:
         async def work(c: Connection) -> Job:
             row = await c.one(
-                """
+                f"""
                 UPDATE jobs SET state = 'open', run_at = :at, attempts = 0, holder = NULL,
                     lease = lease + 1, finished_at = NULL
-                WHERE id = :id AND state = 'dead'
+                WHERE id = :id AND state = 'dead' AND {OF_TENANT}
                 RETURNING *
                 """,
                 id=id,
+                tenant=tenant,
                 at=await rows.now(c),
             )
             if row is None:

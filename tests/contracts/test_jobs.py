@@ -145,6 +145,18 @@ async def test_a_job_that_kills_its_worker_dies_of_it(world: World, jobs: Jobs) 
     assert (dead.state, dead.last_error is None) == (JobState.DEAD, False)
 
 
+async def test_another_tenants_job_is_not_there(world: World, jobs: Jobs) -> None:
+    """Neither to be seen nor to be run again."""
+    id = await enqueue(world, max_attempts=1, tenant="t")
+    (job,) = await lease(world)
+    await jobs.fail(job, "no", chance=0)
+    assert (await jobs.get(id, tenant="t")).state is JobState.DEAD
+    for method in (jobs.get, jobs.retry):
+        with pytest.raises(NotFound):
+            await method(id, tenant="stranger")
+    assert (await jobs.retry(id, tenant="t")).id == id
+
+
 async def test_a_dead_job_can_be_given_all_its_attempts_again(world: World, jobs: Jobs) -> None:
     """Unless an open one stands for it by now."""
     id = await enqueue(world, max_attempts=1, dedupe="d")
