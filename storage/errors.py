@@ -8,7 +8,6 @@ StorageError
 │   └── DecidedOtherwise       the tool call was decided, and not so
 ├── Busy                       another holds what was asked for
 ├── Fenced                     the writer no longer owns what it writes
-├── PositionLost               the log cannot go on from that position
 ├── Overloaded                 nothing was done in time; try again
 ├── Unavailable                the store is away; try again
 ├── Corrupt                    what was stored cannot be read
@@ -109,18 +108,6 @@ class Fenced(StorageError):
 
     def __str__(self) -> str:
         return f"fence {self.fence} of {self.what} is no longer valid: another owner took over"
-
-
-class PositionLost(StorageError):
-    """The log does not reach back to that position, or it is of another life of the log."""
-
-    def __init__(self, epoch: str, seq: int) -> None:
-        super().__init__(epoch, seq)
-        self.epoch = epoch
-        self.seq = seq
-
-    def __str__(self) -> str:
-        return f"the log cannot go on from seq {self.seq} of epoch {self.epoch}"
 
 
 class Overloaded(StorageError):

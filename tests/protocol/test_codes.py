@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from protocol.codes import Advice, CloseCode, ErrorCode, advice
+from protocol.codes import Advice, CloseCode, ErrorCode, advice, close_for_status
 from tests.support.vectors import rows
 
 CLOSE_CODES = {
@@ -88,3 +88,24 @@ def test_an_error_code_means_something(code: ErrorCode) -> None:
     assert code.traits.meaning.endswith(".")
     assert str(code) == code.value
     assert msgspec.convert(code.value, ErrorCode) is code
+
+
+@pytest.mark.parametrize(
+    ("status", "close", "what"),
+    [
+        (400, CloseCode.BAD_REQUEST, Advice.STOP),
+        (401, CloseCode.UNAUTHENTICATED, Advice.STOP),
+        (403, CloseCode.FORBIDDEN, Advice.STOP),
+        (404, CloseCode.BAD_REQUEST, Advice.STOP),
+        (408, CloseCode.ABNORMAL, Advice.RECONNECT),
+        (426, CloseCode.UNSUPPORTED_VERSION, Advice.STOP),
+        (429, CloseCode.OVERLOADED, Advice.RECONNECT),
+        (431, CloseCode.BAD_REQUEST, Advice.STOP),
+        (502, CloseCode.ABNORMAL, Advice.RECONNECT),
+        (503, CloseCode.OVERLOADED, Advice.RECONNECT),
+    ],
+)
+def test_a_refused_upgrade_is_read_as_a_close(status: int, close: CloseCode, what: Advice) -> None:
+    """What would be refused again stops the client; what may pass later does not."""
+    assert close_for_status(status) is close
+    assert advice(close) is what

@@ -14,7 +14,6 @@ EXAMPLES = [
     (errors.Busy("the file", "process 7", "Stop it."), "held by process 7. Stop it."),
     (errors.Busy("the file"), "held by another"),
     (errors.Fenced("answer a1", 3), "fence 3 of answer a1"),
-    (errors.PositionLost("e1", 7), "seq 7 of epoch e1"),
     (errors.Overloaded("too many", 250), "try again in 250 ms"),
     (errors.Unavailable("gone"), "the store is unavailable (gone)"),
     (errors.Unavailable("gone", outcome_unknown=True), "look before repeating"),
