@@ -171,7 +171,7 @@ class Codec:
             # that is no document at all is called that, wherever its first wrong field stood.
             return Refusal(ErrorCode.BAD_JSON, "The frame is not one readable object.")
         if isinstance(error, msgspec.ValidationError):
-            return Refusal(_classify(str(error)), _cut(str(error)), self._ref(raw))
+            return refused(error, self._ref(raw))
         return Refusal(
             ErrorCode.BAD_JSON, "The frame holds text that is not Unicode.", self._ref(raw)
         )
@@ -186,6 +186,11 @@ class Codec:
             if name is not None and _ID.search(name):
                 return name
         return None
+
+
+def refused(error: msgspec.ValidationError, ref: str | None = None) -> Refusal:
+    """What is said of a value that msgspec would not take, in a frame or in a body."""
+    return Refusal(_classify(str(error)), _cut(str(error)), ref)
 
 
 def _read(decode: Callable[[Raw], Any], part: Raw) -> Any:

@@ -9,9 +9,9 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from storage.errors import Fenced, StorageError
 from storage.store import Jobs
@@ -25,10 +25,27 @@ class JobFailed(Exception):
 class Options(Struct, frozen=True, kw_only=True):
     """How a worker works; nothing may be 0."""
 
-    concurrency: int = 4  # jobs that run at once
-    lease_ms: int = 30_000  # how long a job waits for a worker that says nothing
-    cancel_s: float = 5.0  # how long a cancelled handler has to clean up
-    poll_s: float = 1.0  # how often to look for jobs nobody hinted at, and for schedules
+    concurrency: Annotated[int, Meta(ge=1, le=1000, description="Jobs that run at once.")] = 4
+    lease_ms: Annotated[
+        int,
+        Meta(
+            ge=1000,
+            le=3_600_000,
+            description="Milliseconds that a job waits for a worker that says nothing.",
+        ),
+    ] = 30_000
+    cancel_s: Annotated[
+        float,
+        Meta(gt=0, le=600, description="Seconds that a cancelled job has to clean up."),
+    ] = 5.0
+    poll_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=3600,
+            description="Seconds between two looks for jobs that nobody hinted at.",
+        ),
+    ] = 1.0
 
     @property
     def renew_s(self) -> float:

@@ -76,6 +76,39 @@ class Key(Struct, frozen=True, kw_only=True):
         return f"Key({self.tenant!r}, {self.id!r}, user={self.user!r}, scopes={self.scopes})"
 
 
+class NewRenewal(Struct, frozen=True, kw_only=True):
+    """A visitor's renewal secret by its hash, and the site and Origin it is bound to ("": none).
+
+    `family` names it and all that take its place.
+    """
+
+    family: str
+    hash: str
+    tenant: str
+    visitor: str = ""  # not known where a secret is shown
+    site: str = ""
+    origin: str = ""
+
+    def __repr__(self) -> str:
+        return f"NewRenewal({self.tenant!r}, {self.visitor!r}, {self.site!r}, {self.origin!r})"
+
+
+class Renewal(Struct, frozen=True, kw_only=True):
+    """Who comes back by a renewal secret, and until when."""
+
+    tenant: str
+    visitor: str
+    expires_at: int
+
+
+class Rotation(StrEnum):
+    """What became of a renewal secret that was shown."""
+
+    GRANTED = "granted"  # the next one is good from now on
+    REPLAYED = "replayed"  # it was used up long ago: somebody has a copy, so none is good any more
+    UNKNOWN = "unknown"  # or expired, or bound to another site or Origin
+
+
 class Act(Struct, frozen=True, kw_only=True):
     """What somebody did, to be written down. `detail` holds ids and settings, no person's words."""
 

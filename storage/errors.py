@@ -5,7 +5,8 @@ StorageError
 ├── Conflict                   a rule of the schema refused the change
 │   ├── IdConflict             the same id with another content
 │   ├── ApprovalExpired        the time to decide a tool call has passed
-│   └── DecidedOtherwise       the tool call was decided, and not so
+│   ├── DecidedOtherwise       the tool call was decided, and not so
+│   └── NotEditable            the message is a model's
 ├── Busy                       another holds what was asked for
 ├── Fenced                     the writer no longer owns what it writes
 ├── Overloaded                 nothing was done in time; try again
@@ -82,6 +83,17 @@ class DecidedOtherwise(Conflict):
 
     def __str__(self) -> str:
         return f"tool call {self.call!r} was decided otherwise, or has other arguments"
+
+
+class NotEditable(Conflict):
+    """The message is a model's; people rewrite their own words alone."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("other", "role")
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"message {self.message!r} is an answer; only what a user said is edited"
 
 
 class Busy(StorageError):

@@ -32,11 +32,11 @@ told from the positions.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Annotated, Final, Protocol
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from protocol.types import Epoch, Id, Position, Seq
+from protocol.types import MAX_SAFE_INTEGER, Epoch, Id, Position, Seq
 
 # The source of the conversation's rows; no Id can spell it, so no answer can be called so.
 ROWS: Final = "*"
@@ -53,9 +53,32 @@ class Retention(Struct, frozen=True, kw_only=True):
     checkpoints, because it takes the whole log, unfinished answers and all.
     """
 
-    entries: int = 4096  # per conversation; 0: not bounded by number
-    age_ms: int = 10 * 60_000  # leaving at the next append; 0: not bounded by age
-    idle_ms: int = 60 * 60_000  # since the last open, fence, append or checkpoint; 0: for ever
+    entries: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000,
+            description="Frames that a conversation's log keeps; 0: not bounded by number.",
+        ),
+    ] = 4096
+    age_ms: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=MAX_SAFE_INTEGER,
+            description="Milliseconds after which a frame leaves its log, at the next append; "
+            "0: not bounded by age.",
+        ),
+    ] = 10 * 60_000
+    idle_ms: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=MAX_SAFE_INTEGER,
+            description="Milliseconds after which a silent conversation's log is given up, since "
+            "its last open, fence, append or checkpoint; 0: never.",
+        ),
+    ] = 60 * 60_000
 
 
 class Entry(Struct, frozen=True, gc=False):

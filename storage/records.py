@@ -78,11 +78,12 @@ class Edit(Ask, frozen=True, kw_only=True):
     attachments: tuple[str, ...] = ()
 
 
-class Sent(Guarded, frozen=True, kw_only=True, tag="sent"):
-    """What became of an `Ask`. A duplicate gets what the first one got.
+class Sent(Guarded, frozen=True, kw_only=True, omit_defaults=True, tag="sent"):
+    """What became of an `Ask`. A duplicate gets what the first one got, up to `fence`.
 
     `ended` are answers that `interrupt` ended in this transaction, `stopping` those still running,
-    whose incarnations are to be woken. In both the log learns of it by the outbox.
+    whose incarnations are to be woken. In both the log learns of it by the outbox. `rows` are the
+    messages made, as the outbox has them, and `run` is the answer if it is the asker's own.
     """
 
     conversation: str
@@ -95,6 +96,8 @@ class Sent(Guarded, frozen=True, kw_only=True, tag="sent"):
     duplicate: bool = False
     ended: tuple["Ended", ...] = ()
     stopping: tuple["Stopping", ...] = ()
+    rows: tuple["Message", ...] = ()
+    run: "Answer | None" = None
 
 
 class Stopping(Guarded, frozen=True, kw_only=True):
@@ -240,7 +243,10 @@ class Ending(Guarded, frozen=True, kw_only=True):
 
 
 class Ended(Guarded, frozen=True, kw_only=True):
-    """The one end of an answer; `fresh` for the call that made it."""
+    """The one end of an answer; `fresh` for the call that made it.
+
+    That call also learns whether another answer of the conversation was queued: `waiting`.
+    """
 
     tenant: str
     conversation: str
@@ -262,6 +268,7 @@ class Ended(Guarded, frozen=True, kw_only=True):
     error: Failure | None
     ended_at: int
     fresh: bool = False
+    waiting: bool = False
 
 
 class Heartbeat(Guarded, frozen=True, kw_only=True):
@@ -437,6 +444,25 @@ class Unfinished(Guarded, frozen=True, kw_only=True):
     text: str
     citations: Json
     tools: tuple[ToolCall, ...]
+
+
+class Said(Guarded, frozen=True, kw_only=True):
+    """A message as a model is shown it."""
+
+    role: Role
+    content: str
+
+
+class Thread(Guarded, frozen=True, kw_only=True):
+    """What was said down to a message, oldest first; `more` if it goes on above.
+
+    `model` and `system_prompt` are those of its conversation.
+    """
+
+    messages: tuple[Said, ...]
+    more: bool
+    model: str | None
+    system_prompt: str | None
 
 
 class Snapshot(Guarded, frozen=True, kw_only=True):

@@ -15,7 +15,17 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from protocol.types import ConversationStatus, ToolState
-from storage.accounts import Act, AuditEntry, Key, Site, Tenant, User
+from storage.accounts import (
+    Act,
+    AuditEntry,
+    Key,
+    NewRenewal,
+    Renewal,
+    Rotation,
+    Site,
+    Tenant,
+    User,
+)
 from storage.records import (
     Answer,
     Branch,
@@ -44,6 +54,7 @@ from storage.records import (
     Snapshot,
     Stopped,
     Tail,
+    Thread,
     ToolCall,
 )
 from storage.values import Json, Once, Owner
@@ -70,7 +81,7 @@ class Sending(Protocol):
         """The same for another answer to the same message."""
 
     async def edit(self, owner: Owner, ask: Edit) -> Sent:
-        """The same for another message in the place of one of the person's own."""
+        """The same for a message in the place of the person's own; `NotEditable` otherwise."""
 
     async def recall(self, owner: Owner, once: Once) -> Sent | None:
         """What an id got before, as `send` would give it again; None: the id is new.
@@ -187,6 +198,9 @@ class InternalAnswers(Protocol):
     async def opening(self, tenant: str, conversation: str) -> Opening:
         """What a new epoch of a log is opened with, also where the conversation was deleted."""
 
+    async def thread(self, tenant: str, conversation: str, leaf: str, *, limit: int) -> Thread:
+        """The last `limit` messages that end in `leaf`, bare, and the conversation's prompt."""
+
     async def next_queued(self, tenant: str, conversation: str) -> Answer | None:
         """The answer whose turn it is, if it waits for somebody to claim it."""
 
@@ -196,9 +210,18 @@ class InternalAnswers(Protocol):
         None: it is not its turn, or another was faster.
         """
 
-    async def park(self, held: Held, transcript: Json, tail: Tail | None = None) -> Answer | None:
+    async def park(
+        self,
+        held: Held,
+        transcript: Json,
+        tail: Tail | None = None,
+        *,
+        model: str | None = None,
+        provider: str | None = None,
+    ) -> Answer | None:
         """Let go of a running answer that waits for a person. The fence rises, nobody owns it.
 
+        `model` and `provider` are what was asked last: whoever stops it cannot know.
         None: a stop was asked for, so end it instead. `Fenced` for any other holder.
         """
 
@@ -241,8 +264,11 @@ class Outbox(Protocol):
     async def unlogged(self, tenant: str, conversation: str, *, limit: int) -> list[Commit]:
         """What is to be told next, oldest first, each with its row as it is now."""
 
-    async def mark_logged(self, tenant: str, conversation: str, up_to: int) -> None:
-        """All up to this number was told. A crash may undo the mark: telling again does no harm."""
+    async def mark_logged(self, batch: Sequence[tuple[str, str, int]]) -> None:
+        """Of each (tenant, conversation, number), all up to that number was told.
+
+        A crash may undo the marks: telling again does no harm.
+        """
 
 
 class Ownership(Protocol):
@@ -437,6 +463,9 @@ class Accounts(Protocol):
     async def sites(self, tenant: str) -> list[Site]:
         """By id."""
 
+    async def origins(self) -> frozenset[str]:
+        """Of all sites that are served, whoever's they are."""
+
     async def put_user(self, user: User) -> User:
         """Make or update a person; what is None, and `disabled` and `sessions_from`, stay."""
 
@@ -451,6 +480,12 @@ class Accounts(Protocol):
 
     async def end_sessions(self, tenant: str, id: str) -> User:
         """Void the tokens of before."""
+
+    async def ended_since(self, moment: int) -> list[User]:
+        """Whose tokens of before were voided then or later, in that order."""
+
+    async def disabled(self) -> list[User]:
+        """Who is shut out, of all tenants."""
 
     async def become(self, tenant: str, visitor: str, user: str) -> None:
         """What a visitor said, sent and used is the user's from now on, ids included."""
@@ -468,6 +503,26 @@ class Accounts(Protocol):
         """For ever."""
 
 
+class Renewals(Protocol):
+    """Secrets by which visitors come back, each good for one use."""
+
+    async def add(self, new: NewRenewal, *, life_ms: int) -> Renewal:
+        """The first secret of a new family."""
+
+    async def rotate(
+        self, shown: NewRenewal, *, next: str, life_ms: int, grace_ms: int
+    ) -> tuple[Rotation, Renewal | None]:
+        """Put the hash `next` in the place of the one shown, if that is the current one.
+
+        One caller wins. The secret before the current one is granted too for as long as the grace,
+        for an answer that got lost, and changes nothing: whoever asks names the same `next`. Any
+        other secret of the family ends the family. Tenant, site and Origin must be the family's.
+        """
+
+    async def prune(self) -> None:
+        """Forget what expired."""
+
+
 class Internal(Protocol):
     """What no person's id may reach unchecked."""
 
@@ -480,6 +535,7 @@ class Internal(Protocol):
     jobs: Jobs
     audit: Audit
     accounts: Accounts
+    renewals: Renewals
 
 
 class Store(Protocol):

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Generator, Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.support.databases import database_factory
 from tests.support.programs import ProgramMissing
@@ -11,6 +12,10 @@ from tests.support.services import Pgbouncer, Postgres, Redis
 
 LONG = os.environ.get("PARLEY_TEST_LONG") == "1"
 IN_CI = os.environ.get("CI") == "true"
+
+# The same examples in every run, however busy the machine; the long form looks for others.
+settings.register_profile("parley", derandomize=not LONG, deadline=None)
+settings.load_profile("parley")
 
 Makes = Callable[[], str]
 

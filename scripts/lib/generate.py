@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from protocol.documents import asyncapi, fields, schema, typescript, vectors
+from server.config import documents as settings
 
 ROOT = Path(__file__).parents[2]
 VECTORS = Path("protocol/vectors")
@@ -25,6 +26,8 @@ def generated() -> dict[Path, str]:
         Path("client-js/src/frames.ts"): typescript.frames(),
         Path("client-js/src/codes.ts"): typescript.codes(),
         Path("client-js/test/vectors.generated.ts"): vectors.literals(encodings),
+        Path(".env.example"): settings.env_example(),
+        Path("README.md"): settings.in_readme((ROOT / "README.md").read_text(encoding="utf-8")),
     }
 
 

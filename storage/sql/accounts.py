@@ -83,6 +83,18 @@ class SqlAccounts:
 
         return await self._db.read(work)
 
+    async def origins(self) -> frozenset[str]:
+        async def work(c: Connection) -> frozenset[str]:
+            found = await c.all(
+                """
+                SELECT sites.origins FROM sites JOIN tenants ON tenants.id = sites.tenant
+                WHERE sites.disabled = 0 AND tenants.disabled = 0
+                """
+            )
+            return frozenset(origin for row in found for origin in rows.names(row["origins"]))
+
+        return await self._db.read(work)
+
     async def put_user(self, user: User) -> User:
         async def work(c: Connection) -> User:
             row = await c.one(
@@ -174,6 +186,25 @@ class SqlAccounts:
             return _known_user(row, id)
 
         return await self._db.write(work)
+
+    async def ended_since(self, moment: int) -> list[User]:
+        async def work(c: Connection) -> list[User]:
+            found = await c.all(
+                """
+                SELECT * FROM users WHERE sessions_from > 0 AND sessions_from >= :moment
+                ORDER BY sessions_from
+                """,
+                moment=moment,
+            )
+            return [_user(row) for row in found]
+
+        return await self._db.read(work)
+
+    async def disabled(self) -> list[User]:
+        async def work(c: Connection) -> list[User]:
+            return [_user(row) for row in await c.all("SELECT * FROM users WHERE disabled = 1")]
+
+        return await self._db.read(work)
 
     async def become(self, tenant: str, visitor: str, user: str) -> None:
         async def work(c: Connection) -> None:

@@ -18,6 +18,7 @@ from storage.records import (
     Opening,
     RunState,
     Tail,
+    Thread,
     Verdict,
 )
 from storage.sql import ending, history, locking, rows
@@ -65,6 +66,12 @@ class SqlAnswers:
 
         return await self._db.read(work)
 
+    async def thread(self, tenant: str, conversation: str, leaf: str, *, limit: int) -> Thread:
+        async def work(c: Connection) -> Thread:
+            return await history.thread(c, tenant, conversation, leaf, limit=limit)
+
+        return await self._db.read(work)
+
     async def next_queued(self, tenant: str, conversation: str) -> Answer | None:
         async def work(c: Connection) -> Answer | None:
             row = await c.one(
@@ -107,7 +114,15 @@ class SqlAnswers:
 
         return await self._db.write(work)
 
-    async def park(self, held: Held, transcript: Json, tail: Tail | None = None) -> Answer | None:
+    async def park(
+        self,
+        held: Held,
+        transcript: Json,
+        tail: Tail | None = None,
+        *,
+        model: str | None = None,
+        provider: str | None = None,
+    ) -> Answer | None:
         async def work(c: Connection) -> Answer | None:
             row = await locking.held_answer(c, held)
             if row["stop_reason"] is not None:
@@ -119,13 +134,16 @@ class SqlAnswers:
                 """
                 UPDATE answers SET state = 'parked', incarnation = NULL, fence = fence + 1,
                     phase = :phase, transcript = :transcript, length = :length, epoch = :epoch,
-                    seq = :seq
+                    seq = :seq, model = COALESCE(:model, model),
+                    provider = COALESCE(:provider, provider)
                 WHERE tenant = :tenant AND id = :id
                 """,
                 tenant=held.tenant,
                 id=held.answer,
                 epoch=row["epoch"] if tail is None else tail.epoch,
                 seq=row["seq"] if tail is None else tail.seq,
+                model=model,
+                provider=provider,
                 phase=AnswerState.PARKED,
                 transcript=rows.text(transcript),
                 length=row["length"] + utf16_length(text),
@@ -191,15 +209,15 @@ class SqlAnswers:
     async def end(self, held: Held, how: Ending) -> Ended:
         async def work(c: Connection) -> Ended:
             at = await rows.now(c)
-            await locking.conversation(c, held.tenant, held.conversation)
+            owner = await locking.conversation(c, held.tenant, held.conversation)
             row = await locking.answer(c, held.tenant, held.answer)
-            if row is None or row["fence"] != held.fence:
+            if owner is None or row is None or row["fence"] != held.fence:
                 raise locking.fenced(held)
             if row["state"] == RunState.ENDED:
                 return rows.ended(row)
             if row["state"] != RunState.RUNNING:
                 raise locking.fenced(held)
-            return await ending.finish(c, row, how, at=at)
+            return await ending.finish(c, owner, row, how, at=at)
 
         return await self._db.write(work)
 
@@ -230,7 +248,12 @@ async def _checkpoint(c: Connection, batch: Sequence[Checkpoint]) -> list[Checkp
         FROM {rows.each(c, "batch")}
         """,
         batch=rows.objects(
-            _columns(checkpoint)
+            {
+                "tenant": checkpoint.held.tenant,
+                "answer": checkpoint.held.answer,
+                "start": checkpoint.start,
+                "text": checkpoint.text,
+            }
             for checkpoint in batch
             if checkpoint.held.answer in stored and checkpoint.text
         ),
@@ -281,7 +304,6 @@ def _columns(checkpoint: Checkpoint) -> dict[str, Value]:
         "answer": held.answer,
         "fence": held.fence,
         "start": checkpoint.start,
-        "text": checkpoint.text,
         "length": utf16_length(checkpoint.text),
         "epoch": checkpoint.epoch,
         "seq": checkpoint.seq,

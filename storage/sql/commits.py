@@ -123,23 +123,27 @@ class SqlOutbox:
 
         return await self._db.read(work)
 
-    async def mark_logged(self, tenant: str, conversation: str, up_to: int) -> None:
-        """The log has all that was committed up to this number."""
+    async def mark_logged(self, batch: Sequence[tuple[str, str, int]]) -> None:
+        """The logs have all that was committed up to these numbers."""
 
         async def work(c: Connection) -> None:
             await c.run(
-                """
-                UPDATE commits SET logged = 1
-                WHERE tenant = :tenant AND conversation = :conversation
-                    AND number <= :number AND logged = 0
+                f"""
+                UPDATE commits SET logged = 1 FROM {rows.each(c, "batch")}
+                WHERE commits.tenant = item.value ->> 'tenant'
+                    AND commits.conversation = item.value ->> 'conversation'
+                    AND commits.number <= CAST(item.value ->> 'up_to' AS BIGINT)
+                    AND commits.logged = 0
                 """,
-                tenant=tenant,
-                conversation=conversation,
-                number=up_to,
+                batch=rows.objects(
+                    {"tenant": tenant, "conversation": conversation, "up_to": up_to}
+                    for tenant, conversation, up_to in batch
+                ),
             )
 
-        # Forgetting it costs a repeated append, which the log recognises.
-        await self._db.write(work, durable=False)
+        if batch:
+            # Forgetting it costs a repeated append, which the log recognises.
+            await self._db.write(work, durable=False)
 
 
 async def _with_rows(

@@ -187,9 +187,7 @@ class SqlConversations:
         async def work(c: Connection) -> Deleted:
             at = await rows.now(c)
             await locking.owned_conversation(c, owner, conversation)
-            ended, stopping = await ending.stop_all(
-                c, owner.tenant, conversation, ending.STOPPED, at=at
-            )
+            ended, stopping = await ending.stop_all(c, owner, conversation, ending.STOPPED, at=at)
             await c.run(
                 """
                 UPDATE conversations SET deleted_at = :at

@@ -11,7 +11,8 @@ What holds for SQLite and PostgreSQL alike:
 - A unit that began runs to its end, whoever still waits for it; one whose caller left before it
   began is skipped. What cannot begin in time is `Overloaded`, and then nothing was done.
 - A unit may run more than once (a connection lost before COMMIT, a deadlock), so it acts through
-  its connection alone. It opens no other unit, and does not keep the connection.
+  its connection alone. It opens no other unit, and does not keep the connection. It awaits nothing
+  else: on SQLite it runs in the connection's thread, where there is no event loop to wait for.
 - A statement that failed fails all that follow and its unit, even where the unit swallows the
   error: PostgreSQL would roll back and SQLite go on. Write `ON CONFLICT DO NOTHING` instead.
 - Writes run side by side on PostgreSQL (READ COMMITTED) and one by one on SQLite. Who reads a row
@@ -45,13 +46,36 @@ _Seconds = Annotated[float, Meta(gt=0, le=3600)]
 class Options(Struct, frozen=True, kw_only=True):
     """How a database is used; every time is in seconds and none may be 0."""
 
-    readers: _Lanes = 4  # reads that run at once
-    writers: _Lanes = 4  # writes that run at once; SQLite always has one
-    waiting: Annotated[int, Meta(ge=1)] = 1000  # units of each kind that may wait for their turn
-    turn: _Seconds = 2.0  # how long a unit may wait for its turn
-    statement: _Seconds = 2.0  # how long one statement may wait for a lock; on PostgreSQL, take
-    connect: _Seconds = 5.0  # how long one attempt to reach the server may take
-    exclusive: bool = True  # SQLite: refuse to share the file with another process
+    readers: Annotated[_Lanes, Meta(description="Reads that run at once.")] = 4
+    writers: Annotated[
+        _Lanes, Meta(description="Writes that run at once; SQLite always has one.")
+    ] = 4
+    waiting: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="Reads, and as many writes, that may wait for their turn.",
+        ),
+    ] = 1000
+    turn: Annotated[_Seconds, Meta(description="Seconds that one may wait for its turn.")] = 2.0
+    statement: Annotated[
+        _Seconds,
+        Meta(
+            description="Seconds that a statement may wait for a lock, and on PostgreSQL take in "
+            "all."
+        ),
+    ] = 2.0
+    connect: Annotated[
+        _Seconds, Meta(description="Seconds that an attempt to reach the server may take.")
+    ] = 5.0
+    exclusive: Annotated[
+        bool,
+        Meta(
+            description="SQLite: refuse to share the file with another process.",
+            extra={"variable": ""},  # no setting: sharing can damage the file
+        ),
+    ] = True
 
 
 class Load(Struct, frozen=True):

@@ -6,21 +6,25 @@ from storage.errors import Conflict
 from storage.records import CommitKind, Ended, Ending, RunState, Stopping, Tail, Timings
 from storage.sql import commits, history, locking, rows, usage
 from storage.sql.database import Connection, Row, Value
+from storage.values import Owner, Spent
 
 SUPERSEDED = Ending(outcome=Outcome.STOPPED, finish_reason=FinishReason.SUPERSEDED)
 STOPPED = Ending(outcome=Outcome.STOPPED, finish_reason=FinishReason.STOPPED)
 
 
 async def stop_all(
-    c: Connection, tenant: str, conversation: str, ending: Ending, *, at: int
+    c: Connection, owner: Owner, conversation: str, ending: Ending, *, at: int
 ) -> tuple[tuple[Ended, ...], tuple[Stopping, ...]]:
     """End what waits, ask what runs to stop, and number the ends: all before what comes next.
 
     The conversation is locked.
     """
+    tenant = owner.tenant
     alive = await locking.unfinished(c, tenant, conversation)
     ended = [
-        await finish(c, row, ending, at=at) for row in alive if row["state"] != RunState.RUNNING
+        await finish(c, owner, row, ending, at=at)
+        for row in alive
+        if row["state"] != RunState.RUNNING
     ]
     running = [row for row in alive if row["state"] == RunState.RUNNING]
     for row in running:
@@ -51,18 +55,16 @@ async def request_stop(c: Connection, row: Row, reason: FinishReason) -> None:
     )
 
 
-async def finish(c: Connection, row: Row, ending: Ending, *, at: int) -> Ended:
-    """End an answer that has not ended. Its conversation and its row are locked."""
+async def finish(c: Connection, owner: Owner, row: Row, ending: Ending, *, at: int) -> Ended:
+    """End an answer that has not ended. Its conversation, the owner's, and its row are locked."""
     tenant, answer = row["tenant"], row["id"]
-    stored = (await history.pieces(c, tenant, [answer])).get(answer, "")
+    stored = (await history.pieces(c, tenant, [answer])).get(answer, "") if row["length"] else ""
     text = stored + missing(ending.tail, row["length"])
     await close_calls(c, tenant, answer, at=at)
-    total = await usage.of_ending(c, row, ending.expenses, at=at)
-    terminal = row["terminal"]
-    if terminal is None:
-        subject = (CommitKind.COMPLETE, answer)
-        (terminal,) = await commits.add(c, tenant, row["conversation"], [subject], at=at)
-    await _keep_text(c, row, text, at=at)
+    spent = await usage.insert(c, owner, ending.expenses, at=at)
+    total = await usage.of_answer(c, tenant, answer)
+    terminal = await _count(c, row, spent, at=at)
+    await _keep_text(c, row, text)
     final = await c.one(
         """
         UPDATE answers SET state = 'ended', incarnation = NULL, transcript = NULL,
@@ -73,7 +75,11 @@ async def finish(c: Connection, row: Row, ending: Ending, *, at: int) -> Ended:
             sources = COALESCE(:sources, sources), degraded = :degraded, timings = :timings,
             error = :error, terminal = :terminal, ended_at = :at
         WHERE tenant = :tenant AND id = :answer
-        RETURNING *
+        RETURNING *, EXISTS (
+            SELECT 1 FROM answers other
+            WHERE other.tenant = answers.tenant AND other.conversation = answers.conversation
+                AND other.id <> answers.id AND other.state <> 'ended' AND other.state = 'queued'
+        ) AS waiting
         """,
         tenant=tenant,
         answer=answer,
@@ -87,7 +93,7 @@ async def finish(c: Connection, row: Row, ending: Ending, *, at: int) -> Ended:
         **_how(row, ending, at),
     )
     assert final is not None
-    return rows.ended(final, fresh=True)
+    return rows.ended(final, fresh=True, waiting=bool(final["waiting"]))
 
 
 def _how(row: Row, ending: Ending, at: int) -> dict[str, Value]:
@@ -111,7 +117,31 @@ def _how(row: Row, ending: Ending, at: int) -> dict[str, Value]:
     }
 
 
-async def _keep_text(c: Connection, row: Row, text: str, *, at: int) -> None:
+async def _count(c: Connection, row: Row, spent: Spent, *, at: int) -> int:
+    """Change the conversation once for all that an end changes of it; the end's number."""
+    reserved: int | None = row["terminal"]
+    counted = await c.one(
+        f"""
+        UPDATE conversations SET commits = commits + :count, updated_at = :at, {usage.ADDED}
+        WHERE tenant = :tenant AND id = :id
+        RETURNING commits
+        """,
+        tenant=row["tenant"],
+        id=row["conversation"],
+        count=1 if reserved is None else 0,
+        at=at,
+        **usage.added(spent),
+    )
+    assert counted is not None
+    if reserved is not None:
+        return reserved
+    number: int = counted["commits"]
+    subject = (CommitKind.COMPLETE, row["id"])
+    await commits.insert(c, row["tenant"], row["conversation"], [subject], [number], at=at)
+    return number
+
+
+async def _keep_text(c: Connection, row: Row, text: str) -> None:
     """The pieces become the message."""
     tenant, answer = row["tenant"], row["id"]
     await c.run(
@@ -120,15 +150,10 @@ async def _keep_text(c: Connection, row: Row, text: str, *, at: int) -> None:
         id=answer,
         text=text,
     )
-    await c.run(
-        "DELETE FROM pieces WHERE tenant = :tenant AND answer = :id", tenant=tenant, id=answer
-    )
-    await c.run(
-        "UPDATE conversations SET updated_at = :at WHERE tenant = :tenant AND id = :id",
-        tenant=tenant,
-        id=row["conversation"],
-        at=at,
-    )
+    if row["length"]:
+        await c.run(
+            "DELETE FROM pieces WHERE tenant = :tenant AND answer = :id", tenant=tenant, id=answer
+        )
 
 
 def missing(tail: Tail | None, length: int) -> str:

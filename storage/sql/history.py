@@ -7,6 +7,7 @@ of all its messages are one each.
 from collections import defaultdict
 from collections.abc import Sequence
 
+from protocol.types import Role
 from storage.errors import NotFound
 from storage.records import (
     Answer,
@@ -14,7 +15,9 @@ from storage.records import (
     Conversation,
     Ended,
     Message,
+    Said,
     Snapshot,
+    Thread,
     ToolCall,
     Unfinished,
 )
@@ -104,9 +107,9 @@ async def messages(c: Connection, tenant: str, ids: Sequence[str]) -> list[Messa
     found = await c.all(
         f"""
         WITH found AS (
-            SELECT m.*, c.owner AS user_id FROM {rows.each(c, "ids")}
-            JOIN messages m ON m.tenant = :tenant AND m.id = item.value ->> 'id'
+            SELECT m.*, c.owner AS user_id FROM messages m
             JOIN conversations c ON c.tenant = m.tenant AND c.id = m.conversation
+            WHERE m.tenant = :tenant AND m.id IN {rows.among(c, "ids")}
         )
         SELECT {MESSAGE_COLUMNS} FROM found said {MESSAGE_JOINS}
         """,
@@ -123,15 +126,46 @@ async def messages(c: Connection, tenant: str, ids: Sequence[str]) -> list[Messa
     ]
 
 
+async def thread(c: Connection, tenant: str, conversation: str, leaf: str, *, limit: int) -> Thread:
+    """The last messages that end in `leaf`, bare: one statement, for it is run for every answer."""
+    found = await c.all(
+        """
+        WITH RECURSIVE said (parent, role, content, model, system_prompt, depth) AS (
+            SELECT m.parent, m.role, m.content, c.model, c.system_prompt, 0
+            FROM conversations c JOIN messages m
+                ON m.tenant = c.tenant AND m.conversation = c.id AND m.id = :leaf
+            WHERE c.tenant = :tenant AND c.id = :conversation
+            UNION ALL
+            SELECT m.parent, m.role, m.content, NULL, NULL, said.depth + 1
+            FROM said JOIN messages m ON m.tenant = :tenant AND m.id = said.parent
+            WHERE said.depth < :most
+        )
+        SELECT role, content, model, system_prompt FROM said ORDER BY depth DESC
+        """,
+        tenant=tenant,
+        conversation=conversation,
+        leaf=leaf,
+        most=limit,  # one more than is wanted tells whether there are more
+    )
+    if not found:
+        raise NotFound("message", leaf)
+    shown = found[-limit:]
+    return Thread(
+        messages=tuple(Said(role=Role(row["role"]), content=row["content"]) for row in shown),
+        more=len(found) > limit,
+        model=found[-1]["model"],
+        system_prompt=found[-1]["system_prompt"],
+    )
+
+
 async def ends(c: Connection, tenant: str, ids: Sequence[str]) -> list[Ended]:
     """How these answers ended, in no order."""
     if not ids:
         return []
     found = await c.all(
         f"""
-        SELECT a.* FROM {rows.each(c, "ids")}
-        JOIN answers a ON a.tenant = :tenant AND a.id = item.value ->> 'id'
-        WHERE a.state = 'ended'
+        SELECT a.* FROM answers a
+        WHERE a.tenant = :tenant AND a.id IN {rows.among(c, "ids")} AND a.state = 'ended'
         """,
         tenant=tenant,
         ids=rows.ids(ids),
@@ -147,8 +181,8 @@ async def tool_calls(
     if answers:
         found = await c.all(
             f"""
-            SELECT t.* FROM {rows.each(c, "ids")}
-            JOIN tool_calls t ON t.tenant = :tenant AND t.answer = item.value ->> 'id'
+            SELECT t.* FROM tool_calls t
+            WHERE t.tenant = :tenant AND t.answer IN {rows.among(c, "ids")}
             ORDER BY t.answer, t.created_at, t.id
             """,
             tenant=tenant,
@@ -190,8 +224,8 @@ async def pieces(c: Connection, tenant: str, answers: Sequence[str]) -> dict[str
         return {}
     parts = await c.all(
         f"""
-        SELECT p.answer, p.text FROM {rows.each(c, "ids")}
-        JOIN pieces p ON p.tenant = :tenant AND p.answer = item.value ->> 'id'
+        SELECT p.answer, p.text FROM pieces p
+        WHERE p.tenant = :tenant AND p.answer IN {rows.among(c, "ids")}
         ORDER BY p.answer, p.start
         """,
         tenant=tenant,
@@ -266,9 +300,9 @@ async def _branch(
     leaf: str | None = None,
     before: str | None = None,
 ) -> Branch:
-    row = await owned(c, owner, conversation)
-    end = leaf or row["leaf"]
-    newest = await _newest(c, owner, conversation, end, before)
+    active = await _leaf(c, owner, conversation)
+    end = leaf or active
+    newest = await _newest(c, owner, conversation, end, before, known=end == active)
     if newest is None:
         return Branch(leaf=end, messages=(), more=False)
     said = await _ancestors(c, owner, conversation, newest, limit + 1)
@@ -277,12 +311,35 @@ async def _branch(
     return Branch(leaf=end, messages=tuple(whole), more=len(said) > limit)
 
 
+async def _leaf(c: Connection, owner: Owner, conversation: str) -> str | None:
+    """Where the active branch of the owner's conversation ends."""
+    row = await c.one(
+        """
+        SELECT leaf FROM conversations
+        WHERE tenant = :tenant AND id = :id AND owner = :owner AND deleted_at IS NULL
+        """,
+        tenant=owner.tenant,
+        owner=owner.user,
+        id=conversation,
+    )
+    if row is None:
+        raise NotFound("conversation", conversation)
+    leaf: str | None = row["leaf"]
+    return leaf
+
+
 async def _newest(
-    c: Connection, owner: Owner, conversation: str, leaf: str | None, before: str | None
+    c: Connection,
+    owner: Owner,
+    conversation: str,
+    leaf: str | None,
+    before: str | None,
+    *,
+    known: bool,
 ) -> str | None:
-    """The page's last message; None if there is none."""
+    """The page's last message; None if there is none. A `known` leaf need not be looked up."""
     if before is None:
-        if leaf is not None:
+        if leaf is not None and not known:
             await message_of(c, owner, conversation, leaf)
         return leaf
     parent: str | None = (await message_of(c, owner, conversation, before))["parent"]
@@ -327,26 +384,28 @@ async def _whole(
     c: Connection, tenant: str, conversation: str, said: Sequence[Row]
 ) -> list[Message]:
     """Messages of one conversation with their siblings and tool calls, in the order given."""
-    family = await _siblings(c, tenant, conversation, {row["parent"] for row in said})
+    family = await siblings(c, tenant, conversation, {row["parent"] for row in said})
     calls = await tool_calls(c, tenant, [row["id"] for row in said if row["state"] is not None])
     return [rows.message(row, family[row["parent"]], calls[row["id"]]) for row in said]
 
 
-async def _siblings(
+async def siblings(
     c: Connection, tenant: str, conversation: str, parents: set[str | None]
 ) -> dict[str | None, tuple[str, ...]]:
     """The children of each of these parents, oldest first; None is the parent of the roots."""
-    found = await c.all(
-        f"""
-        SELECT m.parent, m.id, m.number FROM {rows.each(c, "parents")}
-        JOIN messages m ON m.tenant = :tenant AND m.conversation = :conversation
-            AND m.parent = item.value ->> 'id'
-        ORDER BY m.number
-        """,
-        tenant=tenant,
-        conversation=conversation,
-        parents=rows.ids(parent for parent in parents if parent is not None),
-    )
+    found: list[Row] = []
+    if parents - {None}:
+        found = await c.all(
+            f"""
+            SELECT m.parent, m.id FROM messages m
+            WHERE m.tenant = :tenant AND m.conversation = :conversation
+                AND m.parent IN {rows.among(c, "parents")}
+            ORDER BY m.number
+            """,
+            tenant=tenant,
+            conversation=conversation,
+            parents=rows.ids(parent for parent in parents if parent is not None),
+        )
     if None in parents:
         found += await c.all(
             """

@@ -83,7 +83,7 @@ class SqlJobs:
                 f"""
                 SELECT id FROM jobs
                 WHERE state = 'open' AND run_at <= :at
-                    AND kind IN (SELECT item.value ->> 'id' FROM {rows.each(c, "kinds")})
+                    AND kind IN {rows.among(c, "kinds")}
                     AND {OF_TENANT}
                 ORDER BY run_at, id LIMIT :limit {skip}
                 """,
@@ -96,7 +96,7 @@ class SqlJobs:
                 f"""
                 UPDATE jobs SET run_at = :until, holder = :holder, lease = lease + 1,
                     attempts = attempts + 1
-                WHERE id IN (SELECT item.value ->> 'id' FROM {rows.each(c, "due")})
+                WHERE id IN {rows.among(c, "due")}
                 RETURNING *
                 """,
                 until=at + lease_ms,

@@ -15,7 +15,7 @@ from storage.errors import Overloaded, Unavailable
 T = TypeVar("T")
 Held = TypeVar("Held")
 
-_current: ContextVar["_Unit[Any] | None"] = ContextVar("unit of work", default=None)
+_current: ContextVar["Unit[Any] | None"] = ContextVar("unit of work", default=None)
 
 
 class Lanes(Generic[Held]):
@@ -33,7 +33,7 @@ class Lanes(Generic[Held]):
         self._most = waiting
         self._turn = turn
         # Bounded in run(), so that the end can always be put in.
-        self._queue: asyncio.Queue[_Unit[Held] | None] = asyncio.Queue()
+        self._queue: asyncio.Queue[Unit[Held] | None] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
         self._closed = False
         self.count = count
@@ -59,7 +59,7 @@ class Lanes(Generic[Held]):
             raise Unavailable("the database is closed")
         if self.waiting >= self._most:
             raise Overloaded("too many units of work are waiting")
-        unit = _Unit(work)
+        unit = Unit(work)
         self._queue.put_nowait(unit)
         timer = asyncio.get_running_loop().call_later(self._turn, unit.refuse)
         try:
@@ -90,18 +90,35 @@ class Lanes(Generic[Held]):
                 opened.set_result(None)
                 while (unit := await self._queue.get()) is not None:
                     self.busy += 1
-                    await unit.run(held)
+                    await self._serve(held, unit)
                     self.busy -= 1
         except Exception as error:  # whoever opens or closes the lanes meets it
             if opened.done():
                 raise
             opened.set_exception(error)
 
+    async def _serve(self, held: Held, unit: "Unit[Held]") -> None:
+        """Run a unit; who can run several at once takes further ones by `_more`."""
+        await unit.run(held)
 
-class _Unit(Generic[Held]):
+    def _more(self, most: int) -> "list[Unit[Held]]":
+        """Units that wait behind the one being served, in order."""
+        units: list[Unit[Held]] = []
+        while len(units) < most and not self._queue.empty():
+            unit = self._queue.get_nowait()
+            if unit is None:  # the end, which comes after them
+                self._queue.put_nowait(None)
+                break
+            units.append(unit)
+        return units
+
+
+class Unit(Generic[Held]):
+    """A unit of work between being handed in and its caller's hearing of it."""
+
     def __init__(self, work: Callable[[Held], Awaitable[Any]]) -> None:
-        self._work = work
-        self._context = copy_context()
+        self.work = work
+        self.context = copy_context()
         self.result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.running = False
 
@@ -110,28 +127,42 @@ class _Unit(Generic[Held]):
         if not self.running and not self.result.done():
             self.result.set_exception(Overloaded("no connection became free in time"))
 
-    async def run(self, held: Held) -> None:
-        if self.result.done():  # the caller has left or was refused
-            return
+    def begin(self) -> bool:
+        """Its turn came; False if the caller has left or was refused."""
+        if self.result.done():
+            return False
         self.running = True
-        # A task of its own, because it carries the caller's context and `databases` ties what it
-        # knows of a connection to the task.
-        task = asyncio.create_task(self._begin(held), context=self._context)
+        self.context.run(_current.set, self)
+        return True
+
+    def end(self, outcome: Callable[[], Any]) -> None:
+        """What `outcome` returns or raises is the caller's, whatever it is: the lane goes on."""
+        self.running = False
         try:
-            value = await task
-        except asyncio.CancelledError:
-            self.result.cancel()
-            if (lane := asyncio.current_task()) is not None and lane.cancelling():
-                raise  # the loop is ending
-        except BaseException as error:  # noqa: BLE001 - the caller's: it must not end the lane
+            value = outcome()
+        except BaseException as error:  # noqa: BLE001 - see above
             if not self.result.done():
                 self.result.set_exception(error)
         else:
             if not self.result.done():
                 self.result.set_result(value)
-        finally:
-            self.running = False
 
-    async def _begin(self, held: Held) -> Any:
-        _current.set(self)
-        return await self._work(held)
+    async def run(self, held: Held) -> None:
+        """Begin and end it as a task of this loop, which carries the caller's context."""
+        if not self.begin():
+            return
+        task = asyncio.create_task(self._as_coroutine(held), context=self.context)
+        try:
+            await task
+        except asyncio.CancelledError:
+            self.running = False
+            self.result.cancel()
+            if (lane := asyncio.current_task()) is not None and lane.cancelling():
+                raise  # the loop is ending
+            return
+        except BaseException:  # noqa: BLE001, S110 - the caller's: it must not end the lane
+            pass
+        self.end(task.result)
+
+    async def _as_coroutine(self, held: Held) -> Any:
+        return await self.work(held)

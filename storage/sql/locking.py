@@ -29,13 +29,14 @@ async def owned_conversation(c: Connection, owner: Owner, id: str) -> str | None
     return leaf
 
 
-async def conversation(c: Connection, tenant: str, id: str) -> None:
+async def conversation(c: Connection, tenant: str, id: str) -> Owner | None:
     """The same, whosoever it is."""
-    await c.one(
-        f"SELECT id FROM conversations WHERE tenant = :tenant AND id = :id {c.for_update}",
+    row = await c.one(
+        f"SELECT owner FROM conversations WHERE tenant = :tenant AND id = :id {c.for_update}",
         tenant=tenant,
         id=id,
     )
+    return None if row is None else Owner(tenant, row["owner"])
 
 
 async def answer(c: Connection, tenant: str, id: str) -> Row | None:

@@ -83,6 +83,11 @@ async def pending(db: Database, folder: Traversable | None = None) -> list[Migra
     return await db.read(lambda c: _pending(c, migrations))
 
 
+def latest(db: Database) -> int:
+    """The number of the newest migration that this program knows."""
+    return len(load(_folder(db)))
+
+
 async def _patiently(attempt: Callable[[], Awaitable[T]]) -> T:
     now = asyncio.get_running_loop().time
     patient_until = now() + PATIENCE_SECONDS

@@ -53,6 +53,15 @@ def each(c: Connection, bind: str) -> str:
     return f"jsonb_array_elements(CAST(:{bind} AS jsonb)) AS item(value)"
 
 
+def among(c: Connection, bind: str) -> str:
+    """A list for `IN`, from the same bind.
+
+    To join `each` instead may cost reading all of a tenant: without statistics SQLite takes the
+    list for the longer of the two.
+    """
+    return f"(SELECT item.value ->> 'id' FROM {each(c, bind)})"
+
+
 def text(value: object) -> str:
     """A value as JSON for a column."""
     return msgspec.json.encode(value).decode()
@@ -124,7 +133,7 @@ def answer(row: Row) -> Answer:
     )
 
 
-def ended(row: Row, *, fresh: bool = False) -> Ended:
+def ended(row: Row, *, fresh: bool = False, waiting: bool = False) -> Ended:
     """From `answers.*` of an answer that ended."""
     timings = parsed(row["timings"], Timings)
     assert timings is not None
@@ -149,6 +158,7 @@ def ended(row: Row, *, fresh: bool = False) -> Ended:
         error=parsed(row["error"], Failure),
         ended_at=row["ended_at"],
         fresh=fresh,
+        waiting=waiting,
     )
 
 

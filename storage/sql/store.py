@@ -11,6 +11,7 @@ from storage.sql.feedback import SqlFeedback, SqlOpinions
 from storage.sql.history import SqlHistory
 from storage.sql.jobs import SqlJobs
 from storage.sql.ownership import SqlOwnership
+from storage.sql.renewals import SqlRenewals
 from storage.sql.sending import SqlSending
 from storage.sql.tools import SqlToolCalls, SqlTools
 from storage.sql.usage import SqlSpending, SqlUsage
@@ -28,6 +29,7 @@ from storage.store import (
     Opinions,
     Outbox,
     Ownership,
+    Renewals,
     Sending,
     Spending,
     Tools,
@@ -47,6 +49,7 @@ class SqlInternal:
         self.jobs: Jobs = SqlJobs(db, ids)
         self.audit: Audit = SqlAudit(db, ids)
         self.accounts: Accounts = SqlAccounts(db)
+        self.renewals: Renewals = SqlRenewals(db)
 
 
 class SqlStore:

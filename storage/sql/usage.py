@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+from msgspec import structs
+
 from storage.sql import locking, rows
-from storage.sql.database import Connection, Database, Row
+from storage.sql.database import Connection, Database
 from storage.values import Owner, Spent
 from storage.work import Expense, SpentBy, SumBy
 
@@ -17,17 +19,23 @@ CAST(COALESCE(SUM(cost_nano), 0) AS BIGINT) AS cost_nano
 """
 
 
-async def record(
-    c: Connection,
-    owner: Owner,
-    expenses: Sequence[Expense],
-    conversation: str | None,
-    *,
-    at: int,
-) -> None:
-    """Store expenses whose keys are new, and add those to the conversation's sums."""
+# What a conversation adds to its own sums.
+ADDED = """
+prompt_tokens = prompt_tokens + :prompt_tokens,
+completion_tokens = completion_tokens + :completion_tokens,
+cost_nano = cost_nano + :cost_nano
+"""
+
+
+def added(new: Spent) -> dict[str, int]:
+    """The binds of `ADDED`."""
+    return structs.asdict(new)
+
+
+async def insert(c: Connection, owner: Owner, expenses: Sequence[Expense], *, at: int) -> Spent:
+    """Store expenses whose keys are new; the sum of those, which is the conversation's to add."""
     if not expenses:
-        return
+        return Spent()
     new = await c.all(
         f"""
         INSERT INTO usage (tenant, key, owner, answer, feature, model, provider, prompt_tokens,
@@ -47,38 +55,19 @@ async def record(
         at=at,
         expenses=rows.objects(_columns(expense) for expense in expenses),
     )
-    if conversation is None or not new:
-        return
-    await c.run(
-        """
-        UPDATE conversations SET prompt_tokens = prompt_tokens + :prompt_tokens,
-            completion_tokens = completion_tokens + :completion_tokens,
-            cost_nano = cost_nano + :cost_nano
-        WHERE tenant = :tenant AND id = :id
-        """,
-        tenant=owner.tenant,
-        id=conversation,
-        prompt_tokens=sum(row["prompt_tokens"] for row in new),
-        completion_tokens=sum(row["completion_tokens"] for row in new),
-        cost_nano=sum(row["cost_nano"] for row in new),
+    return Spent(
+        sum(row["prompt_tokens"] for row in new),
+        sum(row["completion_tokens"] for row in new),
+        sum(row["cost_nano"] for row in new),
     )
 
 
-async def of_ending(c: Connection, answer: Row, expenses: Sequence[Expense], *, at: int) -> Spent:
-    """Store an answer's last expenses; what it cost over all its attempts."""
-    if expenses:
-        conversation = await c.one(
-            "SELECT owner FROM conversations WHERE tenant = :tenant AND id = :id",
-            tenant=answer["tenant"],
-            id=answer["conversation"],
-        )
-        assert conversation is not None
-        owner = Owner(answer["tenant"], conversation["owner"])
-        await record(c, owner, expenses, answer["conversation"], at=at)
+async def of_answer(c: Connection, tenant: str, answer: str) -> Spent:
+    """What it cost over all its attempts."""
     total = await c.one(
         f"SELECT {SUMS} FROM usage WHERE tenant = :tenant AND answer = :answer",
-        tenant=answer["tenant"],
-        answer=answer["id"],
+        tenant=tenant,
+        answer=answer,
     )
     assert total is not None
     return rows.spent(total)
@@ -120,7 +109,16 @@ class SqlUsage:
             at = await rows.now(c)
             if conversation is not None:
                 await locking.conversation(c, owner.tenant, conversation)
-            await record(c, owner, expenses, conversation, at=at)
+            new = await insert(c, owner, expenses, at=at)
+            if conversation is not None:
+                await c.run(
+                    f"""
+                    UPDATE conversations SET {ADDED} WHERE tenant = :tenant AND id = :id
+                    """,
+                    tenant=owner.tenant,
+                    id=conversation,
+                    **added(new),
+                )
 
         await self._db.write(work)
 

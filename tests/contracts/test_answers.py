@@ -12,7 +12,15 @@ from protocol.types import AnswerState, FinishReason
 from storage.errors import Conflict, Fenced, NotFound
 from storage.log import ROWS, Append, Appended
 from storage.memory.log import MemoryLog
-from storage.records import Checkpoint, Checkpointed, Opening, RunState, Tail, Verdict
+from storage.records import (
+    Checkpoint,
+    Checkpointed,
+    NewConversation,
+    Opening,
+    RunState,
+    Tail,
+    Verdict,
+)
 from tests.support.rows import DONE, REQUEST, World
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
@@ -71,6 +79,16 @@ async def test_a_parked_answer_is_nobodys_and_resumed_by_one(world: World) -> No
     assert (won.state, won.fence, won.transcript) == (RunState.RUNNING, 3, Raw(b'["step"]'))
     end = await world.end(won.held, ": done")
     assert end.length == len("let me look: done")
+
+
+async def test_a_parked_answer_that_is_stopped_names_the_model_it_asked(world: World) -> None:
+    """Whoever stops it asked none."""
+    sent, held = await world.running()
+    answers = world.store.internal.answers
+    assert await answers.park(held, REQUEST, model="test/m", provider="test") is not None
+    stopped = await world.store.sending.stop(world.owner, sent.answer)
+    assert stopped.ended is not None
+    assert (stopped.ended.model, stopped.ended.provider) == ("test/m", "test")
 
 
 async def test_an_answer_asked_to_stop_is_not_parked(world: World) -> None:
@@ -255,3 +273,43 @@ async def test_the_text_of_a_parked_answer_goes_up_to_its_position(world: World)
     parked = await world.store.internal.answers.park(other, REQUEST)
     assert parked is not None
     assert (parked.length, parked.epoch, parked.seq) == (7, "e", 7)
+
+
+async def test_a_thread_is_what_a_model_is_shown(world: World) -> None:
+    """Down to the message that is to be answered, bare, oldest first; other branches are not."""
+    first = await world.exchange(
+        "one", "two", new=NewConversation(model="m", system_prompt="Be brief.")
+    )
+    await world.exchange("aside", "other", conversation=first.conversation, parent=first.answer)
+    third = await world.send("three", conversation=first.conversation, parent=first.answer)
+    answers = world.store.internal.answers
+    thread = await answers.thread(world.tenant, third.conversation, third.message, limit=10)
+    assert [(said.role, said.content) for said in thread.messages] == [
+        ("user", "one"),
+        ("assistant", "two"),
+        ("user", "three"),
+    ]
+    assert (thread.model, thread.system_prompt) == ("m", "Be brief.")
+    assert not thread.more
+
+
+async def test_a_thread_has_the_newest_messages_and_says_that_there_are_more(world: World) -> None:
+    """However long the conversation is, it is one statement for so many messages."""
+    sent = await world.exchange("one", "two")
+    sent = await world.exchange("three", "four", conversation=sent.conversation)
+    answers = world.store.internal.answers
+    thread = await answers.thread(world.tenant, sent.conversation, sent.message, limit=2)
+    assert [said.content for said in thread.messages] == ["two", "three"]
+    assert thread.more
+    thread = await answers.thread(world.tenant, sent.conversation, sent.message, limit=3)
+    assert len(thread.messages) == 3
+    assert not thread.more
+
+
+async def test_a_thread_of_another_conversation_or_tenant_is_not_there(world: World) -> None:
+    """The message, its conversation and the tenant belong together."""
+    one, two = await world.exchange(), await world.exchange()
+    answers = world.store.internal.answers
+    for tenant, conversation in [(world.tenant, two.conversation), ("other", one.conversation)]:
+        with pytest.raises(NotFound):
+            await answers.thread(tenant, conversation, one.message, limit=10)

@@ -43,10 +43,23 @@ async def test_everything_committed_is_told_in_order_with_its_row(world: World) 
 async def test_what_was_told_is_not_told_again(world: World) -> None:
     """A mark covers all that came before."""
     sent = await world.exchange()
-    await world.store.internal.outbox.mark_logged(world.tenant, sent.conversation, 2)
+    await world.store.internal.outbox.mark_logged([(world.tenant, sent.conversation, 2)])
     assert [commit.number for commit in await unlogged(world, sent.conversation)] == [3]
-    await world.store.internal.outbox.mark_logged(world.tenant, sent.conversation, 3)
+    await world.store.internal.outbox.mark_logged([(world.tenant, sent.conversation, 3)])
     assert await unlogged(world, sent.conversation) == []
+
+
+async def test_many_conversations_are_marked_at_once(world: World) -> None:
+    """One statement however many, each up to a number of its own; none at all is nothing."""
+    sent = [await world.exchange() for _ in range(3)]
+    upto = [(world.tenant, one.conversation, number) for number, one in enumerate(sent, start=1)]
+    stranger = (f"{world.tenant}-other", sent[0].conversation, 3)
+    before = len(world.db.statements)
+    await world.store.internal.outbox.mark_logged([*upto, stranger])
+    await world.store.internal.outbox.mark_logged([])
+    assert len(world.db.statements) - before == 1
+    left = [[commit.number for commit in await unlogged(world, one.conversation)] for one in sent]
+    assert left == [[2, 3], [3], []]
 
 
 async def test_a_message_that_interrupts_is_told_after_the_end_it_caused(world: World) -> None:
@@ -61,7 +74,7 @@ async def test_a_message_that_interrupts_is_told_after_the_end_it_caused(world: 
     end = await world.end(held, "so far")
     commits = await unlogged(world, first.conversation)
     assert [commit.number for commit in commits] == list(range(1, 9))
-    assert commits[5].row == structs.replace(end, fresh=False)
+    assert commits[5].row == structs.replace(end, fresh=False, waiting=False)
     assert isinstance(commits[6].row, Message)
     assert commits[6].row.id == second.message
 
@@ -72,14 +85,14 @@ async def test_what_stays_untold_for_seconds_is_found(world: World) -> None:
     assert await overdue(world) == []
     world.clock.advance(5000)
     assert await overdue(world) == [sent.conversation]
-    await world.store.internal.outbox.mark_logged(world.tenant, sent.conversation, 3)
+    await world.store.internal.outbox.mark_logged([(world.tenant, sent.conversation, 3)])
     assert await overdue(world) == []
 
 
 async def test_what_waits_behind_a_running_answers_end_is_not_overdue(world: World) -> None:
     """The sweeper would come in vain, every five seconds."""
     first, held = await world.running()
-    await world.store.internal.outbox.mark_logged(world.tenant, first.conversation, 2)
+    await world.store.internal.outbox.mark_logged([(world.tenant, first.conversation, 2)])
     await world.interrupt(first.conversation)
     world.clock.advance(60_000)
     assert await overdue(world) == []

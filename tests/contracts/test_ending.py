@@ -92,6 +92,19 @@ async def test_a_second_end_gets_the_first_one(world: World) -> None:
     assert await world.numbers(sent.conversation) == [1, 2, 3]
 
 
+async def test_an_end_says_whether_another_answer_is_queued(world: World) -> None:
+    """Whoever ended it need not ask whose turn it is where it is nobody's."""
+    first, held = await world.running()
+    second = await world.send(conversation=first.conversation)
+    end = await world.end(held)
+    assert end.waiting
+    assert not (await world.store.internal.answers.end(held, DONE)).waiting
+    taker = await world.incarnation()
+    claimed = await world.store.internal.answers.claim(world.tenant, second.answer, taker)
+    assert claimed is not None
+    assert not (await world.end(claimed.held)).waiting
+
+
 async def test_expenses_of_every_attempt_are_the_answers(world: World) -> None:
     """Those recorded on the way and those of the end, each once by its key."""
     sent, held = await world.running()

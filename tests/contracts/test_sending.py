@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from protocol.types import FinishReason, OnBusy, Outcome
-from storage.errors import Busy, IdConflict, NotFound
+from storage.errors import Busy, IdConflict, NotEditable, NotFound
 from storage.records import Edit, NewConversation, Regenerate, RunState, Sent
 from storage.values import Once
 from storage.work import NewJob
@@ -85,7 +85,7 @@ async def test_the_same_id_again_gets_what_it_got(world: World) -> None:
     )
     assert claimed is not None
     again = await world.store.sending.send(world.owner, ask)
-    assert again == structs.replace(first, duplicate=True)
+    assert again == structs.replace(first, duplicate=True, rows=())
     await world.end(claimed.held, "hi")
     world.clock.advance(366 * 86_400_000)
     for _ in range(4):
@@ -119,7 +119,7 @@ async def test_what_an_id_got_can_be_recalled_without_sending(world: World) -> N
     second = await world.store.sending.regenerate(world.owner, again)
     await world.store.conversations.delete(world.owner, sent.conversation)
     for once, got in ((ask.once, sent), (again.once, second)):
-        assert await recall(world.owner, once) == structs.replace(got, duplicate=True)
+        assert await recall(world.owner, once) == structs.replace(got, duplicate=True, rows=())
         for stranger in (world.neighbour, world.foreigner):
             assert await recall(stranger, once) is None
 
@@ -150,7 +150,7 @@ async def test_recalling_beside_a_send_sees_all_of_it_or_nothing(world: World) -
             world.store.sending.send(world.owner, ask),
             asyncio.gather(*(world.store.sending.recall(world.owner, ask.once) for _ in range(5))),
         )
-        assert set(recalled) <= {None, structs.replace(sent, duplicate=True)}
+        assert set(recalled) <= {None, structs.replace(sent, duplicate=True, rows=())}
         assert await world.store.sending.recall(world.owner, ask.once) is not None
 
 
@@ -304,14 +304,14 @@ async def test_editing_puts_a_message_beside_the_first_and_an_answer_below_it(
 
 
 async def test_only_answers_are_regenerated_and_only_own_words_edited(world: World) -> None:
-    """The other kind of message is not found."""
+    """The other kind of message has no such sibling."""
     sent = await world.exchange()
     with pytest.raises(NotFound):
         await world.store.sending.regenerate(
             world.owner,
             Regenerate(once=world.once(), request=REQUEST, max_queued=3, answer=sent.message),
         )
-    with pytest.raises(NotFound):
+    with pytest.raises(NotEditable):
         await world.store.sending.edit(
             world.owner,
             Edit(

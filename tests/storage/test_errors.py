@@ -11,6 +11,7 @@ EXAMPLES = [
     (errors.IdConflict("m1"), "the id 'm1' was used for another content"),
     (errors.ApprovalExpired("t1"), "the time to decide tool call 't1' has passed"),
     (errors.DecidedOtherwise("t1"), "tool call 't1' was decided otherwise"),
+    (errors.NotEditable("m1"), "message 'm1' is an answer"),
     (errors.Busy("the file", "process 7", "Stop it."), "held by process 7. Stop it."),
     (errors.Busy("the file"), "held by another"),
     (errors.Fenced("answer a1", 3), "fence 3 of answer a1"),

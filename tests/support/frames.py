@@ -169,7 +169,8 @@ class Mutator:
             MSGPACK: [bytes.fromhex(row["msgpack"]) for row in encodings],
         }
         for row in rows("refusals") if direction == "client" else []:
-            if {"frame", "text", "hex"} & set(row):
+            # Of the large ones those that are about a text's length: no damage makes one that long.
+            if {"frame", "text", "hex"} & set(row) or row["class"] == "F12":
                 for codec, message in messages(row | {"cut": None}):
                     raw = message.encode() if isinstance(message, str) else message
                     self._bytes[codec].append(raw)

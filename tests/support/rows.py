@@ -43,6 +43,7 @@ class ClockedDatabase(Database):
         self.ran = 0  # more than asked for: some were repeated, after a deadlock perhaps
         self.began = asyncio.Event()  # set whenever a unit begins, with its time
         self.clock = "never read: each unit gets the time it begins at"
+        self._loop = asyncio.get_running_loop()
 
     async def read(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         return await self.real.read(self._clocked(work))
@@ -67,7 +68,7 @@ class ClockedDatabase(Database):
         async def clocked(c: Connection) -> T:
             self.ran += 1
             c.clock = f"CAST({self._time.now} AS BIGINT)"
-            self.began.set()
+            self._loop.call_soon_threadsafe(self.began.set)  # SQLite's units run in threads
             self._note(c)
             return await work(c)
 

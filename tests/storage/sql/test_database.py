@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from contextvars import Context, ContextVar, copy_context
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from storage.errors import Conflict, StorageError
 from storage.sql import Connection, Database, Row, Value, open_database
 from tests.conftest import LONG
 from tests.storage.sql.conftest import PATIENT
+from tests.storage.sql.gates import Gate
 from tests.storage.sql.units import expect_whole
 
 TABLES = """
@@ -161,18 +163,17 @@ async def test_a_read_may_change_nothing(db: Database) -> None:
 
 async def test_a_read_sees_one_snapshot(db: Database) -> None:
     """A commit between two of its queries is not seen by the second."""
-    counted, committed = asyncio.Event(), asyncio.Event()
+    gate = Gate()
 
     async def count_twice(c: Connection) -> list[Row | None]:
         first = await c.one("SELECT n FROM counters")
-        counted.set()
-        await committed.wait()
+        await gate.passed(c)
         return [first, await c.one("SELECT n FROM counters")]
 
     counts = asyncio.create_task(db.read(count_twice))
-    await counted.wait()
+    await gate.begun.wait()
     await db.write(lambda c: c.run("UPDATE counters SET n = 1"))
-    committed.set()
+    gate.open()
     assert await counts == [{"n": 0}, {"n": 0}]
 
 
@@ -209,20 +210,20 @@ async def test_a_unit_may_not_open_another(db: Database) -> None:
     await expect_whole(db)
 
 
-async def test_a_task_that_a_unit_started_may_open_units_once_it_is_over(db: Database) -> None:
-    """It inherits the unit's context, which must not bar it for life."""
-    over = asyncio.Event()
+async def test_a_unit_sees_the_callers_context_and_does_not_bar_it_for_life(db: Database) -> None:
+    """A trace id is found in it; and what inherits the unit's context may open units later."""
+    trace: ContextVar[str] = ContextVar("trace")
+    trace.set("t1")
+
+    async def look(_: Connection) -> tuple[str, Context]:
+        return trace.get(), copy_context()
 
     async def later() -> Row | None:
-        await over.wait()
         return await db.read(lambda c: c.one("SELECT n FROM counters"))
 
-    async def start(_: Connection) -> "asyncio.Task[Row | None]":
-        return asyncio.create_task(later())
-
-    task = await db.write(start)
-    over.set()
-    assert await task == {"n": 0}
+    seen, context = await db.write(look)
+    assert seen == "t1"
+    assert await asyncio.create_task(later(), context=context) == {"n": 0}
 
 
 async def test_a_connection_is_of_no_use_after_its_unit(db: Database) -> None:
@@ -238,20 +239,19 @@ async def test_a_connection_is_of_no_use_after_its_unit(db: Database) -> None:
 
 async def test_a_unit_runs_to_its_end_when_its_caller_leaves(url: str, db: Database) -> None:
     """A client that goes away must not cut a write half-way."""
-    begun, go_on = asyncio.Event(), asyncio.Event()
+    gate = Gate()
 
     async def insert(c: Connection) -> None:
         await c.run("INSERT INTO parents VALUES ('p')")
-        begun.set()
-        await go_on.wait()
+        await gate.passed(c)
         await c.run("INSERT INTO children VALUES ('c', 'p')")
 
     caller = asyncio.create_task(db.write(insert))
-    await begun.wait()
+    await gate.begun.wait()
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
         await caller
-    go_on.set()
+    gate.open()
     await db.close()
     again = await open_database(url, PATIENT)
     assert await again.read(lambda c: c.all("SELECT id FROM children")) == [{"id": "c"}]
@@ -303,19 +303,18 @@ async def test_closing_finishes_what_began_and_refuses_the_rest(url: str, db: Da
     with pytest.raises(StorageError, match="closed"):
         await db.read(lambda c: c.one("SELECT 1"))
     again = await open_database(url, PATIENT)
-    begun, go_on = asyncio.Event(), asyncio.Event()
+    gate = Gate()
 
     async def insert(c: Connection) -> str:
-        begun.set()
-        await go_on.wait()
+        await gate.passed(c)
         await c.run("INSERT INTO parents VALUES ('p')")
         return "committed"
 
     first = asyncio.create_task(again.write(insert))
-    await begun.wait()
+    await gate.begun.wait()
     closing = asyncio.create_task(again.close())
     await asyncio.sleep(0)
-    go_on.set()
+    gate.open()
     await closing
     assert await first == "committed"
     with pytest.raises(StorageError, match="closed"):

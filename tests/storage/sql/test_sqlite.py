@@ -13,10 +13,8 @@ import pytest
 
 from storage.errors import (
     Busy,
-    Conflict,
     Corrupt,
     Overloaded,
-    StorageError,
     Unavailable,
     Unsupported,
 )
@@ -92,24 +90,6 @@ async def test_writes_happen_in_the_order_they_were_asked_for(db: Database) -> N
     assert [row["n"] for row in rows] == list(range(100))
 
 
-@pytest.mark.usefixtures("table")
-async def test_a_wrong_type_or_a_failed_check_is_a_conflict(db: Database) -> None:
-    """STRICT tables refuse what SQLite otherwise stores silently."""
-    with pytest.raises(Conflict) as caught:
-        await db.write(lambda c: c.run("INSERT INTO t VALUES ('a secret')"))
-    assert "secret" not in str(caught.value)
-    with pytest.raises(Conflict) as caught:
-        await db.write(lambda c: c.run("INSERT INTO t VALUES (1000)"))
-    assert caught.value.rule == "check"
-
-
-@pytest.mark.usefixtures("table")
-async def test_a_number_too_large_for_any_column_is_refused(db: Database) -> None:
-    """Python would raise its own OverflowError."""
-    with pytest.raises(StorageError, match="OverflowError"):
-        await db.write(lambda c: c.run("INSERT INTO t VALUES (:n)", n=2**63))
-
-
 @pytest.mark.usefixtures("db")
 async def test_a_second_opener_is_refused_with_the_holders_process(url: str) -> None:
     """In this process it would be a second writer lane."""
@@ -148,14 +128,6 @@ async def test_a_mode_that_somebody_gave_the_file_is_kept(url: str, tmp_path: Pa
     file.chmod(0o640)
     await (await open_database(url)).close()
     assert modes_in(tmp_path)["test.db"] == 0o640
-
-
-async def test_text_that_is_no_unicode_is_refused_without_being_quoted(db: Database) -> None:
-    """Python's own error holds all of it."""
-    with pytest.raises(StorageError) as caught:
-        await db.read(lambda c: c.all("SELECT :text AS text", text="a secret \ud800"))
-    assert "secret" not in f"{caught.value} {caught.value!r}"
-    assert caught.value.__suppress_context__
 
 
 async def test_a_killed_process_leaves_its_file_to_the_next(url: str) -> None:
@@ -224,22 +196,6 @@ async def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
     """The commonest mistake in a path."""
     with pytest.raises(Unavailable, match="nowhere"):
         await open_database(f"sqlite:///{tmp_path}/nowhere/test.db")
-
-
-async def test_a_full_disk_is_unavailable_and_reads_go_on(db: Database) -> None:
-    """SQLite's own page limit stands in for it: the error is the same."""
-    await db.write(lambda c: c.script("CREATE TABLE t (n BLOB) STRICT"))
-
-    async def fill(c: Connection) -> None:
-        await c.run("PRAGMA max_page_count = 20")
-        with pytest.raises(Unavailable):
-            await c.run("INSERT INTO t VALUES (:n)", n=b"x" * 1_000_000)
-        await c.run("INSERT INTO t VALUES (:n)", n=b"y")  # SQLite has rolled back by itself
-
-    with pytest.raises(Unavailable, match="the disk is full"):
-        await db.write(fill)
-    assert await db.read(lambda c: c.all("SELECT n FROM t")) == []
-    await db.write(lambda c: c.run("INSERT INTO t VALUES (:n)", n=b"x"))
 
 
 @pytest.mark.parametrize(

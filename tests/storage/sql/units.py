@@ -3,6 +3,7 @@
 import asyncio
 
 from storage.sql import Connection, Database, Row
+from tests.storage.sql.gates import Meeting
 
 TABLE = "CREATE TABLE t (id TEXT NOT NULL PRIMARY KEY, n BIGINT NOT NULL DEFAULT 0)"
 
@@ -26,10 +27,10 @@ async def backend(c: Connection) -> int:
 async def expect_whole(db: Database) -> None:
     """Every connection of the usual options is to be had at the same time, and works."""
     writers = 1 if db.dialect == "sqlite" else 4
-    barrier = asyncio.Barrier(4 + writers)
+    meeting = Meeting(4 + writers)
 
     async def meet(c: Connection) -> Row | None:
-        await barrier.wait()
+        await meeting.joined(c)
         return await c.one("SELECT 1 AS one")
 
     units = [db.read(meet) for _ in range(4)] + [db.write(meet) for _ in range(writers)]

@@ -1,0 +1,270 @@
+"""The composition root: the one place where parts are made and handed to each other."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+from starlette.routing import WebSocketRoute
+from starlette.types import ASGIApp
+
+from protocol.frames.objects import Server as ServerInfo
+from protocol.session import Timing
+from server import NAME, VERSION
+from server.auth.doors import Doors
+from server.auth.keys import KeysAway
+from server.auth.revocations import Revocations
+from server.auth.tickets import Tickets
+from server.auth.visitors import Visitors
+from server.background import Background
+from server.config import Settings, tokens_of
+from server.conversations import Conversations
+from server.generation.supervisor import Supervisor
+from server.http.errors import answer
+from server.http.health import About, Load
+from server.http.parts import HttpParts
+from server.http.routes import application
+from server.limits.admission import Admission
+from server.limits.rates import Rates
+from server.providers.base import Model
+from server.providers.catalogue import Catalogue
+from server.providers.offline import Offline
+from server.providers.scripted import Scripted
+from server.sessions.drain import Pace, drain
+from server.sessions.registry import Registry
+from server.streams.hub import Hub
+from server.telemetry.foreign import route_loop
+from server.telemetry.lines import answer_ended, connection_closed, fault
+from server.telemetry.logs import get_logger
+from server.ws.endpoint import Endpoint
+from server.ws.parts import Parts
+from storage.errors import Unsupported
+from storage.ids import Ids
+from storage.memory.log import MemoryLog
+from storage.sql import Database, open_database
+from storage.sql.migrate import latest
+from storage.sql.store import SqlStore
+from storage.store import Store
+
+FEATURES = ("approvals", "client_tools")
+HOUR_S = 3600.0
+_log = get_logger()
+
+
+class App:
+    """A server without its listener: `asgi` serves requests until `drain` has ended."""
+
+    def __init__(self, settings: Settings, db: Database, alone: asyncio.Event | None) -> None:
+        """`alone`: no other process serves this database, until the event is set."""
+        self.instance = settings.instance or f"i-{secrets.token_hex(4)}"
+        self.draining = False
+        self._settings = settings
+        self._db = db
+        self._alone = alone
+        self._background = Background(fault)
+        ids = Ids()
+        store = SqlStore(db, ids)
+        log = MemoryLog(settings.log)
+        self._hub = Hub(log, store.internal, _report, settings.streams)
+        self._registry = Registry(time.monotonic)
+        catalogue = _catalogue(settings)
+        self._supervisor = Supervisor(
+            store=store,
+            hub=self._hub,
+            event_log=log,
+            catalogue=catalogue,
+            ids=ids,
+            instance=self.instance,
+            report=answer_ended,
+            proof_of_death=alone is not None,
+            options=settings.answers,
+        )
+        rates = Rates(settings.limits)
+        self._conversations = Conversations(
+            store=store,
+            hub=self._hub,
+            supervisor=self._supervisor,
+            catalogue=catalogue,
+            rates=rates,
+            announce=self._registry.tell,
+        )
+        self._store: Store = store
+        self._doors = _doors(settings)
+        self._revocations = Revocations(store.internal.accounts, settings.auth)
+        self.asgi = self._application(store, rates)
+
+    def _application(self, store: SqlStore, rates: Rates) -> ASGIApp:
+        settings = self._settings
+        secret = settings.jwt_secret.encode() if settings.jwt_secret else None
+        tokens = tokens_of(settings, _keys_away)
+        tickets = Tickets(settings.auth)
+        visitors = Visitors(
+            tokens,
+            store.internal.accounts,
+            store.internal.renewals,
+            settings.auth,
+            secret=secret,
+            development=settings.development,
+        )
+        sockets = Parts(
+            server=ServerInfo(name=NAME, version=VERSION, instance=self.instance),
+            features=FEATURES,
+            options=settings.socket,
+            timing=_timing(settings),
+            doors=self._doors,
+            tokens=tokens,
+            tickets=tickets,
+            revocations=self._revocations,
+            admission=Admission(settings.limits),
+            rates=rates,
+            limits=settings.limits,
+            registry=self._registry,
+            conversations=self._conversations,
+            hub=self._hub,
+            store=store,
+            deny=answer,
+            spawn=self._background.spawn,
+            report=connection_closed,
+            fault=fault,
+            clock=time.monotonic,
+            wall=time.time,
+        )
+        pages = HttpParts(
+            about=About(
+                name=NAME, version=VERSION, instance=self.instance, schema_version=latest(self._db)
+            ),
+            options=settings.http,
+            limits=settings.limits,
+            doors=self._doors,
+            tokens=tokens,
+            tickets=tickets,
+            visitors=visitors,
+            revocations=self._revocations,
+            rates=rates,
+            probes={"database": self._ask_database, "background": self._ask_background},
+            load=lambda: Load(sockets=len(self._registry), answers=self._supervisor.running),
+            draining=lambda: self.draining,
+            base_path=settings.base_path,
+        )
+        endpoint = Endpoint(sockets, lambda: self.draining)
+        return application(pages, [WebSocketRoute("/ws", endpoint)])
+
+    async def start(self) -> None:
+        """Take up what others left, and keep everything going."""
+        background, settings = self._background, self._settings
+        route_loop(asyncio.get_running_loop(), _log)
+        await self._learn_accounts()
+        background.loop("appends", self._hub.run())
+        if self._alone is not None:
+            background.loop("lock", _demand(self._alone))
+        await self._supervisor.recover()
+        background.loop("answers", self._supervisor.run())
+        background.loop("sockets", self._registry.run())
+        background.every("rows", 1.0, self._hub.sweep)
+        background.every("positions", settings.streams.check_s, self._hub.check)
+        background.every("accounts", settings.auth.revocations_s, self._learn_accounts)
+        background.every("renewals", HOUR_S, self._store.internal.renewals.prune)
+
+    async def drain(self) -> None:
+        """Ask sockets to go, let answers end within the grace, then close what is left."""
+        self.draining = True
+        options = self._settings.socket
+        pace = Pace(
+            batches=options.drain_batches,
+            pause_s=options.drain_pause_s,
+            spread_s=options.drain_spread_s,
+        )
+        await drain(self._registry, partial(self._supervisor.drain, options.drain_grace_s), pace)
+
+    async def stop(self) -> None:
+        """End every task; what SQL should know is told."""
+        if not self.draining:  # it never came to serve, or nobody asked for a drain
+            await self._supervisor.drain(0)
+        await self._background.finish(2.0)
+        await self._background.close()
+        await self._hub.stop()
+
+    async def _learn_accounts(self) -> None:
+        """Which sites there are, and whose credentials were voided: their sockets end.
+
+        Who was shut out has no use for answers either.
+        """
+        self._doors.learn(await self._store.internal.accounts.origins())
+        for owner, _ in await self._revocations.refresh():
+            for socket in self._registry.of(owner):
+                socket.check()
+            if self._revocations.is_shut_out(owner):
+                await self._conversations.stop_all(owner)
+
+    async def _ask_database(self) -> None:
+        async with asyncio.timeout(2.0):
+            await self._db.read(lambda c: c.one("SELECT 1 AS one"))
+
+    async def _ask_background(self) -> None:
+        if self._background.fallen:
+            raise RuntimeError(f"ended: {', '.join(self._background.fallen)}")
+
+
+@asynccontextmanager
+async def open_app(settings: Settings) -> AsyncIterator[App]:
+    """A server at work on its own database; the schema must be up to date."""
+    async with AsyncExitStack() as stack:
+        db = await open_database(settings.store_url, settings.database)
+        stack.push_async_callback(db.close)
+        app = App(settings, db, await _alone(db, stack))
+        stack.push_async_callback(app.stop)
+        await app.start()
+        yield app
+
+
+async def _alone(db: Database, stack: AsyncExitStack) -> asyncio.Event | None:
+    """The lock of the one process that may serve a database with its logs in memory.
+
+    Behind a transaction pooler nobody can hold one: heartbeats tell the living from the dead then.
+    """
+    try:
+        return await stack.enter_async_context(db.hold_lock("serving"))
+    except Unsupported:
+        return None
+
+
+async def _demand(alone: asyncio.Event) -> None:
+    await alone.wait()
+    raise RuntimeError("the lock that keeps other processes from serving this database was lost")
+
+
+def _catalogue(settings: Settings) -> Catalogue:
+    models = [Model("offline", Offline())]
+    if settings.offers_scripted:
+        models.append(Model("scripted", Scripted(), calls_tools=True))
+    return Catalogue(models, settings.model)
+
+
+def _keys_away(away: KeysAway) -> None:
+    _log.warning("an issuer's keys were not fetched", reason=str(away))
+
+
+def _doors(settings: Settings) -> Doors:
+    origins = [origin for origin in settings.allowed_origins if origin != "*"]
+    if settings.public_url is not None:
+        origins.append(settings.public_url)
+    return Doors(development=settings.development, origins=origins)
+
+
+def _timing(settings: Settings) -> Timing:
+    options = settings.socket
+    return Timing(
+        hello_s=options.hello_s,
+        verify_s=options.verify_s,
+        heartbeat_s=options.heartbeat_s,
+        pong_s=options.pong_s,
+        idle_s=options.idle_s,
+        expiring_s=options.expiring_s,
+        expired_grace_s=options.expired_grace_s,
+    )
+
+
+def _report(conversation: str | None, error: BaseException) -> None:
+    _log.warning("a log was not told", conversation=conversation, exc_info=error)

@@ -1,0 +1,42 @@
+"""Questions to a server over HTTP, without a proxy and without waiting long."""
+
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from urllib.parse import urlsplit
+
+TIMEOUT_S = 3.0
+BYTES = 64 * 1024
+
+
+class NoAnswer(Exception):
+    """Nothing answers there as it should; says why."""
+
+    def __init__(self, words: str, why: str = "") -> None:
+        super().__init__(words)
+        self.why = why
+
+
+def get(url: str, path: str) -> bytes:
+    """The body's first 64 KiB, whatever the status."""
+    return _ask("GET", url, path, None, {})[1]
+
+
+def post(url: str, path: str, body: bytes) -> tuple[int, bytes]:
+    """The status, and the first 64 KiB of what answers a body of JSON."""
+    return _ask("POST", url, path, body, {"Content-Type": "application/json"})
+
+
+def _ask(
+    method: str, url: str, path: str, body: bytes | None, headers: dict[str, str]
+) -> tuple[int, bytes]:
+    parts = urlsplit(url)
+    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+    connection = kind(parts.netloc, timeout=TIMEOUT_S)
+    try:
+        connection.request(method, parts.path + path, body, headers)
+        response = connection.getresponse()
+        return response.status, response.read(BYTES)
+    except (OSError, HTTPException) as error:
+        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise NoAnswer(f"{url} does not answer: {why}", why) from None
+    finally:
+        connection.close()

@@ -1,0 +1,201 @@
+"""`parley doctor`: what is configured, what answers, and what is wrong, in words."""
+
+import argparse
+import asyncio
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from enum import StrEnum
+
+from msgspec import Struct
+
+from server import VERSION
+from server.auth import secret
+from server.auth.keys import KeysAway, PublishedKeys
+from server.cli.port import NoPort, listening, url_of
+from server.cli.serving import Health, Serving, living, recorded
+from server.config import Settings
+from storage.errors import StorageError
+from storage.sql import open_database
+from storage.sql.migrate import pending
+from storage.sql.sqlite import has_wal_reset_bug, path_of
+
+MIB = 1 << 20
+ENOUGH = 1024 * MIB
+TOO_LITTLE = 64 * MIB
+
+
+class Mark(StrEnum):
+    """How a finding is meant."""
+
+    OK = "ok"
+    NOTE = "note"
+    WRONG = "WRONG"
+
+
+class Finding(Struct, frozen=True):
+    """A sentence about one thing, and what to do about it."""
+
+    mark: Mark
+    about: str
+    sentence: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        words = f"{self.sentence} {self.remedy}" if self.remedy else self.sentence
+        return f"{self.mark:<6} {self.about:<12} {words}"
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """`doctor` takes nothing."""
+    parser = subparsers.add_parser(
+        "doctor",
+        help="say what is configured, what answers and what is wrong",
+        description="Says what is configured, what answers and what is wrong. Changes nothing. "
+        "Ends with 1 if something is wrong.",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """The verb; its result is the process's exit status."""
+    wrong = False
+    for finding in findings(settings):
+        print(finding, flush=True)
+        wrong = wrong or finding.mark is Mark.WRONG
+    return 1 if wrong else 0
+
+
+def findings(settings: Settings) -> Iterator[Finding]:
+    """What there is to say, as it is found."""
+    here = living(settings)
+    yield from _configured(settings)
+    yield from _secret(settings)
+    yield from _data_dir(settings)
+    if here is None or not settings.store_url.startswith("sqlite:"):
+        yield from asyncio.run(_database(settings))
+    yield from _server(settings, here)
+    if settings.jwks_url is not None:
+        yield asyncio.run(_issuer(settings, settings.jwks_url))
+
+
+def _configured(settings: Settings) -> Iterator[Finding]:
+    yield Finding(
+        Mark.OK,
+        "settings",
+        f"Parley {VERSION}, {settings.env}, model {settings.model}, "
+        f"data in {settings.data_dir.resolve()}.",
+    )
+    for warning in settings.warnings:
+        yield Finding(Mark.NOTE, "settings", warning)
+
+
+def _secret(settings: Settings) -> Iterator[Finding]:
+    about = "secret"
+    if settings.jwt_secret is not None:
+        size = len(settings.jwt_secret.encode())
+        yield Finding(Mark.OK, about, f"Tokens are signed with a secret of {size} bytes.")
+    elif not settings.development:
+        sentence = "There is none, so no visitor can be let in; users' tokens are the issuer's."
+        yield Finding(Mark.NOTE, about, sentence, "PARLEY_JWT_SECRET would change that.")
+    elif not (settings.data_dir / secret.NAME).exists():
+        yield Finding(Mark.OK, about, "The first start will make one, in the data folder.")
+    else:
+        try:
+            secret.development_secret(settings.data_dir)
+        except secret.SecretUnfit as unfit:
+            yield Finding(Mark.WRONG, about, str(unfit))
+        else:
+            yield Finding(Mark.OK, about, "It is in the data folder, for this user alone.")
+
+
+def _data_dir(settings: Settings) -> Iterator[Finding]:
+    about, folder = "data folder", settings.data_dir
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        sentence = f"{place.resolve()} is no folder."
+        yield Finding(Mark.WRONG, about, sentence, "Move it away, or change PARLEY_DATA_DIR.")
+    elif not os.access(place, os.W_OK | os.X_OK):
+        sentence = f"{place.resolve()} is not this user's to write."
+        yield Finding(Mark.WRONG, about, sentence, "Change its owner, or PARLEY_DATA_DIR.")
+    elif place != folder:
+        yield Finding(Mark.OK, about, "It is not there yet; the first start will make it.")
+    elif folder.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        sentence = "Other users of this machine may look into it."
+        yield Finding(Mark.NOTE, about, sentence, f"`chmod 700 {folder}` keeps them out.")
+    else:
+        yield Finding(Mark.OK, about, "It is for this user alone.")
+    free = shutil.disk_usage(place).free
+    sentence = f"{free // MIB:,} MiB are free."
+    if free < ENOUGH:
+        mark = Mark.WRONG if free < TOO_LITTLE else Mark.NOTE
+        yield Finding(mark, "disk", sentence, "Make room: without it no message is accepted.")
+    else:
+        yield Finding(Mark.OK, "disk", sentence)
+
+
+async def _database(settings: Settings) -> list[Finding]:
+    about, url = "database", settings.store_url
+    remedy = "DATABASE_URL says where it is."
+    if url.startswith("sqlite:") and not path_of(url).exists():
+        sentence = f"{path_of(url)} is not there yet."
+        return [Finding(Mark.OK, about, sentence, "`parley migrate` makes it.")]
+    try:
+        db = await open_database(url, settings.database)
+        try:
+            todo = await pending(db)
+        finally:
+            await db.close()
+    except StorageError as error:
+        return [Finding(Mark.WRONG, about, f"It cannot be used: {error}.", remedy)]
+    found = [Finding(Mark.OK, about, f"It answers: {db.dialect} {db.version}.")]
+    if db.dialect == "sqlite" and has_wal_reset_bug(db.version):
+        sentence = f"SQLite {db.version} can damage a file that two connections write at once."
+        remedy = "Parley writes by one; let no other program write it, or take SQLite 3.51.3."
+        found.append(Finding(Mark.NOTE, about, sentence, remedy))
+    if todo:
+        sentence = f"It lacks migrations: {', '.join(map(str, todo))}."
+        found.append(Finding(Mark.WRONG, about, sentence, "Run `parley migrate`."))
+    return found
+
+
+def _server(settings: Settings, here: tuple[Serving, Health] | None) -> Iterator[Finding]:
+    about = "server"
+    if here is not None:
+        serving, health = here
+        state = "drains" if health.draining else "serves"
+        sentence = (
+            f"It {state} at {serving.url}: process {serving.pid} since {serving.started}, version "
+            f"{health.version}, instance {health.instance}, migration {health.schema_version}, "
+            f"{health.sockets} sockets, {health.answers} answers."
+        )
+        yield Finding(Mark.OK, about, sentence)
+        if health.version != VERSION:
+            sentence = f"It runs version {health.version}, and this is {VERSION}."
+            yield Finding(Mark.NOTE, about, sentence, "Restart it to bring it level.")
+        return
+    left_behind = recorded(settings.data_dir)
+    if left_behind is not None:
+        sentence = f"Process {left_behind.pid} served at {left_behind.url}, and does not answer."
+        yield Finding(Mark.NOTE, about, sentence, "If it was killed, the next start goes on.")
+    else:
+        yield Finding(Mark.OK, about, "None runs from this data folder.")
+    try:
+        listening(settings).close()
+    except NoPort as error:
+        yield Finding(Mark.WRONG, "port", str(error))
+    else:
+        free = f"{url_of(settings, settings.port)} is free." if settings.port else "Any free one."
+        yield Finding(Mark.OK, "port", free)
+
+
+async def _issuer(settings: Settings, url: str) -> Finding:
+    away: list[KeysAway] = []
+    await PublishedKeys(url, settings.auth, report=away.append).find("", "RS256")
+    if not away:
+        return Finding(Mark.OK, "issuer", f"Its keys are at {url}.")
+    remedy = "See PARLEY_JWKS_URL; without keys no user's token is taken."
+    return Finding(Mark.WRONG, "issuer", f"No keys from {url}: {away[0]}.", remedy)

@@ -1,0 +1,135 @@
+"""What holds between settings, and what a value must be beyond its type."""
+
+import re
+from collections.abc import Collection, Iterator
+from ipaddress import ip_network
+from urllib.parse import urlsplit
+
+from server.auth.doors import is_loopback, normal_origin
+from server.auth.signatures import SECRET_BYTES
+from server.auth.tokens import claim_names
+from server.config.errors import Problem
+from server.config.settings import Settings
+from storage.errors import Unsupported
+from storage.sql import dsn
+from storage.sql.sqlite import path_of
+
+# A secret that a server made for itself says so, and nothing in public takes it.
+DEVELOPMENT_SECRET = "parley-development-"  # noqa: S105 - the beginning of one, not a secret
+MODELS = ("offline", "scripted")
+_MADE = "PARLEY_JWT_SECRET=$(openssl rand -hex 32)"
+_BASE_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
+_ORIGIN = "https://chat.example.org"
+
+
+def broken_rules(settings: Settings, given: Collection[str]) -> Iterator[Problem]:
+    """What is not right; `given` are the variables that somebody set."""
+    yield from _addresses(settings)
+    yield from _storage(settings)
+    yield from _credentials(settings)
+    yield from _model(settings)
+    yield from _development(settings) if settings.development else _public(settings, given)
+
+
+def _addresses(settings: Settings) -> Iterator[Problem]:
+    url = settings.public_url
+    if url is not None and not (_is_web_address(url) and normal_origin(url)):
+        sentence = "must be scheme, host and port, and nothing behind them."
+        yield Problem("PARLEY_PUBLIC_URL", sentence, f"PARLEY_PUBLIC_URL={_ORIGIN}")
+    if not _BASE_PATH.fullmatch(settings.base_path):
+        sentence = "must be empty, or begin with a slash and not end with one."
+        yield Problem("PARLEY_BASE_PATH", sentence, "PARLEY_BASE_PATH=/chat")
+    for origin in settings.allowed_origins:
+        if origin != "*" and normal_origin(origin) is None:
+            sentence = f"{origin!r} is not an origin: scheme, host and port, no path."
+            yield Problem("PARLEY_ALLOWED_ORIGINS", sentence, f"PARLEY_ALLOWED_ORIGINS={_ORIGIN}")
+    for proxy in settings.trusted_proxies:
+        if not _is_network(proxy):
+            sentence = f"{proxy!r} is neither an address nor a network."
+            example = "PARLEY_TRUSTED_PROXIES=10.0.0.0/8,127.0.0.1"
+            yield Problem("PARLEY_TRUSTED_PROXIES", sentence, example)
+
+
+def _storage(settings: Settings) -> Iterator[Problem]:
+    if settings.data_dir.parts[:1] and settings.data_dir.parts[0].startswith("~"):
+        sentence = "must be written out: `~` means nothing here."
+        yield Problem("PARLEY_DATA_DIR", sentence, "PARLEY_DATA_DIR=/var/lib/parley")
+    url = settings.store_url
+    try:
+        path_of(url) if url.startswith("sqlite:") else dsn.parse(url)
+    except (Unsupported, ValueError) as error:
+        why = error.why if isinstance(error, Unsupported) else "its address cannot be read"
+        sentence = f"cannot be used: {why}."
+        yield Problem("DATABASE_URL", sentence, "DATABASE_URL=sqlite:////var/lib/parley/parley.db")
+
+
+def _credentials(settings: Settings) -> Iterator[Problem]:
+    secret = settings.jwt_secret
+    if secret is not None and len(secret.encode()) < SECRET_BYTES:
+        sentence = f"must have at least {SECRET_BYTES} bytes."
+        yield Problem("PARLEY_JWT_SECRET", sentence, _MADE)
+    try:
+        claim_names(settings.auth.claims)
+    except ValueError as unfit:
+        yield Problem("PARLEY_AUTH_CLAIMS", str(unfit))
+    url = settings.jwks_url
+    if url is not None and not _is_web_address(url):
+        sentence = "must be an address that begins with https:// or http://."
+        yield Problem("PARLEY_JWKS_URL", sentence, f"PARLEY_JWKS_URL={_ORIGIN}/jwks.json")
+
+
+def _model(settings: Settings) -> Iterator[Problem]:
+    if settings.model not in MODELS:
+        sentence = f"This version has the models {' and '.join(MODELS)}."
+        yield Problem("PARLEY_MODEL", sentence, "PARLEY_MODEL=offline")
+    elif settings.model == "scripted" and not settings.offers_scripted:
+        sentence = "The model scripted is offered here with PARLEY_SCRIPTED=1 alone."
+        yield Problem("PARLEY_MODEL", sentence, "PARLEY_MODEL=offline")
+
+
+def _development(settings: Settings) -> Iterator[Problem]:
+    host = settings.host
+    if not is_loopback(f"[{host}]" if ":" in host else host):
+        sentence = (
+            "In development Parley listens to this machine alone, for it lets anybody in. "
+            "Leave it out, or set PARLEY_ENV=production and what that asks for."
+        )
+        yield Problem("PARLEY_HOST", sentence, "PARLEY_HOST=127.0.0.1")
+
+
+def _public(settings: Settings, given: Collection[str]) -> Iterator[Problem]:
+    here = f"In {settings.env}"
+    if settings.jwt_secret is None and settings.jwks_url is None:
+        sentence = f"{here} it must be set, or PARLEY_JWKS_URL must."
+        yield Problem("PARLEY_JWT_SECRET", sentence, _MADE)
+    if (settings.jwt_secret or "").startswith(DEVELOPMENT_SECRET):
+        sentence = f"{here} a secret that was made for development is not taken; make a new one."
+        yield Problem("PARLEY_JWT_SECRET", sentence, _MADE)
+    for name, what in (("PARLEY_JWT_ISSUER", "issuer"), ("PARLEY_JWT_AUDIENCE", "audience")):
+        if name not in given:
+            sentence = f"{here} it must be set, so that no other {what}'s tokens are taken."
+            yield Problem(name, sentence, f"{name}={_ORIGIN}")
+    if (settings.jwks_url or "").startswith("http:"):
+        sentence = f"{here} keys are fetched over https:// alone."
+        yield Problem("PARLEY_JWKS_URL", sentence, f"PARLEY_JWKS_URL={_ORIGIN}/jwks.json")
+    if "*" in settings.allowed_origins:
+        sentence = f"{here} `*` is not taken, for any page could then use a visitor's rights."
+        yield Problem("PARLEY_ALLOWED_ORIGINS", sentence, f"PARLEY_ALLOWED_ORIGINS={_ORIGIN}")
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - reading it is what checks it
+    except ValueError:
+        return False
+    credentials = parts.username is not None or parts.password is not None
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and not credentials
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,304 @@
+"""What a person may do to conversations: the one place where policy, rows, logs and runs meet.
+
+Sockets and HTTP both call it. Whatever is committed is told and run even if who asked is gone.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import msgspec
+from msgspec import structs
+
+from protocol.codes import ErrorCode
+from protocol.frames import from_client as c
+from protocol.frames import from_server as s
+from protocol.limits import Limits
+from protocol.types import Position
+from server.auth.policy import refuse_chat
+from server.auth.principal import Principal
+from server.errors import ChatError
+from server.generation import request
+from server.generation.request import Request
+from server.generation.supervisor import Supervisor
+from server.limits.rates import Rates
+from server.providers.base import ToolOffer
+from server.providers.catalogue import Catalogue
+from server.streams import shapes
+from server.streams.hub import Hub
+from storage import failpoints
+from storage.errors import StorageError
+from storage.records import (
+    Branch,
+    Commit,
+    CommitKind,
+    Edit,
+    Ended,
+    NewConversation,
+    Regenerate,
+    Send,
+    Sent,
+)
+from storage.store import Store
+from storage.values import EMPTY_OBJECT, Json, Once, Owner
+
+Asking = c.Chat | c.Regenerate | c.Edit
+# Tells the owner's sockets, wherever they are, of a change to the list of conversations.
+Announce = Callable[[Owner, s.ServerFrame], None]
+# The message is committed. The place is the log's before it; where that is gone, the log's now, and
+# False: who was not following needs a snapshot.
+Acked = Callable[[Sent, Position, bool], None]
+
+_CANONICAL = msgspec.json.Encoder(order="sorted")
+
+
+class Conversations:
+    """Requests of verified principals, made into rows, and what follows from them."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        hub: Hub,
+        supervisor: Supervisor,
+        catalogue: Catalogue,
+        rates: Rates,
+        announce: Announce,
+    ) -> None:
+        self._store = store
+        self._hub = hub
+        self._supervisor = supervisor
+        self._catalogue = catalogue
+        self._rates = rates
+        self._announce = announce
+
+    async def ask(
+        self,
+        principal: Principal,
+        frame: Asking,
+        limits: Limits,
+        acked: Acked,
+        *,
+        trace: str | None = None,
+        unless_known: ChatError | None = None,
+    ) -> None:
+        """Store what is asked, say so by `acked`, and have it answered.
+
+        `acked` is called before any frame of the answer can be told. An id is recognised before
+        every refusal: `unless_known` and those found here count for new ids alone.
+        """
+        owner = principal.owner
+        once = _once(frame)
+        # What is refused for another reason counts as a message too, or refusals would be free.
+        refusal = self._refuse(principal, frame) or unless_known
+        if refusal is not None:
+            known = await self._store.sending.recall(owner, once)
+            if known is None:
+                raise refusal
+            await self._acked_again(owner, known, acked)
+            return
+        place = None
+        if isinstance(frame, c.Chat) and frame.conversation is not None:
+            place = await self._hub.head(frame.conversation)
+        failpoints.reach("received")
+        sent = await self._send(owner, frame, once, limits, trace)
+        if sent.duplicate:
+            await self._acked_again(owner, sent, acked)
+            return
+        try:
+            if place is not None:
+                acked(sent, place, True)
+            else:
+                acked(sent, *await self._hub.begin(owner.tenant, sent))
+            failpoints.reach("acked")
+        finally:
+            await self._proceed(owner, sent)
+
+    async def stop(self, owner: Owner, answer: str) -> None:
+        """Stop an answer; one that has ended stays as it is."""
+        stopped = await self._store.sending.stop(owner, answer)
+        if stopped.stopping is not None:
+            self._supervisor.wake(answer)
+        if stopped.ended is not None and stopped.ended.fresh:
+            ended = stopped.ended
+            await self._hub.tell(owner.tenant, ended.conversation, [_end(ended)])
+            self._supervisor.look(owner.tenant, ended.conversation)
+
+    async def stop_all(self, owner: Owner) -> None:
+        """Stop whatever is made for that person here, and what waits behind it."""
+        for conversation in self._supervisor.conversations_of(owner):
+            now = await self._store.history.snapshot(owner, conversation, limit=1)
+            for waiting in reversed(now.unfinished):  # the last first, so that none moves up
+                await self.stop(owner, waiting.answer.id)
+
+    async def select(self, owner: Owner, frame: c.Select) -> None:
+        """Make another branch the active one."""
+        await self._store.conversations.select(owner, _once(frame), frame.conversation, frame.leaf)
+        await self._hub.tell(owner.tenant, frame.conversation)
+
+    async def approve(self, owner: Owner, frame: c.Approve) -> None:
+        """Decide a tool call that awaits approval."""
+        decided = await self._store.tools.decide(
+            owner, _once(frame), frame.call, args_hash=frame.args_hash, allow=frame.allow
+        )
+        self._supervisor.look(owner.tenant, decided.conversation)
+
+    async def tool_result(self, owner: Owner, frame: c.ToolResult) -> None:
+        """Take the outcome of a tool that the client ran."""
+        decided = await self._store.tools.tool_result(
+            owner,
+            _once(frame),
+            frame.call,
+            failed=frame.error is not None,
+            result=frame.error or frame.content or "",
+        )
+        self._supervisor.look(owner.tenant, decided.conversation)
+
+    async def feedback(self, owner: Owner, frame: c.GiveFeedback) -> None:
+        """Keep what the owner thinks of a message."""
+        saved = await self._store.feedback.save(
+            owner, _once(frame), frame.message, rating=str(frame.rating), comment=frame.comment
+        )
+        await self._hub.tell(owner.tenant, saved.conversation)
+
+    async def history(self, owner: Owner, frame: c.ReadHistory, limits: Limits) -> Branch:
+        """A page of one branch."""
+        return await self._store.history.branch(
+            owner,
+            frame.conversation,
+            before=frame.before,
+            limit=min(frame.limit, limits.history_messages),
+        )
+
+    async def conversation_of(self, owner: Owner, frame: Asking) -> str | None:
+        """Where an answer to this would go; None: into a new conversation."""
+        match frame:
+            case c.Chat():
+                return frame.conversation
+            case c.Regenerate():
+                return (await self._store.history.answer(owner, frame.answer)).conversation
+            case c.Edit():
+                return (await self._store.history.message(owner, frame.message)).conversation
+
+    def _refuse(self, principal: Principal, frame: Asking) -> ChatError | None:
+        forbidden = refuse_chat(principal, frame)
+        if forbidden is not None:
+            return forbidden
+        try:
+            self._catalogue.find(None if isinstance(frame, c.Edit) else frame.model)
+        except ChatError as unknown:
+            return unknown
+        wait_ms = self._rates.message(principal)
+        if wait_ms:
+            words = "Too many messages; send it again, with the same id, after `retry_after_ms`."
+            return ChatError(ErrorCode.RATE_LIMITED, words, retry_after_ms=wait_ms)
+        return None
+
+    async def _send(
+        self, owner: Owner, frame: Asking, once: Once, limits: Limits, trace: str | None
+    ) -> Sent:
+        sending, most, busy = self._store.sending, limits.queued_answers, frame.on_busy
+        holder = self._supervisor.incarnation
+        match frame:
+            case c.Chat():
+                ask = Send(
+                    once=once,
+                    max_queued=most,
+                    on_busy=busy,
+                    incarnation=holder,
+                    request=request.encode(_request(frame, trace)),
+                    model=frame.model,
+                    content=frame.content,
+                    conversation=frame.conversation,
+                    parent=frame.parent,
+                    metadata=_json(frame.metadata),
+                    attachments=tuple(frame.attachments or ()),
+                    new=NewConversation(model=frame.model),
+                )
+                return await sending.send(owner, ask)
+            case c.Regenerate():
+                before = await self._store.history.answer(owner, frame.answer)
+                asked = structs.replace(request.decode(before.request), trace=trace)
+                again = Regenerate(
+                    once=once,
+                    max_queued=most,
+                    on_busy=busy,
+                    incarnation=holder,
+                    request=request.encode(asked),
+                    model=frame.model or before.model,
+                    answer=frame.answer,
+                )
+                return await sending.regenerate(owner, again)
+            case c.Edit():
+                edit = Edit(
+                    once=once,
+                    max_queued=most,
+                    on_busy=busy,
+                    incarnation=holder,
+                    request=request.encode(Request(trace=trace)),
+                    message=frame.message,
+                    content=frame.content,
+                )
+                return await sending.edit(owner, edit)
+
+    async def _acked_again(self, owner: Owner, sent: Sent, acked: Acked) -> None:
+        """What the id got the first time, and the place before it if the log still has it."""
+        place = await self._hub.before_row(sent.conversation, sent.numbers[0])
+        if place is not None:
+            acked(sent, place, True)
+        else:
+            acked(sent, await self._hub.position(owner.tenant, sent.conversation), False)
+
+    async def _proceed(self, owner: Owner, sent: Sent) -> None:
+        """Tell what was committed, wake who has to stop, and run what is this instance's."""
+        for stopping in sent.stopping:
+            self._supervisor.wake(stopping.answer)
+        rows: Sequence[Commit] = [
+            Commit(number=number, kind=CommitKind.MESSAGE, row=row)
+            for number, row in zip(sent.numbers, sent.rows, strict=False)
+        ]
+        await self._hub.tell(owner.tenant, sent.conversation, rows)
+        failpoints.reach("appended")
+        if sent.run is not None:
+            self._supervisor.start(sent.run)
+        elif not sent.queued:
+            self._supervisor.look(owner.tenant, sent.conversation)
+        if sent.created:
+            await self._announce_new(owner, sent.conversation)
+
+    async def _announce_new(self, owner: Owner, conversation: str) -> None:
+        """Told at most once: if it cannot be read now, or was deleted already, lists go without."""
+        with suppress(StorageError):
+            made = await self._store.conversations.get(owner, conversation)
+            shown = shapes.conversation(made)
+            self._announce(owner, s.ConversationsChanged(conversation=shown, change="created"))
+
+
+def _once(frame: Asking | c.Select | c.Approve | c.ToolResult | c.GiveFeedback) -> Once:
+    """The id and what it stands for: the same request in any spelling is the same."""
+    return Once(frame.id, hashlib.sha256(_CANONICAL.encode(frame)).hexdigest())
+
+
+def _request(frame: c.Chat, trace: str | None) -> Request:
+    tools = [
+        ToolOffer(name=tool.name, description=tool.description, parameters=tool.parameters)
+        for tool in frame.tools or ()
+        if isinstance(tool, c.ClientTool)
+    ]
+    return Request(
+        model=frame.model,
+        temperature=frame.temperature,
+        max_tokens=frame.max_tokens,
+        system_prompt=frame.system_prompt,
+        tools=tuple(tools),
+        metadata=frame.metadata,
+        trace=trace,
+    )
+
+
+def _json(value: object) -> Json:
+    return EMPTY_OBJECT if value is None else Json(msgspec.json.encode(value))
+
+
+def _end(ended: Ended) -> Commit:
+    return Commit(number=ended.number, kind=CommitKind.COMPLETE, row=ended)

@@ -1,0 +1,248 @@
+"""What a model says, on its way into the answer's log.
+
+`read` is the hot path: per piece of text it does what each needs, and nothing that can be done once
+for many. The silence of a model is seen by comparing `events` from time to time.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import TypeAlias
+
+import msgspec
+from msgspec import Raw
+
+from protocol.frames.from_server import Citation, Status, Thought
+from protocol.frames.objects import Cited, Source, Sources
+from protocol.text import utf16_length
+from protocol.types import AnswerState
+from server.generation.options import Options
+from server.providers.base import CallsTool, Cites, Finished, ModelEvent, Thinking
+from server.streams.writer import Writer
+from storage.records import Answer
+from storage.values import EMPTY_LIST, Json
+
+# So many pieces of a model that never waits, and others have their turn.
+PIECES_PER_TURN = 256
+MOST_CITATIONS = 1000
+MOST_SOURCES = 64
+
+_SOURCES: msgspec.json.Decoder[list[Source]] = msgspec.json.Decoder(Sources)
+
+Citations: TypeAlias = tuple[Cited, ...]
+
+
+class TooLong(Exception):
+    """The answer reached its greatest length; its text was cut there."""
+
+
+class Speech:
+    """What one answer says, in all its steps; `said`, `thought` and `cited` are of earlier ones."""
+
+    def __init__(
+        self,
+        answer: Answer,
+        writer: Writer,
+        options: Options,
+        *,
+        said: str = "",
+        thought: int = 0,
+        cited: Citations = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.phase = answer.phase
+        self.calls: list[CallsTool] = []  # of this step
+        self.thought = thought  # UTF-16 units
+        self.cited = list(cited)
+        self.first_at: float | None = None  # when its first text came
+        self.blocked = False  # waiting for the log, not for the model
+        self._answer = answer
+        self._writer = writer
+        self._options = options
+        self._clock = clock
+        self._encoded, self._citations = 0, EMPTY_LIST
+        self._said = [said] if said else []
+        self._left = (options.output_bytes or math.inf) - len(said.encode())
+        self._others = 0  # events that are no text
+        self._held: asyncio.Event | None = None
+        self._step_begins = 0  # UTF-16 units
+        self._step_pieces = 0
+        self._step_events = 0
+
+    # ── steps ────────────────────────────────────────────────────────────────────────────────────
+
+    def begin_step(self) -> None:
+        """The model is about to be asked."""
+        self.end_step()
+        self._step_begins = self._writer.length
+        self.tell(AnswerState.THINKING)
+
+    def end_step(self) -> None:
+        """The step's text is whole, and its calls are stored."""
+        self.calls = []
+        self._step_pieces = len(self._said)
+        self._step_events = self.events
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything came of this step; before that it can be begun anew, by anybody."""
+        return self.events > self._step_events
+
+    @property
+    def events(self) -> int:
+        """How often the model was heard."""
+        return len(self._said) + self._others
+
+    @property
+    def pieces(self) -> int:
+        """In how many pieces the model gave its text."""
+        return len(self._said)
+
+    @property
+    def said(self) -> str:
+        """The text of all steps, as the model gave it."""
+        return "".join(self._said)
+
+    @property
+    def said_in_step(self) -> str:
+        """The same of this step; it is paid for, whether it was written or not."""
+        return "".join(self._said[self._step_pieces :])
+
+    # ── reading ──────────────────────────────────────────────────────────────────────────────────
+
+    async def read(self, events: AsyncIterator[ModelEvent]) -> Finished | None:
+        """Write what comes until the step is finished; None: it broke off without a word."""
+        writer, said, write, left = self._writer, self._said, self._writer.text, self._left
+        try:
+            async for event in events:
+                if isinstance(event, str):
+                    said.append(event)
+                    if self._held is not None:
+                        await self._held.wait()
+                    if self.phase is not AnswerState.GENERATING:
+                        self._begin_text()
+                    left -= len(event) if event.isascii() else len(event.encode())
+                    if left < 0:
+                        self._end_with(event, round(left))
+                        raise TooLong
+                    write(event)
+                    if writer.full:
+                        await self._room()
+                    if not len(said) % PIECES_PER_TURN:
+                        await asyncio.sleep(0)
+                elif isinstance(event, Finished):
+                    return event
+                else:
+                    self._take(event)
+                    await asyncio.sleep(0)
+        finally:
+            self._left = left
+        return None
+
+    def _begin_text(self) -> None:
+        self.tell(AnswerState.GENERATING)
+        if self.first_at is None:
+            self.first_at = self._clock()
+
+    def _end_with(self, piece: str, left: int) -> None:
+        """Of the piece that does not fit, what does, up to a code point's end."""
+        whole = piece.encode()
+        part = whole[: len(whole) + left].decode(errors="ignore")
+        if part:
+            self._writer.text(part)
+
+    def _take(self, event: Thinking | Cites | CallsTool) -> None:
+        self._others += 1
+        match event:
+            case Thinking():
+                self._think(event)
+            case Cites():
+                self._cite(event)
+            case CallsTool():
+                self.calls.append(event)
+
+    def _think(self, event: Thinking) -> None:
+        if not self._options.thoughts:
+            return
+        self._writer.frame(
+            Thought(
+                conversation=self._answer.conversation,
+                answer=self._answer.id,
+                offset=self.thought,
+                text=event.text,
+            )
+        )
+        self.thought += utf16_length(event.text)
+
+    def _cite(self, event: Cites) -> None:
+        """What is no span of this step's text, or names no sources, is left out."""
+        start, end = self._step_begins + event.start, self._step_begins + event.end
+        try:
+            sources = _SOURCES.decode(event.sources)
+        except msgspec.MsgspecError:
+            return
+        if not 0 <= event.start <= event.end or end > self._writer.length:
+            return
+        if len(self.cited) == MOST_CITATIONS:
+            return
+        self.cited.append(Cited(start=start, end=end, sources=sources))
+        answer = self._answer
+        self._writer.frame(
+            Citation(
+                conversation=answer.conversation,
+                answer=answer.id,
+                start=start,
+                end=end,
+                sources=sources,
+            )
+        )
+
+    async def _room(self) -> None:
+        self.blocked = True
+        try:
+            await self._writer.room()
+        finally:
+            self.blocked = False
+
+    # ── from outside ─────────────────────────────────────────────────────────────────────────────
+
+    def tell(self, phase: AnswerState) -> None:
+        """Say what the answer is doing."""
+        self.phase = phase
+        answer = self._answer
+        self._writer.frame(
+            Status(
+                conversation=answer.conversation,
+                answer=answer.id,
+                attempt=answer.attempt,
+                state=phase,
+            )
+        )
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing more is written for now."""
+        return self._held is not None
+
+    def hold(self) -> None:
+        """Write nothing more until told to go on."""
+        if self._held is None:
+            self._held = asyncio.Event()
+
+    def go_on(self) -> None:
+        """Write again."""
+        if self._held is not None:
+            self._held.set()
+            self._held = None
+
+    def citations(self) -> Json:
+        """All of them, as rows keep them."""
+        if len(self.cited) != self._encoded:
+            self._encoded, self._citations = len(self.cited), Raw(msgspec.json.encode(self.cited))
+        return self._citations
+
+    def sources(self) -> Json:
+        """What was cited, each place once, in the order in which it was first cited."""
+        found = dict.fromkeys(source for cited in self.cited for source in cited.sources)
+        return Raw(msgspec.json.encode(list(found)[:MOST_SOURCES]))

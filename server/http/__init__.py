@@ -1,0 +1,1 @@
+"""The plain HTTP side: health, credentials, documents; every answer through one way out."""

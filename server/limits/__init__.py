@@ -1,0 +1,1 @@
+"""How much of everything one may have: rates, and counts of sockets."""

@@ -1,0 +1,244 @@
+"""HTTP up to the application or the upgrade: uvicorn's protocol, with bounds on time and size."""
+
+import asyncio
+from enum import Enum
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import unquote
+
+import httptools
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from server.net import handshake
+from server.net.ending import half_close
+from server.net.handshake import Handshake, Refused
+from server.net.options import Options
+from server.net.websocket import WebSocket
+from server.net.wire import WIRE, Wire
+
+# Requests of one connection that may wait for the answer to another: one read can bring thousands.
+PIPELINED = 8
+# What must come of a body each time that `body_s` is over.
+BODY_BYTES = 16 * 1024
+
+
+class Config(uvicorn.Config):
+    """uvicorn's configuration, and what bounds our sockets."""
+
+    def __init__(self, app: ASGIApp, options: Options, **rest: Any) -> None:
+        super().__init__(app, **rest)
+        self.options = options
+
+
+class Awaited(Enum):
+    """What the client owes us within some time."""
+
+    HEAD = "head"
+    BODY = "body"
+    NOTHING = "nothing"
+
+
+class Http(HttpToolsProtocol):
+    """One connection, as long as it speaks HTTP."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._options = config.options
+        self._awaited = Awaited.HEAD
+        self._deadline: asyncio.TimerHandle | None = None
+        self._silent = True
+        self._unparsed_bytes = 0  # of a head that is not complete
+        self._head_bytes = 0  # of the headers that are
+        self._body_bytes = 0  # since the deadline was set
+        self._handshake: Handshake | None = None
+        self._refused: Refused | None = None
+
+    # The transport
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client connected: its first request is due."""
+        super().connection_made(transport)
+        self._await(Awaited.HEAD)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        self._await(Awaited.NOTHING)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, up to an upgrade or to what is refused."""
+        if self._refused is not None:
+            return
+        self._silent = False
+        if self._awaited is Awaited.HEAD:
+            self._unparsed_bytes += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._handshake is not None:
+                self._upgrade(self._handshake, data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            self._refuse(cause if isinstance(cause, Refused) else _malformed())
+        else:
+            if self._unparsed_bytes > self._options.header_bytes:
+                self._refuse(_too_large())
+
+    # The parser
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._unset_keepalive_if_required()
+        super().on_message_begin()
+        self._head_bytes = 0
+        if self._awaited is not Awaited.HEAD:
+            self._await(Awaited.HEAD)
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of its target."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header."""
+        self._count(len(name) + len(value) + len(": \r\n"))
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Its head is complete: ask the application, unless it is an upgrade."""
+        self._unparsed_bytes = 0
+        version = self.parser.get_http_version()
+        if len(self.pipeline) >= PIPELINED or not _is_sound(version, self.headers):
+            raise _malformed()
+        if self.parser.should_upgrade() and self._should_upgrade():
+            if self._under_way is not None:
+                raise _malformed()  # its answer would fall among the frames
+            self._handshake = handshake.read(self.parser.get_method(), version, self.headers)
+            self._name_path()
+        else:
+            super().on_headers_complete()
+        self._await(Awaited.BODY)
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of its body."""
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """It has ended."""
+        self._await(Awaited.NOTHING)
+        super().on_message_complete()
+
+    def _count(self, size: int) -> None:
+        self._head_bytes += size
+        if (
+            self._head_bytes > self._options.header_bytes
+            or len(self.headers) >= self._options.header_count
+        ):
+            raise _too_large()
+
+    # Upgrades
+
+    def _name_path(self) -> None:
+        url = httptools.parse_url(self.url)
+        self.scope["path"] = self.root_path + unquote(url.path.decode("ascii"))
+        self.scope["raw_path"] = self.root_path.encode("ascii") + url.path
+        self.scope["query_string"] = url.query or b""
+
+    def _upgrade(self, asked: Handshake, early: bytes) -> None:
+        """Hand the connection over, with what came behind the head."""
+        self.connections.discard(self)
+        self.parser = None  # type: ignore[assignment]  # each knows the other: free both at once
+        socket = WebSocket(self.transport, self.server_state, self._options, self.loop)
+        wire: Wire = socket
+        scope = {
+            **self.scope,
+            "type": "websocket",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.4"},
+            "scheme": "wss" if self.scheme == "https" else "ws",
+            "subprotocols": asked.subprotocols,
+            "extensions": {"websocket.http.response": {}, WIRE: wire},
+        }
+        self.transport.set_protocol(socket)
+        socket.begin(self.app, scope, asked.key)
+        if early:
+            socket.data_received(early)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """An upgrade to something else is answered as if it had not been asked for."""
+
+    # Refusals
+
+    def _await(self, what: Awaited) -> None:
+        self._awaited = what
+        self._body_bytes = 0
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        if what is Awaited.HEAD:
+            self._deadline = self.loop.call_later(self._options.header_s, self._late)
+        elif what is Awaited.BODY:
+            self._deadline = self.loop.call_later(self._options.body_s, self._late)
+
+    def _late(self) -> None:
+        if self._silent:
+            self.transport.close()
+        elif self.flow.read_paused or self._body_bytes >= BODY_BYTES:
+            self._await(self._awaited)
+        else:
+            words = f"The request's {self._awaited.value} did not come in time."
+            self._refuse(Refused(HTTPStatus.REQUEST_TIMEOUT, words))
+
+    def _refuse(self, refused: Refused) -> None:
+        """Answer in the application's place and listen no more."""
+        self._refused = refused
+        if self._is_answered:
+            self.transport.close()
+        else:
+            self.transport.write(refused.response)
+            half_close(self.transport)
+        if (cycle := self._under_way) is not None:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self._await(Awaited.NOTHING)
+        self._unset_keepalive_if_required()
+        self.loop.call_later(self._options.close_s, self.transport.abort)
+
+    @property
+    def _under_way(self) -> RequestResponseCycle | None:
+        """The newest request's answer, until it is complete."""
+        cycle: RequestResponseCycle | None = self.cycle  # none before the first request
+        return None if cycle is None or cycle.response_complete else cycle
+
+    @property
+    def _is_answered(self) -> bool:
+        """Whether a refusal would fall into another answer, or follow the request's own."""
+        if (cycle := self._under_way) is not None:
+            return cycle.response_started or bool(self.pipeline)
+        return self._awaited is Awaited.BODY
+
+
+def _is_sound(version: str, headers: list[tuple[bytes, bytes]]) -> bool:
+    """What the parser lets pass and a proxy may read otherwise (RFC 9112, 3.2 and 6.1)."""
+    names = [name for name, _ in headers]
+    if version == "1.1":
+        return names.count(b"host") == 1
+    return version == "1.0" and names.count(b"host") <= 1 and b"transfer-encoding" not in names
+
+
+def _malformed() -> Refused:
+    return Refused(HTTPStatus.BAD_REQUEST, "The request is not well-formed HTTP/1.1.")
+
+
+def _too_large() -> Refused:
+    words = "The request's headers are too many or too large."
+    return Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, words)

@@ -1,0 +1,127 @@
+"""The server: uvicorn's, on a listening socket of ours, with a drain before it ends."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from server.net.http import Config, Http
+from server.net.options import Options
+from server.net.websocket import WebSocket
+
+_log = logging.getLogger(__name__)
+
+
+class CannotListen(Exception):
+    """The address is taken, not ours, or not allowed; says what to do."""
+
+
+def listen(host: str, port: int, options: Options) -> socket.socket:
+    """A listening socket; the connections it accepts inherit its options."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=options.backlog)
+    except OSError as error:
+        raise CannotListen(
+            f"Cannot listen on {host}, port {port}: {error.strerror or error}. "
+            "Stop what listens there, or choose another address or port."
+        ) from error
+    # asyncio sets this only on sockets that name their protocol, which these do not.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, options.send_buffer_bytes)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+        timeout_ms = round(options.user_timeout_s * 1000)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout_ms)
+    return listener
+
+
+def server_config(app: ASGIApp, options: Options, *, trusted_proxies: Sequence[str] = ()) -> Config:
+    """How uvicorn is to run: our protocols, nothing that logs requests, one process.
+
+    Forwarded addresses are believed from the trusted proxies alone (addresses or networks).
+    """
+    return Config(
+        app,
+        options,
+        http=Http,
+        ws=WebSocket,
+        loop="asyncio",
+        lifespan="off",
+        interface="asgi3",
+        workers=1,
+        # Below this, uvicorn logs the whole target of a request: a query may hold a ticket.
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=list(trusted_proxies),
+        backlog=options.backlog,
+        timeout_keep_alive=options.keep_alive_s,
+        timeout_graceful_shutdown=options.graceful_s,
+    )
+
+
+class Server(uvicorn.Server):
+    """Serves until a signal; then takes no new connections, drains, and ends what is left.
+
+    A second signal cuts that short. After the first one the process may exit with status 0, for it
+    did what it was told; of the second one it dies.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        drain: Callable[[], Awaitable[None]],
+        *,
+        on_started: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_started` is called once connections are accepted and signals are heeded."""
+        super().__init__(config)
+        self._drain = drain
+        self._on_started = on_started
+        self._draining: asyncio.Future[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept connections."""
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+        self._on_started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop accepting, drain, and close whatever is still connected."""
+        for server in self.servers:
+            server.close()
+        if not self.force_exit:
+            self._draining = asyncio.ensure_future(self._drain())
+            await asyncio.wait({self._draining})
+            if not self._draining.cancelled() and (error := self._draining.exception()):
+                _log.error("The drain failed; closing without it.", exc_info=error)
+        await super().shutdown(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal: the first asks, any further one insists."""
+        if self.should_exit and self._loop is not None:
+            self.force_exit = True
+            self._loop.call_soon_threadsafe(self._cut_short)
+        super().handle_exit(sig, frame)
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Take the signals, and raise them again at the end only if they had to insist."""
+        with super().capture_signals():
+            yield
+            if not self.force_exit:
+                self._captured_signals.clear()
+
+    def _cut_short(self) -> None:
+        if self._draining is not None:
+            self._draining.cancel()
+        for connection in self.server_state.connections:
+            connection.transport.abort()

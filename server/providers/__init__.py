@@ -1,0 +1,1 @@
+"""Models: one file per vendor behind one interface; shared code never asks which vendor."""

@@ -1,0 +1,54 @@
+"""An entry of a log as sockets send it."""
+
+from msgspec import structs
+
+from protocol.codec import JSON, Codec
+from protocol.frames.from_server import Logged
+from server.net.framing import framed
+from storage.log import Entry
+
+
+class Shared:
+    """One entry for all its readers: made into bytes once per encoding, and only if one asks."""
+
+    __slots__ = ("_body", "_bytes", "_frame", "seq")
+
+    def __init__(self, entry: Entry) -> None:
+        self.seq = entry.seq
+        self._body = entry.body
+        self._frame: Logged | None = None
+        self._bytes: dict[str, bytes] = {}
+
+    def __repr__(self) -> str:
+        """Name the place; the body is what people wrote."""
+        return f"<Shared {self.seq}>"
+
+    def framed(self, codec: Codec) -> bytes:
+        """The complete WebSocket frame."""
+        ready = self._bytes.get(codec.subprotocol)
+        if ready is None:
+            # Logs keep JSON, which most sockets speak: theirs needs no decoding.
+            payload = (
+                codec.stamp(self._body, self.seq) if codec is JSON else codec.encode(self.frame())
+            )
+            ready = self._bytes[codec.subprotocol] = framed(payload, binary=codec.binary)
+        return ready
+
+    def frame(self) -> Logged:
+        """The frame itself, for those who must look into it."""
+        if self._frame is None:
+            self._frame = decode(self._body, self.seq)
+        return self._frame
+
+
+def encode(frame: Logged) -> bytes:
+    """A frame as logs keep it."""
+    return JSON.encode(frame)
+
+
+def decode(body: bytes, seq: int) -> Logged:
+    """A frame as it was kept, in its place."""
+    frame = JSON.decode_server(body)
+    if not isinstance(frame, Logged):
+        raise TypeError("a log holds nothing but frames of its own")
+    return structs.replace(frame, seq=seq)

@@ -1,0 +1,117 @@
+"""Telling a log what was committed, in the order of commit, once per epoch.
+
+Whoever speaks first tells the lower rows too. A row that was told already is recognised by the log,
+so telling twice does no harm; not telling is mended by the sweeper.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from protocol.types import Position
+from server.streams.entry import encode
+from server.streams.shapes import frame_of
+from server.streams.stream import Stream
+from storage.errors import Unavailable
+from storage.log import ROWS, Append, Appended, EventLog, Refusal, Refused
+from storage.records import Commit, Ended
+from storage.store import Outbox
+
+PAGE = 100
+EPOCHS_TRIED = 3
+
+# Opens an epoch in the place of the one named, or of none, and notes where the log stands.
+Open = Callable[[Stream, str | None], Awaitable[Position]]
+
+
+class Rows:
+    """The way of commits into logs; `told` are marks that SQL is to be given, in a batch."""
+
+    def __init__(self, log: EventLog, outbox: Outbox, open_epoch: Open) -> None:
+        self._log = log
+        self._outbox = outbox
+        self._open = open_epoch
+        self.told: dict[tuple[str, str], int] = {}
+
+    async def tell(self, stream: Stream, known: Sequence[Commit]) -> None:
+        """Tell everything that waits; `known` saves reading what was committed just now."""
+        for commit in known:
+            stream.highest = max(stream.highest, commit.number)
+        if stream.position is None:
+            await self._open(stream, None)
+        told = stream.told
+        fresh = [] if told is None else [each for each in known if each.number > told]
+        if fresh and told is not None and fresh[0].number == told + 1:
+            await self._append(stream, fresh)
+            if stream.told == stream.highest:
+                return
+        await self._tell_stored(stream)
+
+    async def _tell_stored(self, stream: Stream) -> None:
+        """Tell what SQL says is not told yet, up to an end that has yet to happen."""
+        while True:
+            waiting = await self._outbox.unlogged(stream.tenant, stream.conversation, limit=PAGE)
+            fresh = [each for each in waiting if each.number > (stream.told or 0)]
+            if fresh:
+                await self._append(stream, fresh)
+            elif waiting:  # told before, or from before the epoch, where nobody misses them
+                self._mark(stream, waiting[-1].number)
+            if len(waiting) < PAGE:
+                return
+            await self.flush()  # or the same page would come again
+
+    async def _append(self, stream: Stream, commits: Sequence[Commit]) -> None:
+        bodies = [encode(frame_of(commit)) for commit in commits]
+        for _ in range(EPOCHS_TRIED):
+            position = stream.position
+            assert position is not None, "opened before"
+            if stream.lacks_text_before(commits):
+                position = await self._open(stream, position.epoch)
+            results = await self._log.append(
+                [
+                    Append(
+                        stream.conversation, ROWS, 0, commit.number, body, position, _ends(commit)
+                    )
+                    for commit, body in zip(commits, bodies, strict=True)
+                ]
+            )
+            refused = self._note(stream, commits, results)
+            if refused is None:
+                return
+            if refused.reason is Refusal.UNAVAILABLE:
+                raise Unavailable("the log gave no reply", outcome_unknown=True)
+            if refused.reason is Refusal.GAP:
+                # Rows below are marked as told, and this epoch has them not: it is not whole.
+                stream.told = None
+            await self._open(stream, position.epoch)
+        raise Unavailable("the log's epochs end faster than they are opened")
+
+    def _note(
+        self,
+        stream: Stream,
+        commits: Sequence[Commit],
+        results: Sequence[Appended | Refused],
+    ) -> Refused | None:
+        for commit, result in zip(commits, results, strict=True):
+            if isinstance(result, Appended):
+                assert stream.position is not None
+                stream.seen(Position(stream.position.epoch, result.seq))
+            elif result.reason is not Refusal.FORGOTTEN:
+                return result
+            stream.told = max(stream.told or 0, commit.number)
+            self._mark(stream, commit.number)
+        return None
+
+    def _mark(self, stream: Stream, number: int) -> None:
+        key = (stream.tenant, stream.conversation)
+        self.told[key] = max(self.told.get(key, 0), number)
+
+    async def flush(self) -> None:
+        """Mark in SQL what was told since the last time."""
+        if self.told:
+            marks, self.told = self.told, {}
+            await self._outbox.mark_logged(
+                [(tenant, conversation, number) for (tenant, conversation), number in marks.items()]
+            )
+
+
+def _ends(commit: Commit) -> str | None:
+    return commit.row.answer if isinstance(commit.row, Ended) else None

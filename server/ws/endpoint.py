@@ -1,0 +1,116 @@
+"""The socket's way in: what is decided before the upgrade, in the order in which it is cheap."""
+
+import secrets
+from collections.abc import Callable
+from urllib.parse import parse_qs
+
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+from protocol.codec import negotiate
+from protocol.codes import CloseCode, ErrorCode
+from server.auth.doors import token_in_query
+from server.errors import ChatError
+from server.limits.admission import Place
+from server.net.wire import WIRE, Wire
+from server.ws.connection import Connection
+from server.ws.credentials import Credentials
+from server.ws.parts import Parts
+
+
+class Endpoint:
+    """`GET /ws`, as an ASGI application."""
+
+    def __init__(self, parts: Parts, draining: Callable[[], bool]) -> None:
+        self._parts = parts
+        self._draining = draining
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse by a status, or upgrade and serve until the socket's end."""
+        wire: Wire = scope["extensions"][WIRE]
+        headers = Headers(scope=scope)
+        name = f"s_{secrets.token_hex(12)}"
+        await receive()
+        place = self._refuse(scope, headers, wire.peer) or self._enter(wire.peer)
+        if isinstance(place, ChatError):
+            denial = self._parts.deny(place, name)
+            denial.headers["X-Request-ID"] = name
+            await denial(scope, receive, send)
+            return
+        try:
+            await self._serve(scope, receive, send, name, place)
+        finally:
+            self._parts.admission.leave(place)
+
+    async def _serve(
+        self, scope: Scope, receive: Receive, send: Send, name: str, place: Place
+    ) -> None:
+        wire: Wire = scope["extensions"][WIRE]
+        offered: list[str] = scope["subprotocols"]
+        codec = negotiate(offered)
+        accepted = codec.subprotocol if codec is not None and offered else None
+        await send({"type": "websocket.accept", "subprotocol": accepted})
+        if codec is None:
+            # Accepted first, for a browser shows a page nothing of a refused upgrade.
+            wire.close(CloseCode.UNSUPPORTED_VERSION)
+            while (await receive())["type"] != "websocket.disconnect":
+                pass
+            return
+        connection = Connection(
+            self._parts,
+            wire,
+            codec,
+            name=name,
+            place=place,
+            credentials=self._credentials(Headers(scope=scope), scope),
+        )
+        # A socket may live for days, and what a browser says of itself takes kilobytes.
+        scope["headers"].clear()
+        await connection.run(receive)
+
+    def _credentials(self, headers: Headers, scope: Scope) -> Credentials:
+        return Credentials(
+            self._parts,
+            origin=headers.get("origin"),
+            bearer=_bearer(headers),
+            ticket=_ticket(scope),
+        )
+
+    def _refuse(self, scope: Scope, headers: Headers, peer: str) -> ChatError | None:
+        if self._draining():
+            words = "This instance is shutting down; connect again, to another one."
+            return ChatError(ErrorCode.UNAVAILABLE, words, retry_after_ms=1000)
+        for name in ("origin", "authorization"):
+            if len(headers.getlist(name)) > 1:  # a proxy may judge by another one of them
+                words = f"The header {name} must occur once."
+                return ChatError(ErrorCode.INVALID_FRAME, words)
+        host, origin = headers.get("host"), headers.get("origin")
+        closed = self._parts.doors.refuse(host, origin, browser=False)
+        if closed is not None:
+            return ChatError(ErrorCode.FORBIDDEN, closed)
+        if token_in_query(scope["query_string"].decode("latin-1")):
+            words = "A token in a URL ends in logs. Send it in `hello`, or get a ticket for it."
+            return ChatError(ErrorCode.TOKEN_IN_QUERY, words)
+        wait_ms = self._parts.rates.handshake(peer)
+        if wait_ms:
+            words = "Too many handshakes from this address; come back later."
+            return ChatError(ErrorCode.RATE_LIMITED, words, retry_after_ms=wait_ms)
+        return None
+
+    def _enter(self, peer: str) -> Place | ChatError:
+        place = self._parts.admission.enter(peer)
+        if isinstance(place, Place):
+            return place
+        code = ErrorCode.RATE_LIMITED if place.status == 429 else ErrorCode.OVERLOADED
+        words = f"There is no room: {place.reason}. Come back later."
+        return ChatError(code, words, retry_after_ms=place.retry_after_s * 1000)
+
+
+def _bearer(headers: Headers) -> str | None:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _ticket(scope: Scope) -> str | None:
+    tickets = parse_qs(scope["query_string"].decode("latin-1")).get("ticket")
+    return tickets[0] if tickets else None

@@ -1,0 +1,291 @@
+"""Which conversations one socket follows, and how it is brought level with each."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from msgspec import structs
+
+from protocol.codes import ErrorCode
+from protocol.frames import from_client as c
+from protocol.frames import from_server as s
+from protocol.limits import HISTORY_DEFAULT
+from protocol.text import utf16_length, utf16_slice
+from protocol.types import Position
+from server.errors import ChatError
+from server.streams import shapes
+from server.streams.entry import Shared
+from server.streams.hub import Hub
+from server.ws import snapshot
+from server.ws.outbox import Outbox
+from server.ws.snapshot import Shown
+from storage.errors import NotFound, StorageError
+from storage.log import Lost
+from storage.store import History
+from storage.values import Owner
+
+LEVEL_WITHIN_S = 5.0
+RETRY_S = 0.25
+
+Spawn = Callable[[Coroutine[Any, Any, None]], None]
+
+
+class Following:
+    """A socket's attachments; `adrift` is called if one cannot be brought level in time."""
+
+    def __init__(
+        self, hub: Hub, history: History, outbox: Outbox, spawn: Spawn, adrift: Callable[[], None]
+    ) -> None:
+        self.owner = Owner("", "")  # nobody, until the socket is greeted
+        self.outbox = outbox
+        self._hub = hub
+        self._history = history
+        self._spawn = spawn
+        self._adrift = adrift
+        self._attachments: dict[str, Attachment] = {}
+        self._sending = Counter[str]()  # what is being sent, by conversation
+        self._reserved = 0  # places for what is being sent
+        self._over = False
+
+    def __len__(self) -> int:
+        return len(self._attachments)
+
+    def __contains__(self, conversation: str) -> bool:
+        return conversation in self._attachments
+
+    async def attach(
+        self, wanted: c.Attach, most: int, answered: Callable[[s.Attached], None]
+    ) -> None:
+        """Bring the socket level from where it says it is, or by a snapshot, and follow."""
+        self.demand_room(wanted.conversation, most)
+        position = await self._recoverable(wanted)
+        if position is None:
+            count = HISTORY_DEFAULT if wanted.history is None else wanted.history
+            shown = await self._shown(wanted.conversation, count)
+            self.demand_room(wanted.conversation, most)
+            await self._join(self._show(shown, answered), shown.position)
+            return
+        # One query, which also says whether the conversation is the owner's at all.
+        now = await self._history.snapshot(self.owner, wanted.conversation, limit=1)
+        self.demand_room(wanted.conversation, most)  # others may have come in the meantime
+        attachment = self._begin(wanted.conversation, {})
+        answered(
+            s.Attached(
+                conversation=wanted.conversation,
+                epoch=position.epoch,
+                seq=position.seq,
+                recovered=True,
+                leaf=now.branch.leaf,
+                answers=[shapes.under_way(each) for each in now.unfinished],
+            )
+        )
+        await self._join(attachment, position)
+
+    def follow(self, conversation: str, position: Position | None) -> None:
+        """Sending attaches: follow from the place before what was sent; None: it is gone."""
+        if conversation in self._attachments:
+            return
+        attachment = self._begin(conversation, {})
+        if position is None:
+            self.lost(attachment)
+        else:
+            self._spawn(self._join(attachment, position))
+
+    def detach(self, conversation: str) -> None:
+        """Follow no more."""
+        attachment = self._attachments.pop(conversation, None)
+        if attachment is not None:
+            self._hub.leave(conversation, attachment)
+
+    def end(self) -> None:
+        """The socket is gone; what is still under way for it comes to nothing."""
+        self._over = True
+        for conversation in tuple(self._attachments):
+            self.detach(conversation)
+
+    def typing(self, conversation: str) -> None:
+        """Tell the conversation's other devices; of one that is not followed, nothing."""
+        attachment = self._attachments.get(conversation)
+        if attachment is not None:
+            frame = s.Typing(conversation=conversation, user=self.owner.user)
+            self._hub.aside(conversation, frame, attachment)
+
+    def sending(self, conversation: str | None) -> Callable[[], None]:
+        """Something is being sent there: keep it a place, and what comes behind its `ack`.
+
+        What is returned is called with the `ack`, and again whatever comes of it.
+        """
+        reserved = conversation not in self._attachments
+        self._reserved += reserved
+        if conversation is not None:
+            self._sending[conversation] += 1
+        over = False
+
+        def sent() -> None:
+            nonlocal over
+            if over:
+                return
+            over = True
+            self._reserved -= reserved
+            if conversation is not None:
+                self._sent(conversation)
+
+        return sent
+
+    def is_sending(self, conversation: str) -> bool:
+        """Whether an `ack` is due there, which comes before what it is about."""
+        return conversation in self._sending
+
+    def _sent(self, conversation: str) -> None:
+        self._sending[conversation] -= 1
+        if not self._sending[conversation]:
+            del self._sending[conversation]
+            if (attachment := self._attachments.get(conversation)) is not None:
+                attachment.release()
+
+    def demand_room(self, conversation: str | None, most: int) -> None:
+        """Refuse one attachment too many."""
+        taken = len(self._attachments) + self._reserved
+        if conversation not in self._attachments and taken >= most:
+            words = f"This socket follows {most} conversations already; detach from one first."
+            raise ChatError(ErrorCode.QUOTA_EXCEEDED, words)
+
+    def lost(self, attachment: "Attachment") -> None:
+        """Its position is gone: a snapshot comes unasked."""
+        if self.has(attachment):
+            self._spawn(self._show_again(attachment))
+
+    def has(self, attachment: "Attachment") -> bool:
+        """Whether it is still how the socket follows its conversation."""
+        return self._attachments.get(attachment.conversation) is attachment
+
+    def _begin(self, conversation: str, lengths: dict[str, int]) -> "Attachment":
+        self.detach(conversation)
+        attachment = Attachment(self, conversation, lengths)
+        if not self._over:
+            self._attachments[conversation] = attachment
+        return attachment
+
+    async def _recoverable(self, wanted: c.Attach) -> Position | None:
+        """The client's own position, if the log can go on from there."""
+        if wanted.epoch is None or wanted.seq is None:
+            return None
+        position = Position(wanted.epoch, wanted.seq)
+        head = await self._hub.head(wanted.conversation)
+        if head is None or head.epoch != position.epoch or head.seq < position.seq:
+            return None
+        if isinstance(await self._hub.read(wanted.conversation, position, 1), Lost):
+            return None
+        return position
+
+    async def _shown(self, conversation: str, count: int) -> Shown:
+        return await snapshot.show(self._hub, self._history, self.owner, conversation, count)
+
+    def _show(self, shown: Shown, answered: Callable[[s.Attached], None]) -> "Attachment":
+        attachment = self._begin(shown.attached.conversation, shown.lengths)
+        answered(shown.attached)
+        for chunk in shown.rest:
+            self.outbox.send(chunk)
+        return attachment
+
+    async def _show_again(self, attachment: "Attachment") -> None:
+        """Until it follows again, is let go, or too much time has passed."""
+        conversation = attachment.conversation
+        deadline = asyncio.get_running_loop().time() + LEVEL_WITHIN_S
+        while self.has(attachment):
+            try:
+                shown = await self._shown(conversation, HISTORY_DEFAULT)
+                if not self.has(attachment):  # detached meanwhile, or attached by itself
+                    return
+                attachment = self._show(shown, self.outbox.send)
+                await self._hub.join(self.owner.tenant, conversation, attachment, shown.position)
+            except NotFound:  # deleted, or the owner's no more
+                self.detach(conversation)
+            except StorageError:
+                if asyncio.get_running_loop().time() > deadline:
+                    self._adrift()
+                    return
+                await asyncio.sleep(RETRY_S)
+            else:
+                return
+
+    async def _join(self, attachment: "Attachment", position: Position) -> None:
+        if not self.has(attachment):
+            return
+        try:
+            await self._hub.join(self.owner.tenant, attachment.conversation, attachment, position)
+        except StorageError:
+            self.lost(attachment)
+
+
+class Attachment:
+    """One socket as a follower of one conversation."""
+
+    __slots__ = ("_following", "_held", "_holding", "_lengths", "conversation")
+
+    def __init__(self, following: Following, conversation: str, lengths: dict[str, int]) -> None:
+        self.conversation = conversation
+        self._following = following
+        # Of answers whose text a snapshot showed and whose next chunk has not come yet.
+        self._lengths = lengths
+        # What is being sent may stand below where this begins: nothing at all may pass.
+        self._holding = following.is_sending(conversation)
+        self._held: list[Shared] = []
+
+    def release(self) -> None:
+        """The `ack` is out: hand on what was kept back."""
+        self._holding = False
+        if self._held:
+            held, self._held = self._held, []
+            self.take(held, live=True)
+
+    def take(self, entries: Sequence[Shared], *, live: bool) -> None:
+        """Send what comes; see `server.streams.channel.Follower`."""
+        outbox = self._following.outbox
+        if self._holding or self._following.is_sending(self.conversation):
+            entries = self._keep_back(entries)
+        if live and not self._lengths:
+            outbox.share(entries)
+        else:
+            outbox.missed([self._cut(entry.frame()) for entry in entries])
+
+    def _keep_back(self, entries: Sequence[Shared]) -> Sequence[Shared]:
+        """What may pass: all up to the next message, which may be the one that is being sent."""
+        passing = 0
+        if not self._holding:
+            kinds = (type(entry.frame()) for entry in entries)
+            passing = next(
+                (n for n, kind in enumerate(kinds) if kind is s.MessageMade), len(entries)
+            )
+        self._held += entries[passing:]
+        self._holding = bool(self._held)
+        return entries[:passing]
+
+    def lose(self) -> None:
+        """The position is gone."""
+        self._following.lost(self)
+
+    def tell(self, frame: s.ServerFrame) -> None:
+        """Pass on what is beside the log."""
+        self._following.outbox.send(frame)
+
+    def _cut(self, frame: s.Logged) -> s.Logged:
+        """A chunk without what the snapshot showed: a new epoch tells some of it again.
+
+        It stays a frame, be it an empty one, for its place in the log counts.
+        """
+        if isinstance(frame, s.Reset | s.Complete):
+            self._lengths.pop(frame.answer, None)
+        if not isinstance(frame, s.Chunk) or frame.answer not in self._lengths:
+            return frame
+        have = self._lengths[frame.answer]
+        end = frame.offset + utf16_length(frame.text)
+        if end >= have:
+            del self._lengths[frame.answer]
+        if frame.offset >= have:
+            return frame
+        text = (
+            utf16_slice(frame.text, have - frame.offset, end - frame.offset) if end > have else ""
+        )
+        return structs.replace(frame, offset=have, text=text or "")

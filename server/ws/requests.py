@@ -1,0 +1,163 @@
+"""What each frame of a client comes to, once its socket is greeted."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+
+from protocol.frames import from_client as c
+from protocol.frames import from_server as s
+from protocol.limits import Limits
+from protocol.session import Deliver, reference
+from protocol.types import Position
+from server.auth.principal import Principal
+from server.errors import ChatError
+from server.ws import snapshot
+from server.ws.following import Following
+from server.ws.parts import Parts
+from storage.errors import NotFound
+from storage.records import Sent
+
+Answered = Callable[[s.ServerFrame], None]
+
+
+class Requests:
+    """One greeted socket's requests. Each is answered by `answered`, or raises why it is not."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        following: Following,
+        principal: Principal,
+        limits: Limits,
+        trace: str,
+    ) -> None:
+        self.principal = principal
+        self._trace = trace
+        self._parts = parts
+        self._following = following
+        self._limits = limits
+        self._lanes: dict[str, _Lane] = {}
+
+    async def act(self, deliver: Deliver, answered: Answered) -> None:
+        """Do what the frame asks for."""
+        match deliver.frame:
+            case c.Attach() as frame:
+                async with self._lane(frame.conversation):
+                    most = self._limits.attached_conversations
+                    await self._following.attach(frame, most, answered)
+            case c.Detach() as frame:
+                async with self._lane(frame.conversation):
+                    self._following.detach(frame.conversation)
+                    answered(s.Ok(ref=frame.conversation))
+            case c.Chat() | c.Regenerate() | c.Edit() as frame:
+                # Messages of one conversation are stored in the order in which they were sent.
+                async with self._lane(frame.conversation if isinstance(frame, c.Chat) else None):
+                    await self._ask(frame, deliver, answered)
+            case c.ReadHistory() as frame:
+                owner = self.principal.owner
+                branch = await self._parts.conversations.history(owner, frame, self._limits)
+                messages, cut = snapshot.page(branch.messages)
+                answered(s.History(ref=frame.id, messages=messages, more=cut or branch.more))
+            case c.Type() as frame:
+                if not self._parts.rates.typing(self.principal):
+                    self._following.typing(frame.conversation)
+            case frame:
+                await self._command(frame)
+                answered(s.Ok(ref=reference(frame) or ""))
+
+    async def _command(self, frame: c.ClientFrame) -> None:
+        """What is answered by `ok`."""
+        owner, conversations = self.principal.owner, self._parts.conversations
+        match frame:
+            case c.Stop():
+                await conversations.stop(owner, frame.answer)
+            case c.Select():
+                await conversations.select(owner, frame)
+            case c.Approve():
+                await conversations.approve(owner, frame)
+            case c.ToolResult():
+                await conversations.tool_result(owner, frame)
+            case c.GiveFeedback():
+                await conversations.feedback(owner, frame)
+
+    async def _ask(
+        self, frame: c.Chat | c.Regenerate | c.Edit, deliver: Deliver, answered: Answered
+    ) -> None:
+        unless_known: ChatError | None = None
+        if (refusal := deliver.unless_known) is not None:
+            unless_known = ChatError(
+                refusal.code, refusal.message, retry_after_ms=refusal.retry_after_ms
+            )
+        conversation = await self._conversation_of(frame)
+        try:
+            self._following.demand_room(conversation, self._limits.attached_conversations)
+        except ChatError as full:
+            unless_known = unless_known or full
+        sent_there = self._following.sending(conversation)
+
+        def acked(sent: Sent, place: Position, level: bool) -> None:
+            answered(
+                s.Ack(
+                    ref=frame.id,
+                    conversation=sent.conversation,
+                    message=sent.message,
+                    answer=sent.answer,
+                    duplicate=sent.duplicate,
+                    queued=sent.queued,
+                    epoch=place.epoch,
+                    seq=place.seq,
+                )
+            )
+            sent_there()
+            self._following.follow(sent.conversation, place if level else None)
+
+        try:
+            await self._parts.conversations.ask(
+                self.principal,
+                frame,
+                self._limits,
+                acked,
+                trace=self._trace,
+                unless_known=unless_known,
+            )
+        finally:
+            sent_there()
+
+    async def _conversation_of(self, frame: c.Chat | c.Regenerate | c.Edit) -> str | None:
+        """Where an answer to this would go; None also where there is no such place."""
+        try:
+            return await self._parts.conversations.conversation_of(self.principal.owner, frame)
+        except NotFound:  # its id may be known all the same
+            return None
+
+    def _lane(self, conversation: str | None) -> AbstractAsyncContextManager[None]:
+        if conversation is None:
+            return nullcontext()
+        return self._lanes.setdefault(conversation, _Lane(self._lanes, conversation))
+
+
+class _Lane:
+    """What concerns one conversation is done in the order in which it came."""
+
+    def __init__(self, lanes: dict[str, "_Lane"], name: str) -> None:
+        self._lanes = lanes
+        self._name = name
+        self._lock = asyncio.Lock()
+        self._users = 0
+
+    async def __aenter__(self) -> None:
+        self._users += 1
+        try:
+            await self._lock.acquire()
+        except BaseException:
+            self._leave()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._lock.release()
+        self._leave()
+
+    def _leave(self) -> None:
+        self._users -= 1
+        if not self._users:
+            self._lanes.pop(self._name, None)

@@ -1,0 +1,236 @@
+"""A conversation as a device is shown it that has no position in its log.
+
+What SQL says and where the log stands must fit together. The log's head is asked for before SQL is
+read, so every row told up to it is in the rows read. An answer's checkpoint may be further on, and
+whatever was told before it was committed before it, too. So the snapshot stands at the highest of
+these positions, and what answers said between their checkpoints and there is read from the log.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct, structs
+
+from protocol.folding import FOLDED_TEXT_BYTES
+from protocol.frames import from_server as s
+from protocol.frames import objects as o
+from protocol.limits import SERVER_FRAME_BYTES
+from protocol.text import utf16_length, utf16_slice
+from protocol.types import AnswerState, Position
+from server.streams import shapes
+from server.streams.entry import decode
+from server.streams.hub import Hub
+from storage.errors import Unavailable
+from storage.log import Entry, Lost
+from storage.records import Message, Snapshot, Unfinished
+from storage.store import History
+from storage.values import Owner
+
+# Of a frame's bytes, what `attached` or `history` may fill with messages and texts.
+ROOM_BYTES = SERVER_FRAME_BYTES - 4096
+TEXT_BYTES = 64 * 1024  # of them, what texts of unfinished answers may take
+TOOLS_BYTES = 64 * 1024  # and what tool calls of a message, or of all unfinished answers, may
+TRIES = 3
+PAGE = 1000
+
+
+class Shown(Struct, frozen=True):
+    """What the device is sent, where it stands then, and how much of each answer it has."""
+
+    attached: s.Attached
+    rest: tuple[s.Chunk, ...]
+    position: Position
+    lengths: dict[str, int]
+
+
+class _Said(Struct):
+    """An unfinished answer as of the snapshot's position."""
+
+    row: Unfinished
+    text: str
+    length: int
+    state: AnswerState
+    attempt: int
+    cited: list[o.Cited]
+
+    def hear(self, frame: s.Logged) -> None:
+        """What the log told of it behind its checkpoint."""
+        match frame:
+            case s.Chunk():
+                self._append(frame)
+            case s.Reset():
+                self.text, self.length, self.attempt, self.cited = "", 0, frame.attempt, []
+            case s.Citation():
+                cited = o.Cited(start=frame.start, end=frame.end, sources=frame.sources)
+                if cited not in self.cited:
+                    self.cited.append(cited)
+            case s.Status():
+                self.state = frame.state
+
+    def _append(self, chunk: s.Chunk) -> None:
+        end = chunk.offset + utf16_length(chunk.text)
+        if chunk.offset <= self.length < end:
+            new = utf16_slice(chunk.text, self.length - chunk.offset, end - chunk.offset)
+            self.text += new or ""
+            self.length = end
+
+
+async def show(hub: Hub, history: History, owner: Owner, conversation: str, most: int) -> Shown:
+    """The newest `most` messages of the active branch, and every unfinished answer."""
+    for _ in range(TRIES):
+        head = await hub.head(conversation)
+        snapshot = await history.snapshot(owner, conversation, limit=max(1, most))
+        if head is None:
+            # Only now is it known to be the owner's: nobody else's id may open a log.
+            await hub.position(owner.tenant, conversation)
+            continue
+        position = _position(head, snapshot)
+        said = await _said(hub, conversation, head, position, snapshot.unfinished)
+        if said is not None:
+            return _shown(conversation, position, snapshot, said, most)
+    raise Unavailable("the conversation's log changes faster than it can be read")
+
+
+def page(messages: Sequence[Message], room: int = ROOM_BYTES) -> tuple[list[o.Message], bool]:
+    """The newest of these that fit a frame, oldest first, and whether some had to be left out."""
+    fitting: list[o.Message] = []
+    for row in reversed(messages):
+        message = shapes.message(row)
+        if message.tools:
+            message = structs.replace(message, tools=_slim(message.tools, TOOLS_BYTES))
+        room -= len(msgspec.json.encode(message)) + 1
+        if room < 0:
+            return fitting[::-1], True
+        fitting.append(message)
+    return fitting[::-1], False
+
+
+def _position(head: Position, snapshot: Snapshot) -> Position:
+    checkpoints = (
+        each.answer.seq for each in snapshot.unfinished if each.answer.epoch == head.epoch
+    )
+    return Position(head.epoch, max([head.seq, *checkpoints]))
+
+
+async def _said(
+    hub: Hub,
+    conversation: str,
+    head: Position,
+    position: Position,
+    unfinished: Sequence[Unfinished],
+) -> list[_Said] | None:
+    """What each of them had said at the position; None: the log has changed meanwhile."""
+    said = [
+        _Said(
+            each,
+            each.text,
+            utf16_length(each.text),
+            shapes.state(each.answer),
+            each.answer.attempt,
+            shapes.citations(each.citations),
+        )
+        for each in unfinished
+    ]
+    if not said:
+        return said
+    # What was checkpointed in an epoch before this one is told anew from this one's beginning.
+    behind = {
+        each.answer.id: each.answer.seq if each.answer.epoch == head.epoch else 0
+        for each in unfinished
+    }
+    by_id = {each.row.answer.id: each for each in said}
+    after = Position(head.epoch, min(behind.values()))
+    while after < position:
+        answer = await hub.read(conversation, after, min(PAGE, position.seq - after.seq))
+        if isinstance(answer, Lost):
+            if answer.position is None or answer.position.epoch != after.epoch:
+                return None
+            if answer.oldest <= after.seq:
+                return None
+            # Only answers that never said anything reach so far back.
+            after = Position(after.epoch, min(answer.oldest, position.seq))
+            continue
+        if not answer.entries:
+            return None
+        for entry in answer.entries:
+            _hear(by_id, behind, entry)
+        after = Position(after.epoch, answer.entries[-1].seq)
+    return said
+
+
+def _hear(by_id: dict[str, _Said], behind: dict[str, int], entry: Entry) -> None:
+    answer = by_id.get(entry.source)
+    if answer is not None and entry.seq > behind[entry.source]:
+        answer.hear(decode(entry.body, entry.seq))
+
+
+def _shown(
+    conversation: str, position: Position, snapshot: Snapshot, said: list[_Said], most: int
+) -> Shown:
+    answers: list[o.Unfinished] = []
+    rest: list[s.Chunk] = []
+    room, tools_room = TEXT_BYTES, TOOLS_BYTES // max(1, len(said))
+    for each in said:
+        text = _beginning(each.text, room)
+        room -= len(msgspec.json.encode(text))
+        shown = shapes.unfinished(
+            each.row,
+            text=text,
+            length=each.length,
+            state=each.state,
+            attempt=each.attempt,
+            citations=each.cited,
+        )
+        answers.append(structs.replace(shown, tools=_slim(shown.tools or [], tools_room)))
+        rest += _chunks(each.row.answer.id, each.text[len(text) :], utf16_length(text))
+    # Unfinished answers stand in `answers` alone.
+    under_way = {each.row.answer.id for each in said}
+    rows = [row for row in snapshot.branch.messages if row.id not in under_way]
+    left = ROOM_BYTES - len(msgspec.json.encode(answers))
+    messages, cut = page(rows[-most:] if most else [], left)
+    attached = s.Attached(
+        conversation=conversation,
+        epoch=position.epoch,
+        seq=position.seq,
+        recovered=False,
+        leaf=snapshot.branch.leaf,
+        answers=answers,
+        messages=messages,
+        more=cut or snapshot.branch.more or len(messages) < len(rows),
+    )
+    lengths = {each.row.answer.id: each.length for each in said if each.length}
+    return Shown(attached, tuple(rest), position, lengths)
+
+
+def _beginning(text: str, room: int) -> str:
+    """As much of it as takes at most so many bytes; six bytes are the most a character takes."""
+    if len(msgspec.json.encode(text)) <= room:
+        return text
+    return text[: max(0, room) // 6]
+
+
+def _slim(calls: list[o.ToolCall], room: int) -> list[o.ToolCall]:
+    """Tool calls that fit: the oldest lose their results first, then their arguments."""
+    slim = list(calls)
+    room -= sum(map(_size, slim))
+    for left_out in ("result", "arguments"):
+        for at, call in enumerate(slim):
+            if room >= 0:
+                return slim
+            slim[at] = structs.replace(call, **{left_out: None})
+            room += _size(call) - _size(slim[at])
+    return slim
+
+
+def _size(call: o.ToolCall) -> int:
+    return len(msgspec.json.encode(call)) + len(",")
+
+
+def _chunks(answer: str, text: str, offset: int) -> list[s.Chunk]:
+    chunks = []
+    size = FOLDED_TEXT_BYTES // 6
+    for begin in range(0, len(text), size):
+        part = text[begin : begin + size]
+        chunks.append(s.Chunk(answer=answer, offset=offset, text=part))
+        offset += utf16_length(part)
+    return chunks

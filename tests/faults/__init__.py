@@ -1,0 +1,1 @@
+"""Crashes, drains, lost clients and sick disks, over real processes and sockets."""

@@ -1,0 +1,1 @@
+"""Tests of server.auth, module by module."""

@@ -1,0 +1,106 @@
+"""`parley serve` from outside: what it says, what it leaves, how it ends."""
+
+import json
+import signal
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from server.cli.serve import greeting
+from server.cli.serving import FILE, Serving
+from server.config import Environment, Settings
+from tests.support.health import saying
+from tests.support.parley import Parley
+
+HERE = Serving(pid=1, url="http://127.0.0.1:8000", instance="one", version="0.1.0", started="")
+
+
+@pytest.fixture
+def parley(tmp_path: Path) -> Parley:
+    """A folder to serve from."""
+    return Parley(tmp_path)
+
+
+def test_the_first_start_serves_on_a_port_that_it_tells(parley: Parley) -> None:
+    """With port 0 it says which one it got, to people and to other verbs."""
+    with parley.serving() as serving:
+        with urlopen(f"{serving.url}/health/ready") as answer:
+            assert json.load(answer)["ready"]
+        assert f"serves at {serving.url} (Ctrl-C ends it)" in parley.log.read_text()
+        assert not serving.url.endswith(":0")
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_when_it_is_asked_to(parley: Parley, how: signal.Signals) -> None:
+    """In order: with status 0, its word taken back, and no traceback."""
+    with parley.serving():
+        assert parley.stop(how) == 0
+        assert not (parley.data / FILE).exists()
+        assert "Traceback" not in parley.log.read_text()
+
+
+def test_the_verbs_talk_to_the_server_that_runs(parley: Parley) -> None:
+    """What it holds is not opened beside it."""
+    with parley.serving() as serving:
+        assert f"The server at {serving.url}" in parley.run("migrate").stdout
+        doctor = parley.run("doctor")
+        assert f"It serves at {serving.url}: process {serving.pid}" in doctor.stdout
+        assert doctor.returncode == 0
+
+
+def test_a_second_server_on_the_folder_says_who_holds_it(parley: Parley) -> None:
+    """On another port as on the same."""
+    with parley.serving() as serving:
+        second = parley.run("serve")
+        assert second.returncode == 1
+        assert f"is held by process {serving.pid}" in second.stderr
+        parley.set(PARLEY_PORT=serving.url.rpartition(":")[2])
+        third = parley.run("serve")
+        assert third.returncode == 1
+        assert f"process {serving.pid} serves this very data folder" in third.stderr
+
+
+def test_a_start_after_a_kill_takes_the_folder_over(parley: Parley) -> None:
+    """What the dead one left keeps nobody out."""
+    with parley.serving() as killed:
+        parley.kill()
+        assert (parley.data / FILE).exists()
+        with parley.serving() as serving:
+            assert serving.pid != killed.pid
+            assert parley.stop() == 0
+
+
+def test_a_port_of_another_program_ends_the_start(parley: Parley) -> None:
+    """With a sentence, before anything is opened."""
+    with saying({}) as other:
+        parley.set(PARLEY_PORT=other.url.rpartition(":")[2])
+        refused = parley.run("serve", "--migrate")
+    assert refused.returncode == 1
+    assert "is taken by another program" in refused.stderr
+    assert not (parley.data / "parley.db").exists()
+
+
+def test_without_its_tables_it_does_not_serve(parley: Parley) -> None:
+    """Several instances must not migrate because one of them was started."""
+    refused = parley.run("serve")
+    assert refused.returncode == 1
+    assert "Run `parley migrate`" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_what_has_no_effect_is_said_at_the_start(parley: Parley) -> None:
+    """And the server serves all the same."""
+    parley.set(REDIS_URL="redis://127.0.0.1:1")
+    with parley.serving():
+        assert "Note: REDIS_URL is without effect" in parley.log.read_text()
+
+
+def test_a_greeting_says_where_and_what_next() -> None:
+    """In public nobody is told to try a command of this machine."""
+    assert "parley chat" in greeting(Settings(), HERE)
+    public = Settings(
+        env=Environment.PRODUCTION, public_url="https://chat.example.org", base_path="/chat"
+    )
+    assert "parley chat" not in greeting(public, HERE)
+    assert "https://chat.example.org/chat" in greeting(public, HERE)

@@ -1,0 +1,99 @@
+"""The sockets of this instance, by whose they are."""
+
+import asyncio
+
+import pytest
+
+from protocol.codes import CloseCode
+from protocol.frames.from_server import Pong
+from server.sessions import registry as module
+from server.sessions.registry import Registry
+from storage.values import Owner
+from tests.support.socket import FakeSocket
+
+ANN, BOB = Owner("t", "ann"), Owner("t", "bob")
+
+
+@pytest.fixture
+def registry() -> Registry:
+    """An empty one whose clock says 100."""
+    return Registry(lambda: 100.0)
+
+
+def test_a_socket_is_nobodys_until_it_is_greeted(registry: Registry) -> None:
+    """And is told nothing meant for a person."""
+    socket = FakeSocket()
+    registry.open(socket)
+    registry.tell(ANN, Pong())
+    assert (len(registry), registry.ungreeted, socket.sent) == (1, 1, [])
+    registry.greet(socket, ANN)
+    registry.tell(ANN, Pong())
+    assert (registry.ungreeted, socket.sent) == (0, [Pong()])
+
+
+def test_a_person_is_told_on_all_their_sockets_and_nobody_else(registry: Registry) -> None:
+    """Also not the same name in another tenant."""
+    sockets = {owner: FakeSocket() for owner in (ANN, BOB, Owner("other", "ann"))}
+    second = FakeSocket()
+    for owner, socket in [*sockets.items(), (ANN, second)]:
+        registry.open(socket)
+        registry.greet(socket, owner)
+    assert registry.kick(ANN, CloseCode.REVOKED) == 2
+    assert [s.code for s in (*sockets.values(), second)] == [4508, None, None, 4508]
+
+
+def test_a_visitors_socket_becomes_a_users(registry: Registry) -> None:
+    """And is the visitor's no more."""
+    socket = FakeSocket()
+    registry.open(socket)
+    registry.greet(socket, ANN)
+    registry.greet(socket, BOB)
+    assert registry.of(ANN) == ()
+    assert registry.of(BOB) == (socket,)
+
+
+def test_a_closed_socket_leaves_nothing_behind(registry: Registry) -> None:
+    """Said twice it is said once, and a greeting that comes too late greets nobody."""
+    socket = FakeSocket()
+    registry.open(socket)
+    registry.greet(socket, ANN)
+    registry.closed(socket)
+    registry.closed(socket)
+    registry.greet(socket, ANN)
+    assert len(registry) == 0
+    assert registry.of(ANN) == ()
+
+
+async def test_what_is_due_is_done_and_what_is_not_is_left(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Greeted sockets are looked at less often than the others."""
+    looks = 0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal looks
+        assert seconds == module.UNGREETED_TICK_S
+        looks += 1
+        if looks > module.TICKS_PER_LOOK:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr("server.sessions.registry.asyncio.sleep", sleep)
+    due, later, greeted = FakeSocket(99.0), FakeSocket(101.0), FakeSocket(99.0)
+    for socket in (due, later, greeted):
+        registry.open(socket)
+    registry.greet(greeted, ANN)
+    with pytest.raises(asyncio.CancelledError):
+        await registry.run()
+    assert (due.ticks, later.ticks, greeted.ticks) == ([100.0], [], [100.0])
+
+
+async def test_the_last_to_go_wakes_who_waits(registry: Registry) -> None:
+    """And nobody waits where there is none."""
+    await registry.gone()
+    socket = FakeSocket()
+    registry.open(socket)
+    waiting = asyncio.create_task(registry.gone())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    registry.closed(socket)
+    await asyncio.wait_for(waiting, 5)

@@ -1,0 +1,55 @@
+"""An entry as sockets send it."""
+
+import pytest
+from msgspec import structs
+
+from protocol.codec import JSON, MSGPACK, Codec
+from protocol.frames.from_server import Chunk, Pong
+from server.net.framing import framed
+from server.streams.entry import Shared, decode, encode
+from storage.log import Entry
+
+CHUNK = Chunk(answer="m_1", offset=3, text="déjà 😀")
+
+
+def shared(seq: int = 7) -> Shared:
+    """A chunk in its place."""
+    return Shared(Entry(seq, "m_1", 1, encode(CHUNK)))
+
+
+def test_what_was_kept_is_the_frame_in_its_place() -> None:
+    """A log's bodies know no `seq`; who reads one puts it in."""
+    assert b"seq" not in encode(CHUNK)
+    assert decode(encode(CHUNK), 9) == structs.replace(CHUNK, seq=9)
+    assert shared().frame() == structs.replace(CHUNK, seq=7)
+
+
+@pytest.mark.parametrize("codec", [JSON, MSGPACK], ids=["json", "msgpack"])
+def test_its_bytes_are_a_whole_websocket_frame_made_once(codec: Codec) -> None:
+    """The very same bytes for every socket of one encoding."""
+    entry = shared()
+    ready = entry.framed(codec)
+    payload = ready[2:] if codec.binary else ready[2:].decode()
+    assert codec.decode_server(payload) == structs.replace(CHUNK, seq=7)
+    assert ready == framed(ready[2:], binary=codec.binary)
+    assert entry.framed(codec) is ready
+
+
+def test_json_is_sent_without_being_read() -> None:
+    """Logs keep what most sockets speak."""
+    entry = shared()
+    entry.framed(JSON)
+    assert entry._frame is None
+
+
+def test_a_log_keeps_nothing_but_its_own_frames() -> None:
+    """Anything else is damage, and no client is sent it."""
+    with pytest.raises(TypeError):
+        decode(JSON.encode(Pong()), 1)
+    with pytest.raises(TypeError):
+        decode(b'{"type":"from_the_future"}', 1)
+
+
+def test_its_name_shows_no_text() -> None:
+    """It may reach a log."""
+    assert repr(shared()) == "<Shared 7>"

@@ -1,0 +1,387 @@
+"""A hub over a real store and log: rows in order, answers whole, followers level."""
+
+import asyncio
+
+import pytest
+
+from protocol.codec import JSON, MSGPACK
+from protocol.frames.from_server import Chunk, Complete, MessageMade, Presence, Reset, Status
+from protocol.types import AnswerState, Position, ResetReason
+from server.streams.options import Options
+from storage.errors import Fenced, Unavailable
+from storage.log import Lost
+from storage.records import Commit, Opening
+from tests.support.place import Listener, Place
+
+
+async def test_a_first_message_is_told_before_its_answer(place: Place) -> None:
+    """The rows, then what the answer says, then its end: in one log without holes."""
+    sent = await place.sent()
+    writer = await place.writer(sent)
+    listener = await place.follow(sent)
+    writer.frame(
+        Status(
+            conversation=sent.conversation,
+            answer=sent.answer,
+            attempt=1,
+            state=AnswerState.GENERATING,
+        )
+    )
+    for piece in ("Hel", "lo", "."):
+        writer.text(piece)
+    await writer.settled()
+    await place.end(sent, writer)
+    kinds = [type(frame) for frame in listener.frames]
+    assert kinds == [MessageMade, MessageMade, Status, Chunk, Complete]
+    assert [entry.seq for entry in listener.entries] == [1, 2, 3, 4, 5]
+    assert listener.text == "Hello."
+
+
+async def test_tokens_gather_while_an_append_is_awaited_and_after_it(place: Place) -> None:
+    """The first token leaves at once, the rest together."""
+    sent = await place.sent()
+    writer = await place.writer(sent)
+    listener = await place.follow(sent, seq=2)
+    writer.text("a")
+    await listener.until(1)
+    for _ in range(100):
+        writer.text("b")
+        await asyncio.sleep(0)
+    await writer.settled()
+    assert listener.text == "a" + "b" * 100
+    assert len(listener.entries) < 10
+
+
+@pytest.mark.parametrize("options", [Options(gather_ms=0)])
+async def test_without_gathering_each_token_is_a_frame(place: Place) -> None:
+    """The setting that measures the bare cost of a frame."""
+    sent = await place.sent()
+    writer = await place.writer(sent)
+    listener = await place.follow(sent, seq=2)
+    for _ in range(20):
+        writer.text("x")
+        await asyncio.sleep(0)
+    await writer.settled()
+    assert [frame.text for frame in listener.frames if isinstance(frame, Chunk)] == ["x"] * 20
+
+
+async def test_offsets_count_utf16_units_and_no_chunk_is_too_big(place: Place) -> None:
+    """A text of characters beyond the BMP, longer than one frame takes."""
+    sent = await place.sent()
+    writer = await place.writer(sent)
+    listener = await place.follow(sent, seq=2)
+    text = "😀" * 40_000 + "end"
+    writer.text(text)
+    await writer.settled()
+    assert listener.text == text
+    offset = 0
+    for frame in listener.frames:
+        assert isinstance(frame, Chunk)
+        assert frame.offset == offset
+        offset += len(frame.text.encode("utf-16-le")) // 2
+    assert all(len(entry.framed(JSON)) < 256 * 1024 for entry in listener.entries)
+    assert writer.length == offset
+
+
+async def test_a_follower_gets_what_it_missed_and_then_what_comes(place: Place) -> None:
+    """From any place in the log, the same frames as who was there all the time."""
+    sent = await place.sent()
+    writer = await place.writer(sent)
+    witness = await place.follow(sent)
+    for piece in range(8):
+        writer.text(f"{piece} ")
+        await writer.settled()
+    late = [await place.follow(sent, seq) for seq in range(len(witness.entries) + 1)]
+    writer.text("last")
+    await writer.settled()
+    for seq, listener in enumerate(late):
+        assert [e.seq for e in listener.entries] == [e.seq for e in witness.entries[seq:]]
+        assert listener.frames == witness.frames[seq:]
+
+
+async def test_one_entry_has_the_same_bytes_for_everybody(place: Place) -> None:
+    """Encoded once per encoding; both say the same."""
+    sent = await place.sent()
+    one, two = await place.follow(sent), await place.follow(sent)
+    writer = await place.writer(sent)
+    writer.text("shared")
+    await writer.settled()
+    assert one.entries[-1] is two.entries[-1]
+    assert one.entries[-1].framed(JSON) is two.entries[-1].framed(JSON)
+    shared = one.entries[-1]
+    assert MSGPACK.decode_server(shared.framed(MSGPACK)[2:]) == JSON.decode_server(
+        shared.framed(JSON)[2:].decode()
+    )
+
+
+async def test_a_stranger_to_the_fence_cannot_write(place: Place) -> None:
+    """Who lost the answer is told at its next word, and when it asks for a way in."""
+    sent = await place.sent()
+    writer = await place.writer(sent)
+    head = await place.hub.head(sent.conversation)
+    assert head is not None
+    await place.log.fence(sent.conversation, head.epoch, sent.answer, 5)
+    writer.text("zombie")
+    with pytest.raises(Fenced):
+        await writer.settled()
+    assert writer.lost
+    with pytest.raises(Fenced):
+        await place.writer(sent)
+
+
+async def test_cut_drops_what_waits_and_keeps_what_was_told(place: Place) -> None:
+    """A stop ends the text where devices have it."""
+    sent = await place.sent()
+    writer = await place.writer(sent)
+    listener = await place.follow(sent, seq=2)
+    writer.text("told")
+    await listener.until(1)
+    writer.text(" never")
+    await writer.cut()
+    assert writer.unsaved().text == listener.text == "told"
+
+
+async def test_a_reset_begins_the_text_anew(place: Place) -> None:
+    """What was shown is given up, and offsets start at nought."""
+    sent = await place.sent()
+    writer = await place.writer(sent)
+    listener = await place.follow(sent, seq=2)
+    writer.text("first try")
+    await writer.settled()
+    await writer.reset(2, ResetReason.RETRY)
+    writer.text("second")
+    await writer.settled()
+    assert [type(frame) for frame in listener.frames] == [Chunk, Reset, Chunk]
+    last = listener.frames[-1]
+    assert isinstance(last, Chunk)
+    assert (last.offset, last.text) == (0, "second")
+    assert writer.unsaved().text == "second"
+
+
+async def test_a_lost_log_is_opened_anew_and_told_the_whole_text(place: Place) -> None:
+    """Followers are told to come again; the writer goes on in the next epoch."""
+    sent = await place.sent()
+    writer = await place.writer(sent)
+    listener = await place.follow(sent)
+    writer.text("before ")
+    await writer.settled()
+    writer.saved(writer.length)
+    await place.world.write(place.world.held(sent), 0, "before ")
+    writer.text("between ")
+    await writer.settled()
+    await place.log.drop([sent.conversation])
+    writer.text("after")
+    await writer.settled()
+    assert listener.lost == 1
+    head = await place.hub.head(sent.conversation)
+    assert head is not None
+    again = await place.follow(sent)
+    assert again.text == "before between after"
+
+
+async def test_rows_are_told_in_order_whoever_speaks_first(place: Place) -> None:
+    """A later message's sender tells the earlier one's rows too."""
+    first = await place.sent()
+    listener = await place.follow(first)
+    # Committed, and whoever did it died before it told.
+    await place.world.send(conversation=first.conversation)
+    third = await place.world.send(conversation=first.conversation)
+    await place.hub.tell(place.tenant, third.conversation)
+    made = [f.message.id for f in listener.frames if isinstance(f, MessageMade)]
+    assert len(made) == 6
+    assert made[-1] == third.answer
+    assert made == sorted(made)
+
+
+async def test_the_sweeper_tells_what_nobody_told(place: Place) -> None:
+    """A crash between commit and append loses nothing."""
+    first = await place.sent()
+    listener = await place.follow(first)
+    await place.world.send(conversation=first.conversation)
+    place.world.clock.advance(6_000)
+    await place.hub.sweep()
+    assert len(listener.entries) == 4
+    place.world.clock.advance(6_000)
+    await place.hub.sweep()
+    await place.hub.sweep()
+    assert await place.world.store.internal.outbox.overdue(older_than_ms=0, limit=10) == []
+
+
+async def test_where_the_log_was_gone_a_message_begins_it(place: Place) -> None:
+    """The sender's place is before the rows, which are told in the new epoch."""
+    first = await place.sent()
+    await place.log.drop([first.conversation])
+    second = await place.world.send(conversation=first.conversation)
+    before, level = await place.hub.begin(place.tenant, second)
+    assert level
+    listener = Listener()
+    await place.hub.join(place.tenant, second.conversation, listener, before)
+    await place.hub.tell(place.tenant, second.conversation)
+    made = [f.message.id for f in listener.frames if isinstance(f, MessageMade)]
+    assert made == [second.message, second.answer]
+
+
+async def test_the_place_before_a_row_is_found(place: Place) -> None:
+    """So that a repeated request is answered with where the first one stood."""
+    first = await place.sent()
+    second = await place.world.send(conversation=first.conversation)
+    await place.hub.tell(place.tenant, first.conversation)
+    head = await place.hub.head(first.conversation)
+    assert head is not None
+    found = await place.hub.before_row(second.conversation, second.numbers[0])
+    assert found == Position(head.epoch, 2)
+    assert await place.hub.before_row(second.conversation, 99) is None
+    assert await place.hub.before_row("c_nowhere", 1) is None
+
+
+async def test_a_follower_of_another_epoch_is_lost_at_once(place: Place) -> None:
+    """Nobody guesses what it missed."""
+    sent = await place.sent()
+    listener = Listener()
+    await place.hub.join(place.tenant, sent.conversation, listener, Position("other", 0))
+    assert listener.lost == 1
+    assert listener.entries == []
+
+
+async def test_a_silent_loss_is_noticed_by_looking(place: Place) -> None:
+    """An epoch that ends without a word ends for its followers at the next look."""
+    sent = await place.sent()
+    listener = await place.follow(sent)
+    channel = place.hub._channel(sent.conversation)
+    assert channel is not None
+    assert channel._following is not None
+    channel._following.close()  # deaf from now on
+    await place.log.drop([sent.conversation])
+    await place.hub.check()
+    await listener.until_lost()
+
+
+async def test_who_left_hears_nothing_more_and_nobody_is_left_behind(place: Place) -> None:
+    """A channel without followers gives its subscription back."""
+    sent = await place.sent()
+    listener = await place.follow(sent)
+    heard = len(listener.entries)
+    place.hub.leave(sent.conversation, listener)
+    writer = await place.writer(sent)
+    writer.text("unheard")
+    await writer.settled()
+    assert len(listener.entries) == heard
+    assert place.hub._channel(sent.conversation) is None
+
+
+async def test_followers_are_told_how_many_they_are(place: Place) -> None:
+    """Once a second at most, and never to one who is alone and was."""
+    sent = await place.sent()
+    one = await place.follow(sent)
+    await place.hub.sweep()
+    assert one.aside == []
+    two = await place.follow(sent)
+    await place.hub.sweep()
+    await place.hub.sweep()
+    assert one.aside == two.aside == [Presence(conversation=sent.conversation, sockets=2)]
+
+
+async def test_reading_a_log_that_nobody_opened_says_so(place: Place) -> None:
+    """A stranger's id opens nothing."""
+    assert await place.hub.head("c_stranger") is None
+    assert isinstance(await place.hub.read("c_stranger", Position("e", 0), 1), Lost)
+
+
+@pytest.mark.parametrize("options", [Options(idle_streams=2)])
+async def test_logs_that_nobody_has_to_do_with_are_forgotten(place: Place) -> None:
+    """The longest idle first; one that is written or followed stays."""
+    written, followed, *idle = [await place.sent() for _ in range(6)]
+    writer = await place.writer(written)
+    listener = await place.follow(followed)
+    await place.hub.sweep()
+    kept = {written.conversation, followed.conversation, *(s.conversation for s in idle[2:])}
+    assert set(place.hub._streams) == kept
+    place.hub.done(writer)
+    place.hub.leave(followed.conversation, listener)
+    await place.hub.sweep()
+    assert set(place.hub._streams) == {written.conversation, followed.conversation}
+    listener = await place.follow(idle[0])  # forgotten, and yet all there
+    assert len(listener.entries) == 2
+
+
+async def test_where_another_began_the_log_meanwhile_the_sender_is_not_level(place: Place) -> None:
+    """Its epoch was opened from a reading that has the message, and will never tell of it."""
+    first = await place.sent()
+    await place.log.drop([first.conversation])
+    second = await place.world.send(conversation=first.conversation)
+    opened = await place.hub.position(place.tenant, first.conversation)
+    assert await place.hub.begin(place.tenant, second) == (opened, False)
+
+
+async def test_a_writer_waits_for_sql_to_mend_its_log(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is reported, and tried again."""
+    sent = await place.sent()
+    writer = await place.writer(sent)
+    real, tries = place.world.store.internal.answers.opening, 0
+
+    async def away_at_first(tenant: str, conversation: str) -> Opening:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise Unavailable("a test")
+        return await real(tenant, conversation)
+
+    monkeypatch.setattr(place.world.store.internal.answers, "opening", away_at_first)
+    await place.log.drop([sent.conversation])
+    writer.text("text")
+    async with asyncio.timeout(10):
+        await writer.settled()
+    assert [type(error) for _, error in place.reports] == [Unavailable]
+    assert (await place.follow(sent)).text == "text"
+
+
+async def test_who_is_fenced_meanwhile_is_lost_with_the_log(place: Place) -> None:
+    """A new epoch is for whom SQL says owns the answer."""
+    sent, held = await place.world.running()
+    await place.hub.begin(place.tenant, sent)
+    writer = await place.writer(sent)
+    await place.world.run("UPDATE answers SET fence = 5 WHERE id = :id", id=held.answer)
+    await place.log.drop([sent.conversation])
+    writer.text("zombie")
+    with pytest.raises(Fenced):
+        await writer.settled()
+
+
+async def test_nothing_of_an_answer_is_told_before_its_message(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sender could not tell, nor can the owner: the answer waits."""
+    first = await place.sent()
+    second = await place.world.send(conversation=first.conversation)
+    outbox = place.world.store.internal.outbox
+
+    async def away(*_: object, **__: object) -> list[Commit]:
+        raise Unavailable("a test")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(outbox, "unlogged", away)
+        await place.hub.tell(place.tenant, second.conversation)
+        with pytest.raises(Unavailable):
+            await place.writer(second)
+    writer = await place.writer(second)
+    writer.text("text")
+    await writer.settled()
+    frames = (await place.follow(first)).frames
+    assert [type(frame) for frame in frames] == [MessageMade] * 4 + [Chunk]
+
+
+async def test_an_end_is_not_told_where_its_text_was_not(place: Place) -> None:
+    """Who came to the new epoch was shown less, and comes again."""
+    sent = await place.sent()
+    writer = await place.writer(sent)
+    writer.text("text")
+    await writer.settled()
+    await place.log.drop([sent.conversation])
+    await place.hub.position(place.tenant, sent.conversation)
+    listener = await place.follow(sent)
+    await place.end(sent, writer)
+    await listener.until_lost()
+    assert listener.entries == []
+    assert (await place.follow(sent)).entries == []

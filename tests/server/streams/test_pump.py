@@ -1,0 +1,180 @@
+"""Appends of all writers: one call of the log at a time, and nobody's trouble is another's."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from protocol.types import Position
+from server.streams.options import Options
+from server.streams.writer import Writer
+from storage.errors import Fenced
+from storage.log import Refusal
+from tests.server.streams.desk import Desk
+from tests.support.faultylog import Fault
+from tests.support.virtual import running, virtually
+
+Play = Callable[[Desk, Writer, Writer, Writer], Awaitable[None]]
+
+
+def play(script: Play, options: Options | None = None) -> None:
+    """Three answers, in virtual time."""
+
+    async def main() -> None:
+        desk = Desk(options)
+        one, two, three = await desk.begin("m_1", "m_2", "m_3")
+        await script(desk, one, two, three)
+        await desk.close()
+
+    virtually(main())
+
+
+def test_all_that_is_ready_goes_in_one_call() -> None:
+    """However many answers speak."""
+
+    async def script(desk: Desk, one: Writer, two: Writer, three: Writer) -> None:
+        for writer in (one, two, three):
+            writer.text(writer.answer.id)
+        await asyncio.gather(one.settled(), two.settled(), three.settled())
+        assert [[append.source for append in batch] for batch in desk.log.appends] == [
+            ["m_1", "m_2", "m_3"]
+        ]
+        assert [writer.position.seq for writer in (one, two, three)] == [1, 2, 3]
+
+    play(script)
+
+
+def test_while_a_call_is_under_way_the_next_one_fills() -> None:
+    """There are never two."""
+
+    async def script(desk: Desk, one: Writer, two: Writer, three: Writer) -> None:
+        desk.log.gate.clear()
+        one.text("a")
+        await asyncio.sleep(1)
+        two.text("b")
+        three.text("c")
+        await asyncio.sleep(1)
+        assert len(desk.log.appends) == 1
+        desk.log.gate.set()
+        await asyncio.gather(two.settled(), three.settled())
+        assert [len(batch) for batch in desk.log.appends] == [1, 2]
+
+    play(script)
+
+
+def test_one_that_is_refused_stops_no_other() -> None:
+    """Neither in its call nor after it."""
+
+    async def script(desk: Desk, one: Writer, two: Writer, three: Writer) -> None:
+        await desk.log.fence("c_1", one.position.epoch, "m_2", 9)
+        for writer in (one, two, three):
+            writer.text("first ")
+        await asyncio.gather(one.settled(), three.settled())
+        with pytest.raises(Fenced):
+            await two.settled()
+        one.text("second")
+        await one.settled()
+        assert desk.mended == [Refusal.FENCED]
+        assert (await desk.told("m_1"), await desk.told("m_3")) == ("first second", "first ")
+
+    play(script)
+
+
+def test_one_that_cannot_say_what_it_has_fails_alone() -> None:
+    """A text that no frame can carry is a fault of that answer, and its run hears what it was."""
+
+    async def script(desk: Desk, one: Writer, two: Writer, three: Writer) -> None:
+        one.text("fine")
+        two.text("half a pair: \ud83d")
+        three.text("fine")
+        await asyncio.gather(one.settled(), three.settled())
+        with pytest.raises(UnicodeEncodeError):
+            await two.settled()
+        one.text(" still")
+        await one.settled()
+        assert await desk.told("m_1") == "fine still"
+
+    play(script)
+
+
+def test_after_a_loss_all_are_mended_into_one_new_epoch() -> None:
+    """Whoever comes first opens it."""
+
+    async def script(desk: Desk, one: Writer, two: Writer, three: Writer) -> None:
+        for writer in (one, two, three):
+            writer.text("before ")
+            await writer.settled()
+        await desk.lose()
+        for writer in (one, two, three):
+            writer.text("after")
+        await asyncio.gather(one.settled(), two.settled(), three.settled())
+        assert desk.mended == [Refusal.EPOCH] * 3
+        assert len({writer.position.epoch for writer in (one, two, three)}) == 1
+        for id in ("m_1", "m_2", "m_3"):
+            assert await desk.told(id) == "before after"
+
+    play(script)
+
+
+def test_a_log_that_went_back_is_given_up() -> None:
+    """Below what a writer has seen no place may be given twice."""
+
+    async def script(desk: Desk, one: Writer, _two: Writer, _three: Writer) -> None:
+        one.text("told ")
+        await one.settled()
+        epoch = one.position.epoch
+        one.position = Position(epoch, 50)  # as if the log had lost what lay between
+        one.text("more")
+        await one.settled()
+        assert desk.mended == [Refusal.ROLLED_BACK]
+        assert one.position.epoch != epoch
+        assert await desk.told("m_1") == "told more"
+
+    play(script)
+
+
+def test_without_a_reply_it_is_asked_again_after_a_while() -> None:
+    """Not in a loop that takes all the time there is."""
+
+    async def script(desk: Desk, one: Writer, _two: Writer, _three: Writer) -> None:
+        desk.log.faults.extend([Fault.AWAY] * 5)
+        began = running().time()
+        one.text("patience")
+        await one.settled()
+        assert len(desk.log.appends) == 6
+        assert running().time() - began >= 0.4
+
+    play(script)
+
+
+def test_a_slow_log_is_asked_less_often_and_a_fast_one_as_often_as_before() -> None:
+    """Chunks grow while appending takes much of the time, up to a bound."""
+
+    async def script(desk: Desk, one: Writer, _two: Writer, _three: Writer) -> None:
+        assert desk.pump.distance_s == 0.01
+        for _ in range(20):
+            desk.log.gate.clear()
+            one.text("x")
+            await asyncio.sleep(0.01)
+            running().call_later(0.01, desk.log.gate.set)
+            await one.settled()
+        assert desk.pump.distance_s == 0.025
+        for _ in range(50):
+            one.text("x")
+            await one.settled()
+        assert desk.pump.distance_s == 0.01
+
+    play(script)
+
+
+def test_where_nothing_gathers_nothing_is_spaced() -> None:
+    """The setting that measures the bare cost of a frame."""
+
+    async def script(desk: Desk, one: Writer, _two: Writer, _three: Writer) -> None:
+        desk.log.gate.clear()
+        one.text("a")
+        running().call_later(1, desk.log.gate.set)
+        await one.settled()
+        assert desk.pump.distance_s == 0
+
+    play(script, Options(gather_ms=0))

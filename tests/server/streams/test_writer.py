@@ -1,0 +1,376 @@
+"""One answer's way into its log, in virtual time: order, pace, back-pressure, faults."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from protocol.frames.from_server import Chunk, Reset, Status
+from protocol.text import utf16_length
+from protocol.types import ResetReason
+from server.streams.options import Options
+from server.streams.writer import Writer
+from storage.errors import Fenced
+from storage.log import Refusal, Refused
+from tests.server.streams.desk import Author, Desk, shown, status
+from tests.support.faultylog import Fault
+from tests.support.virtual import running, virtually
+
+Play = Callable[[Desk, Writer], Awaitable[None]]
+
+
+def play(script: Play, options: Options | None = None) -> None:
+    """One answer, in virtual time."""
+
+    async def main() -> None:
+        desk = Desk(options)
+        (writer,) = await desk.begin("m_2")
+        await script(desk, writer)
+        await desk.close()
+
+    virtually(main())
+
+
+async def turns(count: int = 5) -> None:
+    """Let everything happen that can happen now."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+# ── order and pace ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_frames_keep_their_place_between_the_texts() -> None:
+    """However much gathers."""
+
+    async def script(desk: Desk, writer: Writer) -> None:
+        writer.frame(status())
+        writer.text("a")
+        writer.text("b")
+        writer.frame(status())
+        writer.text("c")
+        await writer.settled()
+        assert shown(await desk.frames()) == ["Status", "ab", "Status", "c"]
+
+    play(script)
+
+
+def test_a_token_after_a_pause_leaves_at_once_and_others_gather() -> None:
+    """At least so much lies between two appends, and at most."""
+
+    async def script(desk: Desk, writer: Writer) -> None:
+        began = running().time()
+        times: list[float] = []
+        for _ in range(10):  # a token each 3 ms
+            writer.text("x")
+            await turns()
+            times += [running().time() - began] * (len(desk.log.appends) - len(times))
+            await asyncio.sleep(0.003)
+        await writer.settled()
+        assert times[0] == 0.0
+        gaps = [round(after - before, 3) for before, after in pairwise(times)]
+        assert all(0.009 <= gap <= 0.013 for gap in gaps), gaps
+        assert await desk.told() == "x" * 10
+        await asyncio.sleep(1)
+        before = len(desk.log.appends)
+        writer.text("y")
+        await turns()
+        assert len(desk.log.appends) == before + 1
+
+    play(script)
+
+
+def test_a_timer_per_append_not_per_token() -> None:
+    """Tokens that gather cost nothing but their place in a list."""
+
+    async def script(desk: Desk, writer: Writer) -> None:
+        writer.text("first")
+        await turns()
+        before = running().timers
+        for _ in range(1000):
+            writer.text("x")
+        assert running().timers == before + 1
+        await writer.settled()
+
+    play(script)
+
+
+def test_text_under_way_counts_to_its_length() -> None:
+    """A citation names spans of what was said, told already or not."""
+
+    async def script(desk: Desk, writer: Writer) -> None:
+        writer.text("😀")
+        await writer.settled()
+        desk.log.gate.clear()
+        writer.text("ab")
+        await asyncio.sleep(0.05)
+        writer.text("c")
+        assert writer.length == 5
+        assert "c" not in repr(writer)
+        desk.log.gate.set()
+        await writer.settled()
+        assert writer.length == 5
+
+    play(script)
+
+
+def test_what_is_settled_does_not_wait_for_the_pace() -> None:
+    """An answer's end comes now."""
+
+    async def script(desk: Desk, writer: Writer) -> None:
+        writer.text("a")
+        await turns()
+        began = running().time()
+        writer.text("b")
+        await writer.settled()
+        assert running().time() == began
+        assert await desk.told() == "ab"
+
+    play(script, Options(gather_ms=1000))
+
+
+def test_nothing_more_is_to_be_read_while_too_much_waits() -> None:
+    """Until it was told."""
+
+    async def script(desk: Desk, writer: Writer) -> None:
+        desk.log.gate.clear()
+        writer.text("a")
+        await turns()
+        writer.text("b" * 1024)
+        before = writer.full
+        writer.text("c")
+        assert (before, writer.full) == (False, True)
+        waiting = asyncio.create_task(writer.room())
+        await turns()
+        assert not waiting.done()
+        desk.log.gate.set()
+        await waiting
+        await writer.settled()
+        assert len(await desk.told()) == 1026
+
+    play(script, Options(gathered_bytes=1024))
+
+
+# ── faults ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("fault", list(Fault))
+def test_without_a_reply_the_same_is_asked_again(fault: Fault) -> None:
+    """The very same bytes and ordinals, until the log says; later text waits behind it."""
+
+    async def script(desk: Desk, writer: Writer) -> None:
+        desk.log.faults.extend([fault] * 3)
+        writer.frame(status())
+        writer.text("one ")
+        await asyncio.sleep(0.05)
+        writer.text("two")
+        await writer.settled()
+        batches = desk.log.appends
+        assert batches[:4] == [batches[0]] * 4
+        assert shown(await desk.frames()) == ["Status", "one ", "two"]
+        assert writer.unsaved().text == "one two"
+
+    play(script)
+
+
+def test_another_owner_ends_it() -> None:
+    """What waits is dropped, who waits is told, and later words go nowhere."""
+
+    async def script(desk: Desk, writer: Writer) -> None:
+        await desk.log.fence("c_1", writer.position.epoch, "m_2", 7)
+        writer.text("zombie")
+        room = asyncio.create_task(writer.room())
+        with pytest.raises(Fenced):
+            await writer.settled()
+        await room
+        writer.text("more")
+        await writer.cut()
+        with pytest.raises(Fenced):
+            await writer.reset(2, ResetReason.RETRY)
+        await asyncio.sleep(1)
+        assert await desk.frames() == []
+        assert desk.mended == [Refusal.FENCED]
+
+    play(script)
+
+
+def test_what_the_log_has_and_has_forgotten_is_told() -> None:
+    """It was appended, and trimmed before its reply could be asked for again."""
+
+    async def script(desk: Desk, writer: Writer) -> None:
+        before = writer.position
+        writer.text("old")
+        assert len(writer.take()) == 1
+        assert writer.took([Refused(Refusal.FORGOTTEN)]) is None
+        assert (writer.unsaved().text, writer.position) == ("old", before)
+        assert desk.mended == []
+
+    play(script)
+
+
+def test_a_new_epoch_is_told_the_whole_text() -> None:
+    """Also what was saved, for somebody may have come there before it was."""
+
+    async def script(desk: Desk, writer: Writer) -> None:
+        writer.text("saved 😀 ")
+        await writer.settled()
+        desk.save(writer)
+        writer.text("told ")
+        await writer.settled()
+        await desk.lose()
+        writer.frame(status())
+        writer.text("new")
+        await writer.settled()
+        frames = await desk.frames()
+        assert shown(frames) == ["saved 😀 told ", "Status", "new"]
+        assert isinstance(frames[0], Chunk)
+        assert frames[0].offset == 0
+        assert await desk.told() == "saved 😀 told new"
+        for _ in range(2):  # the first says where SQL's text ends
+            desk.save(writer)
+        assert desk.stored["m_2"] == "saved 😀 told new"
+
+    play(script)
+
+
+def test_a_cut_leaves_a_new_epoch_all_that_was_told_before() -> None:
+    """Only what no device has seen may be dropped."""
+
+    async def script(desk: Desk, writer: Writer) -> None:
+        writer.text("told ")
+        await writer.settled()
+        desk.save(writer)
+        await desk.lose()
+        await asyncio.sleep(1)
+        writer.text("new")
+        await turns(1)
+        await writer.cut()
+        assert shown(await desk.frames()) == ["told "]
+
+    play(script)
+
+
+def test_a_checkpoint_between_the_reading_of_sql_and_the_new_epoch_costs_no_text() -> None:
+    """What was read is too short by then."""
+
+    async def script(desk: Desk, writer: Writer) -> None:
+        writer.text("0123456789")
+        await writer.settled()
+        position = writer.position
+        writer.saved(10)
+        writer.text("abc")
+        await writer.settled()
+        writer.renew(position, 2, "01234")
+        assert writer.unsaved().start == 10
+        assert writer.length == 13
+        await writer.settled()
+
+    play(script)
+
+
+def test_a_repeated_reset_is_told_where_it_belongs() -> None:
+    """The log is lost while a reset is under way: it is not forgotten, and nothing old comes."""
+
+    async def script(desk: Desk, writer: Writer) -> None:
+        writer.text("wrong")
+        await writer.settled()
+        await desk.lose()
+        await writer.reset(2, ResetReason.FALLBACK)
+        writer.text("right")
+        await writer.settled()
+        frames = await desk.frames()
+        assert shown(frames) == ["Reset", "right"]
+        assert isinstance(frames[0], Reset)
+        assert isinstance(frames[1], Chunk)
+        assert (frames[0].attempt, frames[1].offset) == (2, 0)
+
+    play(script)
+
+
+# ── cutting ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_cut_waits_for_what_is_under_way_and_drops_the_rest() -> None:
+    """Also what comes in the meantime."""
+
+    async def script(desk: Desk, writer: Writer) -> None:
+        desk.log.gate.clear()
+        writer.text("under way")
+        await turns()
+        writer.text(" waits")
+        cut = asyncio.create_task(writer.cut())
+        await turns()
+        writer.text(" late")
+        assert not cut.done()
+        desk.log.gate.set()
+        await cut
+        await asyncio.sleep(1)
+        assert await desk.told() == writer.unsaved().text == "under way"
+        await writer.settled()
+
+    play(script)
+
+
+def test_a_cut_before_anything_left_leaves_nothing() -> None:
+    """And a later text leaves as ever."""
+
+    async def script(desk: Desk, writer: Writer) -> None:
+        writer.text("a")
+        await turns()
+        writer.text("b")
+        await writer.cut()
+        await asyncio.sleep(1)
+        writer.text("c")
+        await turns()
+        assert await desk.told() == "ac"
+
+    play(script)
+
+
+ACTS = ("text", "frame", "turn", "wait", "save", "settle", "cut", "away", "no reply", "lose")
+STEPS = st.lists(st.sampled_from(["text", "text", *ACTS]), max_size=40)
+
+
+@settings(deadline=None)
+@given(steps=STEPS, gather_ms=st.sampled_from([0.0, 10.0]))
+def test_whatever_happens_the_log_has_the_texts_in_order(
+    steps: list[str], gather_ms: float
+) -> None:
+    """With faults, losses and checkpoints anywhere.
+
+    Between two cuts the log has a beginning of what was written, all of it if no cut follows. And
+    SQL with the unsaved rest is exactly that.
+    """
+
+    async def script(desk: Desk, writer: Writer) -> None:
+        author = Author(desk, writer)
+        for step in steps:
+            await author.act(step)
+        await author.act("frame")  # a loss is noticed by the next append
+        await writer.settled()
+        assert not writer.lost
+        tail = writer.unsaved()
+        whole = await desk.told()
+        desk.save(writer)
+        assert desk.stored["m_2"] == whole
+        assert utf16_length(whole) == tail.start + utf16_length(tail.text) == writer.length
+        _check(whole, author.sections)
+        seen = [frame.attempt for frame in await desk.frames() if isinstance(frame, Status)]
+        assert seen == sorted(set(seen))
+
+    play(script, Options(gather_ms=gather_ms))
+
+
+def _check(whole: str, sections: list[list[str]]) -> None:
+    for number, section in enumerate(sections):
+        kept = 0
+        for text in section:
+            if not whole.startswith(text):
+                break
+            whole = whole[len(text) :]
+            kept += 1
+        assert number < len(sections) - 1 or kept == len(section)
+    assert whole == ""

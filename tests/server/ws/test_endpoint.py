@@ -1,0 +1,151 @@
+"""The socket's way in: what is refused before the upgrade, and how; and what is upgraded."""
+
+from typing import Any
+
+import pytest
+
+from protocol.codes import CloseCode
+from server.limits.options import Options as Limits
+from server.ws.endpoint import Endpoint
+from tests.support.handshake import JSON, Handshake
+from tests.support.lobby import Lobby
+from tests.support.people import person
+from tests.support.waiting import until
+
+MSGPACK = "parley.v1.msgpack"
+
+
+def handshake_with(lobby: Lobby, **changes: Any) -> Handshake:
+    """A handshake with the lobby's endpoint."""
+    return Handshake(Endpoint(lobby.parts, lambda: lobby.draining), **changes)
+
+
+@pytest.mark.parametrize(
+    ("offered", "agreed"),
+    [
+        ([], None),
+        ([JSON], JSON),
+        ([MSGPACK], MSGPACK),
+        (["other", MSGPACK, JSON], MSGPACK),
+    ],
+)
+async def test_the_first_known_subprotocol_is_agreed_on(
+    lobby: Lobby, offered: list[str], agreed: str | None
+) -> None:
+    """None offered means JSON, and nothing is agreed on."""
+    handshake = handshake_with(lobby, subprotocols=offered)
+    assert await handshake.accepted() == agreed
+    await handshake.leave()
+
+
+async def test_only_unknown_subprotocols_are_taken_and_closed(lobby: Lobby) -> None:
+    """A browser shows a page nothing of a refused upgrade."""
+    handshake = handshake_with(lobby, subprotocols=["other"])
+    assert await handshake.accepted() is None
+    await handshake.running
+    assert handshake.wire.code == CloseCode.UNSUPPORTED_VERSION
+    assert lobby.parts.admission.sockets == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "code"),
+    [
+        ({"headers": {"origin": "https://evil.example"}}, 403, "forbidden"),
+        ({"headers": {"origin": "null"}}, 403, "forbidden"),
+        ({"headers": {"host": "evil.example"}}, 403, "forbidden"),
+        ({"query_string": b"token=abc"}, 400, "token_in_query"),
+        ({"query_string": b"x=eyJhbGciOiJI.eyJzdWIiOiJh.sig"}, 400, "token_in_query"),
+        ({"more": [(b"origin", b"http://localhost")] * 2}, 400, "invalid_frame"),
+        ({"more": [(b"authorization", b"Bearer x")] * 2}, 400, "invalid_frame"),
+    ],
+)
+async def test_what_has_no_business_here_is_refused(
+    lobby: Lobby, changes: dict[str, Any], status: int, code: str
+) -> None:
+    """By a status before the upgrade, in words."""
+    handshake = handshake_with(lobby, **changes)
+    refused = await handshake.refused()
+    assert refused[:2] == (status, code)
+    assert refused[2]["x-request-id"].startswith("s_")
+    assert lobby.parts.admission.sockets == 0
+
+
+@pytest.mark.parametrize("limits", [Limits(handshakes_per_minute=1, handshakes_burst=1)])
+async def test_too_many_handshakes_are_told_when_to_come_again(lobby: Lobby) -> None:
+    """By address."""
+    first = handshake_with(lobby)
+    await first.accepted()
+    status, code, headers = await handshake_with(lobby).refused()
+    assert (status, code, headers["retry-after"]) == (429, "rate_limited", "60")
+    await first.leave()
+
+
+@pytest.mark.parametrize(
+    ("limits", "status", "code"),
+    [
+        (Limits(sockets_per_address=1), 429, "rate_limited"),
+        (Limits(sockets=1), 503, "overloaded"),
+        (Limits(sockets=10), 503, "overloaded"),  # one of ten may be unknown
+    ],
+)
+async def test_where_there_is_no_room_the_newcomer_is_refused(
+    lobby: Lobby, status: int, code: str
+) -> None:
+    """And the next finds room once one is gone."""
+    first = handshake_with(lobby)
+    await first.accepted()
+    refused = await handshake_with(lobby).refused()
+    assert refused[:2] == (status, code)
+    assert int(refused[2]["retry-after"]) >= 1
+    await first.leave()
+    third = handshake_with(lobby)
+    await third.accepted()
+    await third.leave()
+
+
+async def test_a_draining_server_takes_nobody(lobby: Lobby) -> None:
+    """Others do."""
+    lobby.draining = True
+    status, code, headers = await handshake_with(lobby).refused()
+    assert (status, code) == (503, "unavailable")
+    assert int(headers["retry-after"]) >= 1
+
+
+@pytest.mark.parametrize("how", ["hello", "header", "ticket"])
+async def test_credentials_come_in_one_of_three_ways(lobby: Lobby, how: str) -> None:
+    """In the first frame, in a header, or as a ticket in the URL."""
+    ticket = lobby.tickets.issue(person("ann"), None).text
+    opened_with: dict[str, dict[str, Any]] = {
+        "header": {"headers": {"authorization": f"bearer {lobby.token()}"}},
+        "ticket": {"query_string": f"ticket={ticket}".encode()},
+        "hello": {},
+    }
+    handshake = handshake_with(lobby, **opened_with[how])
+    handshake.say(type="hello", **({"token": lobby.token()} if how == "hello" else {}))
+    await until(lambda: handshake.wire.written)
+    [welcome] = handshake.wire.frames
+    assert getattr(welcome, "user", None) == "ann"
+    await handshake.leave()
+    assert lobby.parts.admission.sockets == 0
+
+
+async def test_a_query_of_many_fields_is_read_or_ignored(lobby: Lobby) -> None:
+    """It is no fault of ours."""
+    handshake = handshake_with(lobby, query_string=b"&".join(b"a%d=1" % n for n in range(200)))
+    assert await handshake.accepted() == JSON
+    handshake.say(type="hello")
+    await handshake.running
+    assert handshake.wire.code == CloseCode.UNAUTHENTICATED
+
+
+async def test_a_place_is_given_back_whatever_happens(lobby: Lobby) -> None:
+    """Also where the upgrade itself fails."""
+    handshake = handshake_with(lobby)
+
+    async def broken(message: Any) -> None:
+        raise OSError("gone")
+
+    handshake._send = broken  # type: ignore[method-assign] # the connection breaks just now
+    with pytest.raises(OSError, match="gone"):
+        await handshake.running
+    assert lobby.parts.admission.sockets == 0

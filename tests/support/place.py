@@ -1,0 +1,134 @@
+"""A hub over a real store and a real log, and followers that keep what they are handed."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Raw, structs
+
+from protocol.frames.from_server import Chunk, Logged, ServerFrame
+from protocol.frames.objects import Cited
+from protocol.types import Position
+from server.streams.entry import Shared
+from server.streams.hub import Hub
+from server.streams.options import Options
+from server.streams.writer import Writer
+from storage.log import EventLog
+from storage.memory.log import MemoryLog
+from storage.records import Checkpoint, Commit, CommitKind, Ended, Sent, Tail
+from tests.support.rows import DONE, World
+
+
+class Listener:
+    """A follower that keeps everything."""
+
+    def __init__(self) -> None:
+        self.entries: list[Shared] = []
+        self.aside: list[ServerFrame] = []
+        self.lost = 0
+        self._changed = asyncio.Event()
+
+    def take(self, entries: Sequence[Shared], *, live: bool) -> None:
+        """Keep them."""
+        self.entries += entries
+        self._changed.set()
+
+    def lose(self) -> None:
+        """Count it."""
+        self.lost += 1
+        self._changed.set()
+
+    def tell(self, frame: ServerFrame) -> None:
+        """Keep it."""
+        self.aside.append(frame)
+
+    @property
+    def frames(self) -> list[Logged]:
+        """What came, in order."""
+        return [entry.frame() for entry in self.entries]
+
+    @property
+    def text(self) -> str:
+        """The chunks' texts, one behind the other."""
+        return "".join(frame.text for frame in self.frames if isinstance(frame, Chunk))
+
+    async def until(self, count: int) -> None:
+        """Wait for so many entries."""
+        async with asyncio.timeout(5):
+            while len(self.entries) < count:
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def until_lost(self) -> None:
+        """Wait until it is told that its position is gone."""
+        async with asyncio.timeout(5):
+            while not self.lost:
+                self._changed.clear()
+                await self._changed.wait()
+
+
+class Place:
+    """A hub with what it stands on, and short words for what happens to it."""
+
+    def __init__(self, world: World, options: Options, log: EventLog | None = None) -> None:
+        self.world = world
+        self.log: EventLog = log or MemoryLog()
+        self.reports: list[tuple[str | None, BaseException]] = []
+        self.hub = Hub(
+            self.log,
+            world.store.internal,
+            lambda conversation, error: self.reports.append((conversation, error)),
+            options,
+        )
+
+    @property
+    def tenant(self) -> str:
+        """Whose it is."""
+        return self.world.tenant
+
+    async def sent(self, **fields: Any) -> Sent:
+        """A message whose answer runs here, with the log begun and its rows told."""
+        sent = await self.world.send(incarnation="here", **fields)
+        if await self.hub.head(sent.conversation) is None:
+            await self.hub.begin(self.tenant, sent)
+        await self.hub.tell(self.tenant, sent.conversation)
+        return sent
+
+    async def writer(self, sent: Sent) -> Writer:
+        """The way into its log."""
+        answer = await self.world.store.internal.answers.get(self.tenant, sent.answer)
+        assert answer is not None
+        return await self.hub.writer(answer)
+
+    async def follow(self, sent: Sent, seq: int = 0) -> Listener:
+        """A follower from that place of the present epoch."""
+        head = await self.hub.head(sent.conversation)
+        assert head is not None
+        listener = Listener()
+        await self.hub.join(self.tenant, sent.conversation, listener, Position(head.epoch, seq))
+        return listener
+
+    async def save(self, sent: Sent, tail: Tail, citations: list[Cited] | None = None) -> None:
+        """A checkpoint of what the log was told."""
+        piece = Checkpoint(
+            held=self.world.held(sent),
+            start=tail.start,
+            text=tail.text,
+            epoch=tail.epoch,
+            seq=tail.seq,
+            citations=None if citations is None else Raw(msgspec.json.encode(citations)),
+        )
+        (result,) = await self.world.store.internal.answers.checkpoint([piece])
+        assert result.verdict == "stored", result
+
+    async def end(self, sent: Sent, writer: Writer) -> Ended:
+        """The answer ends with what it said, and the log hears of it."""
+        how = structs.replace(DONE, tail=writer.unsaved())
+        ended = await self.world.store.internal.answers.end(self.world.held(sent), how)
+        await self.hub.tell(
+            self.tenant,
+            sent.conversation,
+            [Commit(number=ended.number, kind=CommitKind.COMPLETE, row=ended)],
+        )
+        return ended
