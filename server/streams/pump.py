@@ -1,6 +1,7 @@
 """Appends of all writers of this instance: one call of the log at a time, for whoever is ready."""
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Sequence
 
 from server.streams.options import Options
@@ -8,10 +9,9 @@ from server.streams.writer import Writer
 from storage.log import Append, EventLog, Refusal
 
 UNANSWERED_PAUSE_S = 0.1
-# Of the time, appending may take one part in so many; beyond, chunks grow instead.
-SHARE = 5
-# How much the last append counts in what appending is reckoned to take.
-WEIGHT = 0.2
+# From which share of a processor's time on chunks grow, and at which they are at their largest.
+BUSY, FULL = 0.5, 0.9
+LOOK_S = 0.1  # between two looks at that share
 
 # Acts on a refusal other than that no reply came, so that the writer can go on or is lost.
 Mend = Callable[[Writer, Refusal], Coroutine[None, None, None]]
@@ -20,12 +20,20 @@ Mend = Callable[[Writer, Refusal], Coroutine[None, None, None]]
 class Pump:
     """Takes what writers have, appends it in one batch, and tells each what became of it."""
 
-    def __init__(self, log: EventLog, mend: Mend, options: Options) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        mend: Mend,
+        options: Options,
+        spent: Callable[[], float] = time.process_time,
+    ) -> None:
+        """`spent` is the processor's time that this process took so far."""
         self.options = options
         self.distance_s = options.gather_ms / 1000  # between two appends of one answer
         self._log = log
         self._mend = mend
-        self._takes_s = 0.0
+        self._spent = spent
+        self._looked = 0.0, 0.0  # when last, and what was spent by then
         self._ready: dict[Writer, None] = {}
         self._wake = asyncio.Event()
         self._mending: set[asyncio.Task[None]] = set()
@@ -42,16 +50,20 @@ class Pump:
             await self._wake.wait()
             self._wake.clear()
             writers, self._ready = list(self._ready), {}
-            began = clock()
             await self._append(writers)
-            self._space(clock() - began)
+            if clock() >= self._looked[0] + LOOK_S:
+                self._space(clock())
 
-    def _space(self, took_s: float) -> None:
+    def _space(self, now: float) -> None:
         """Under load appends come less often and carry more: a chunk costs what ten tokens do."""
-        self._takes_s += WEIGHT * (took_s - self._takes_s)
+        before, spent_before = self._looked
+        spent = self._spent()
+        self._looked = now, spent
         least, most = self.options.gather_ms / 1000, self.options.gather_most_ms / 1000
-        if least:
-            self.distance_s = max(least, min(most, SHARE * self._takes_s))
+        if least and most > least:
+            busy = (spent - spent_before) / (now - before)
+            grown = min(1.0, max(0.0, (busy - BUSY) / (FULL - BUSY)))
+            self.distance_s = least + grown * (most - least)
 
     async def _append(self, writers: list[Writer]) -> None:
         taken = [(writer, _taken(writer)) for writer in writers]

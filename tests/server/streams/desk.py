@@ -56,7 +56,8 @@ class Desk:
     def __init__(self, options: Options | None = None) -> None:
         self.log = FaultyLog()
         self.options = options or Options()
-        self.pump = Pump(self.log, self._mend, self.options)
+        self.spent = 0.0  # processor time
+        self.pump = Pump(self.log, self._mend, self.options, lambda: self.spent)
         self.stored: dict[str, str] = {}  # what SQL has of each answer
         self.mended: list[Refusal] = []
         self._running = asyncio.create_task(self.pump.run())

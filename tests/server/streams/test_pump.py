@@ -147,22 +147,23 @@ def test_without_a_reply_it_is_asked_again_after_a_while() -> None:
     play(script)
 
 
-def test_a_slow_log_is_asked_less_often_and_a_fast_one_as_often_as_before() -> None:
-    """Chunks grow while appending takes much of the time, up to a bound."""
+def test_chunks_grow_while_the_process_is_busy() -> None:
+    """From half of a processor's time on, up to a bound; and are small again behind that."""
 
     async def script(desk: Desk, one: Writer, _two: Writer, _three: Writer) -> None:
+        async def after(busy: float) -> float:
+            for _ in range(3):
+                desk.spent += busy * 0.2
+                await asyncio.sleep(0.2)
+                one.text("x")
+                await one.settled()
+            return desk.pump.distance_s
+
         assert desk.pump.distance_s == 0.01
-        for _ in range(20):
-            desk.log.gate.clear()
-            one.text("x")
-            await asyncio.sleep(0.01)
-            running().call_later(0.01, desk.log.gate.set)
-            await one.settled()
-        assert desk.pump.distance_s == 0.025
-        for _ in range(50):
-            one.text("x")
-            await one.settled()
-        assert desk.pump.distance_s == 0.01
+        assert await after(0.4) == 0.01
+        assert 0.01 < await after(0.7) < 0.025
+        assert await after(1.5) == 0.025
+        assert await after(0.1) == 0.01
 
     play(script)
 
@@ -171,9 +172,9 @@ def test_where_nothing_gathers_nothing_is_spaced() -> None:
     """The setting that measures the bare cost of a frame."""
 
     async def script(desk: Desk, one: Writer, _two: Writer, _three: Writer) -> None:
-        desk.log.gate.clear()
+        desk.spent += 100
+        await asyncio.sleep(1)
         one.text("a")
-        running().call_later(1, desk.log.gate.set)
         await one.settled()
         assert desk.pump.distance_s == 0
 
