@@ -18,8 +18,9 @@ from server.cli.serving import Health, Serving, living, recorded
 from server.config import Settings
 from storage.errors import StorageError
 from storage.sql import open_database
+from storage.sql.dsn import path_of
 from storage.sql.migrate import pending
-from storage.sql.sqlite import has_wal_reset_bug, path_of
+from storage.sql.sqlite import has_wal_reset_bug
 
 MIB = 1 << 20
 ENOUGH = 1024 * MIB

@@ -12,7 +12,7 @@ from server.config.errors import Problem
 from server.config.settings import Settings
 from storage.errors import Unsupported
 from storage.sql import dsn
-from storage.sql.sqlite import path_of
+from storage.sql.dsn import path_of
 
 # A secret that a server made for itself says so, and nothing in public takes it.
 DEVELOPMENT_SECRET = "parley-development-"  # noqa: S105 - the beginning of one, not a secret

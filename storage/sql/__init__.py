@@ -5,13 +5,17 @@ await migrate(db)
 """
 
 from storage.sql.database import Connection, Database, Load, Options, Row, Value
-from storage.sql.postgres import PostgreSQL
-from storage.sql.sqlite import SQLite
 
 __all__ = ["Connection", "Database", "Load", "Options", "Row", "Value", "open_database"]
 
 
 async def open_database(url: str, options: Options | None = None) -> Database:
     """The database at `sqlite:///…` or `postgresql://…`, ready for use."""
-    engine = SQLite if url.startswith("sqlite:") else PostgreSQL
-    return await engine.open(url, options or Options())
+    # Each loads drivers that take longer to load than most commands to run.
+    if url.startswith("sqlite:"):
+        from storage.sql.sqlite import SQLite  # noqa: PLC0415
+
+        return await SQLite.open(url, options or Options())
+    from storage.sql.postgres import PostgreSQL  # noqa: PLC0415
+
+    return await PostgreSQL.open(url, options or Options())

@@ -1,10 +1,11 @@
-"""PostgreSQL URLs as people are given them, made into what asyncpg takes.
+"""Database URLs as people are given them: SQLite's files, and what asyncpg takes of PostgreSQL's.
 
 asyncpg sends every parameter it does not know to the server, and a server or a pooler refuses those
 that libpq keeps to itself (`channel_binding`, which every Neon URL has). So only known ones pass.
 """
 
 import re
+from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from msgspec import Struct
@@ -23,6 +24,18 @@ _KEPT = {
 
 # Names, addresses or a quoted socket folder, each with a port or none.
 _HOSTS = re.compile(r"(([^:,\[\]]*|\[[^\[\]]*\])(:\d*)?(,|$))*")
+
+
+def path_of(url: str) -> Path:
+    """The file an URL names: `sqlite:///relative/path` or `sqlite:////absolute/path`."""
+    parts = urlsplit(url)
+    path = unquote(parts.path.removeprefix("/"))
+    if not path or path == ":memory:" or parts.netloc or parts.query or parts.fragment:
+        example = (
+            "sqlite:///data/parley.db is a file below this folder, sqlite:////srv/parley.db not"
+        )
+        raise Unsupported("a SQLite URL other than sqlite:///FILE", f"for example {example}")
+    return Path(path)
 
 
 class Dsn(Struct, frozen=True):

@@ -11,15 +11,15 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
 import aiosqlite
 import databases
 
 from storage.errors import Unsupported
 from storage.sql.database import Database, Dialect, Load, Options, T, Work
+from storage.sql.dsn import path_of
 from storage.sql.lock import LockFile
 from storage.sql.sqlite_driver import CLOCK, translated
 from storage.sql.sqlite_units import Reads, Writes
@@ -118,18 +118,6 @@ class SQLite(Database):
             database = databases.Database(url, factory=factory, timeout=options.statement)
             async with database.connection() as held:
                 yield held.raw_connection
-
-
-def path_of(url: str) -> Path:
-    """The file an URL names: `sqlite:///relative/path` or `sqlite:////absolute/path`."""
-    parts = urlsplit(url)
-    path = unquote(parts.path.removeprefix("/"))
-    if not path or path == ":memory:" or parts.netloc or parts.query or parts.fragment:
-        example = (
-            "sqlite:///data/parley.db is a file below this folder, sqlite:////srv/parley.db not"
-        )
-        raise Unsupported("a SQLite URL other than sqlite:///FILE", f"for example {example}")
-    return Path(path)
 
 
 class _Writer(sqlite3.Connection):

@@ -1,11 +1,13 @@
-"""PostgreSQL URLs as people are given them."""
+"""Database URLs as people are given them."""
 
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from storage.errors import Unsupported
 from storage.sql import dsn
+from storage.sql.dsn import path_of
 
 NEON = "postgresql://u:p@ep-x.eu-central-1.aws.neon.tech/db?sslmode=require&channel_binding=require"
 
@@ -74,3 +76,18 @@ def test_a_url_that_cannot_be_used_is_refused_without_its_password(url: str) -> 
 def test_a_parsed_url_does_not_show_its_password() -> None:
     """It is passed around, and whoever prints it should not have to think of that."""
     assert "sesame" not in repr(dsn.parse("postgresql://u:sesame@h/db"))
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite://", "sqlite:///:memory:", "sqlite:///a.db?mode=ro", "sqlite:///a#b"]
+)
+def test_a_url_that_is_no_file_is_refused(url: str) -> None:
+    """Each connection to `:memory:` would have a database of its own."""
+    with pytest.raises(Unsupported, match="sqlite:///FILE"):
+        path_of(url)
+
+
+def test_paths_are_relative_or_absolute_as_in_other_programs() -> None:
+    """Three slashes and four."""
+    assert path_of("sqlite:///data/parley.db") == Path("data/parley.db")
+    assert path_of("sqlite:////srv/my%20chat/parley.db") == Path("/srv/my chat/parley.db")

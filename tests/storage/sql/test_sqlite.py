@@ -16,10 +16,9 @@ from storage.errors import (
     Corrupt,
     Overloaded,
     Unavailable,
-    Unsupported,
 )
 from storage.sql import Connection, Database, Options, open_database
-from storage.sql.sqlite import has_wal_reset_bug, path_of
+from storage.sql.sqlite import has_wal_reset_bug
 
 ROOT = Path(__file__).parents[3]
 HOLD = """
@@ -196,21 +195,6 @@ async def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
     """The commonest mistake in a path."""
     with pytest.raises(Unavailable, match="nowhere"):
         await open_database(f"sqlite:///{tmp_path}/nowhere/test.db")
-
-
-@pytest.mark.parametrize(
-    "url", ["sqlite://", "sqlite:///:memory:", "sqlite:///a.db?mode=ro", "sqlite:///a#b"]
-)
-def test_a_url_that_is_no_file_is_refused(url: str) -> None:
-    """Each connection to `:memory:` would have a database of its own."""
-    with pytest.raises(Unsupported, match="sqlite:///FILE"):
-        path_of(url)
-
-
-def test_paths_are_relative_or_absolute_as_in_other_programs() -> None:
-    """Three slashes and four."""
-    assert path_of("sqlite:///data/parley.db") == Path("data/parley.db")
-    assert path_of("sqlite:////srv/my%20chat/parley.db") == Path("/srv/my chat/parley.db")
 
 
 async def test_a_path_may_hold_what_means_something_in_a_url(tmp_path: Path) -> None:
