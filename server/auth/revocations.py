@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from protocol.codes import CloseCode
 from server.auth.options import Options
 from server.auth.principal import Principal
 from storage.accounts import User
@@ -37,25 +36,21 @@ class Revocations:
         self._void: dict[Owner, _Void] = {}
         self._seen: int | None = None
 
-    def is_void(self, principal: Principal) -> CloseCode | None:
-        """With which code its sockets are to be closed, or None.
+    def is_void(self, principal: Principal) -> bool:
+        """Whether the token it came with counts no more.
 
         A token's date has whole seconds, so one made in the second in which older ones were voided
         is void too: better one sign-in too many than one voided token too few.
         """
         void = self._void.get(principal.owner)
-        if void is None:
-            return None
-        if void.disabled or principal.issued_at * 1000 < void.until:
-            return CloseCode.REVOKED
-        return None
+        return void is not None and (void.disabled or principal.issued_at * 1000 < void.until)
 
     def is_shut_out(self, owner: Owner) -> bool:
         """Whether that person may not come back with a newer token either."""
         void = self._void.get(owner)
         return void is not None and void.disabled
 
-    async def refresh(self) -> list[tuple[Owner, CloseCode]]:
+    async def refresh(self) -> list[Owner]:
         """Learn what is new, and name whose sockets are to be looked at again with `is_void`.
 
         The first time all that still counts is read. StorageError: nothing changed.
@@ -68,7 +63,7 @@ class Revocations:
         news = [user for user in users if self._learn(user)]
         self._seen = max([self._seen or oldest, *(user.sessions_from for user in users)])
         self._forget(oldest)
-        return [(Owner(user.tenant, user.id), CloseCode.REVOKED) for user in news]
+        return [Owner(user.tenant, user.id) for user in news]
 
     def _learn(self, user: User) -> bool:
         owner, void = Owner(user.tenant, user.id), _Void(user.sessions_from, user.disabled)

@@ -20,7 +20,7 @@ class TicketOffice:
         self,
         tokens: Tokens,
         tickets: Tickets,
-        is_void: Callable[[Principal], CloseCode | None],
+        is_void: Callable[[Principal], bool],
     ) -> None:
         self._tokens = tokens
         self._tickets = tickets
@@ -30,9 +30,8 @@ class TicketOffice:
         """A ticket for whom the token speaks for, from the page's Origin alone."""
         origin = single(request, "origin")
         principal = await self._tokens.verify(_bearer(request), origin=origin)
-        ended = self._is_void(principal)
-        if ended is not None:
-            raise TokenRefused(ended, "its sessions were ended")
+        if self._is_void(principal):
+            raise TokenRefused(CloseCode.REVOKED, "its sessions were ended")
         ticket = self._tickets.issue(principal, origin)
         expires_at = rfc3339(round(ticket.expires_at * 1000))
         return JsonResponse({"ticket": ticket.text, "expires_at": expires_at}, 201)

@@ -114,10 +114,9 @@ class Connection:
 
     def check(self) -> None:
         """End it if its credentials were voided."""
-        if self._requests is not None:
-            void = self._parts.revocations.is_void(self._requests.principal)
-            if void is not None:
-                self.close(void)
+        requests = self._requests
+        if requests is not None and self._parts.revocations.is_void(requests.principal):
+            self.close(CloseCode.REVOKED)
 
     def go_away(self, reason: GoawayReason, reconnect_after_ms: int) -> None:
         """Ask the client to move on."""
@@ -182,10 +181,12 @@ class Connection:
             return
         if self._session.state is State.CLOSED:
             return
-        void = self._parts.revocations.is_void(principal)
-        refused_for = void or self._parts.admission.seat(self._place, principal)
-        if refused_for is not None:
-            self.close(refused_for)
+        if self._parts.revocations.is_void(principal):
+            self.close(CloseCode.REVOKED)
+            return
+        full = self._parts.admission.seat(self._place, principal)
+        if full is not None:
+            self.close(full)
             return
         parts = self._parts
         limits = parts.limits.limits_of(principal)
@@ -212,7 +213,7 @@ class Connection:
         except TokenRefused as refused:
             token_refused(refused.reason, self._wire.peer, self._name)
             raise ChatError(ErrorCode.UNAUTHENTICATED, words) from None
-        if self._parts.revocations.is_void(principal) is not None:
+        if self._parts.revocations.is_void(principal):
             raise ChatError(ErrorCode.UNAUTHENTICATED, words)
         await self._credentials.become(requests.principal, principal)
         full = self._parts.admission.seat(self._place, principal)

@@ -15,9 +15,11 @@ from server.app import App, open_app
 from server.auth.keys import OneKey
 from server.auth.tokens import Tokens
 from server.config import Settings, load, secured
-from storage.errors import Busy, StorageError
+from storage.accounts import User
+from storage.errors import Busy, StorageError, Unavailable
 from storage.sql import Options, open_database
 from storage.sql.migrate import migrate
+from storage.values import Owner
 from tests.support.asgi import Client
 from tests.support.handshake import Handshake
 from tests.support.waiting import until
@@ -193,3 +195,30 @@ async def test_a_loop_that_fell_makes_the_server_unready(settings: Settings) -> 
         await asyncio.gather(appends, return_exceptions=True)
         ready = await Client(app.asgi).get("/health/ready")
         assert ready.status == 503
+
+
+async def test_answers_of_who_was_shut_out_are_stopped_even_if_the_first_try_fails(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The news of it comes once; a database that is away for a moment must not eat it."""
+    often = structs.replace(settings, auth=structs.replace(settings.auth, revocations_s=0.01))
+    async with serving(often) as app:
+        ann = await Person(app, settings).greeted()
+        ack = await ann.chat(STALLS)
+        await until(lambda: ann.text(ack.answer))
+        stop_all, tries = app._conversations.stop_all, 0
+
+        async def stumbling(owner: Owner) -> None:
+            nonlocal tries
+            tries += 1
+            if tries == 1:
+                raise Unavailable("away")
+            await stop_all(owner)
+
+        monkeypatch.setattr(app._conversations, "stop_all", stumbling)
+        accounts = app._store.internal.accounts
+        await accounts.put_user(User(tenant="default", id="ann"))
+        await accounts.disable_user("default", "ann", disabled=True)
+        await until(lambda: not app._supervisor.running)
+        assert (ann.socket.wire.code, tries) == (CloseCode.REVOKED, 2)
+        await ann.socket.running

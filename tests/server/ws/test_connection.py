@@ -13,6 +13,7 @@ from server.ws.options import Options
 from storage.accounts import User
 from storage.errors import NotFound, Unavailable
 from storage.ids import Kind
+from storage.values import Owner
 from tests.support.lobby import TENANT, Lobby
 from tests.support.logs import logging_to_memory
 from tests.support.people import person
@@ -316,7 +317,7 @@ async def test_who_is_shut_out_is_closed(lobby: Lobby) -> None:
     caller, other = await lobby.greeted(), await lobby.greeted("bob")
     caller.connection.check()
     assert caller.wire.code is None
-    for owner, _ in await shut_out(lobby, "ann"):
+    for owner in await shut_out(lobby, "ann"):
         for socket in lobby.registry.of(owner):
             socket.check()
     assert await caller.closed() == CloseCode.REVOKED
@@ -389,7 +390,7 @@ async def test_its_line_says_what_it_was(lobby: Lobby) -> None:
     assert line.bytes_out == sum(map(len, caller.wire.written))
 
 
-async def shut_out(lobby: Lobby, user: str) -> list[Any]:
+async def shut_out(lobby: Lobby, user: str) -> list[Owner]:
     """Disable a person, and learn of it."""
     await lobby.store.internal.accounts.put_user(User(tenant=TENANT, id=user))
     await lobby.revocations.refresh()

@@ -64,6 +64,7 @@ async def test_the_ack_comes_first_whoever_tells_the_rows(
     monkeypatch.setattr(lobby.store.sending, "send", told_by_another)
     second = await asked(caller, "m-2", conversation=first.conversation)
     behind = caller.types[caller.frames.index(await caller.one("complete")) + 1 :]
+    behind = [kind for kind in behind if kind != "conversations"]  # a list's news waits for nobody
     assert behind[:3] == ["ack", "message", "message"]
     assert [frame.seq for frame in caller.of("message")][-2:] == [second.seq + 1, second.seq + 2]
 
