@@ -47,7 +47,6 @@ from storage.sql import Database, open_database
 from storage.sql.migrate import latest
 from storage.sql.store import SqlStore
 from storage.store import Store
-from storage.values import Owner
 
 FEATURES = ("approvals", "client_tools")
 HOUR_S = 3600.0
@@ -94,7 +93,6 @@ class App:
         self._store: Store = store
         self._doors = _doors(settings)
         self._revocations = Revocations(store.internal.accounts, settings.auth)
-        self._to_silence: set[Owner] = set()
         self.asgi = self._application(store, rates)
 
     def _application(self, store: SqlStore, rates: Rates) -> ASGIApp:
@@ -197,11 +195,7 @@ class App:
         for owner in await self._revocations.refresh():
             for socket in self._registry.of(owner):
                 socket.check()
-            if self._revocations.is_shut_out(owner):
-                self._to_silence.add(owner)
-        for owner in tuple(self._to_silence):  # whom a failure left stays for the next turn
-            await self._conversations.stop_all(owner)
-            self._to_silence.discard(owner)
+        await self._conversations.silence()
 
     async def _ask_database(self) -> None:
         async with asyncio.timeout(2.0):

@@ -27,8 +27,9 @@ from server.providers.catalogue import Catalogue
 from server.streams import shapes
 from server.streams.hub import Hub
 from storage import failpoints
-from storage.errors import StorageError
+from storage.errors import NotFound, StorageError
 from storage.records import (
+    Answer,
     Branch,
     Commit,
     CommitKind,
@@ -90,19 +91,24 @@ class Conversations:
         owner = principal.owner
         once = _once(frame)
         # What is refused for another reason counts as a message too, or refusals would be free.
-        refusal = self._refuse(principal, frame) or unless_known
-        if refusal is not None:
+        too_fast = self._too_fast(principal)
+        refusal = too_fast or self._refuse(principal, frame) or unless_known
+        place = None
+        try:
+            if refusal is not None:
+                raise refusal
+            if isinstance(frame, c.Chat) and frame.conversation is not None:
+                place = await self._hub.head(frame.conversation)
+            failpoints.reach("received")
+            sent = await self._send(owner, frame, once, limits, trace)
+        except (ChatError, NotFound):
             known = await self._store.sending.recall(owner, once)
             if known is None:
-                raise refusal
-            await self._acked_again(owner, known, acked)
-            return
-        place = None
-        if isinstance(frame, c.Chat) and frame.conversation is not None:
-            place = await self._hub.head(frame.conversation)
-        failpoints.reach("received")
-        sent = await self._send(owner, frame, once, limits, trace)
+                raise
+            sent = known
         if sent.duplicate:
+            if too_fast is None:
+                self._rates.message_again(principal)
             await self._acked_again(owner, sent, acked)
             return
         try:
@@ -122,14 +128,13 @@ class Conversations:
         if stopped.ended is not None and stopped.ended.fresh:
             ended = stopped.ended
             await self._hub.tell(owner.tenant, ended.conversation, [_end(ended)])
-            self._supervisor.look(owner.tenant, ended.conversation)
+            self._supervisor.ended(ended)
 
-    async def stop_all(self, owner: Owner) -> None:
-        """Stop whatever is made for that person here, and what waits behind it."""
-        for conversation in self._supervisor.conversations_of(owner):
-            now = await self._store.history.snapshot(owner, conversation, limit=1)
-            for waiting in reversed(now.unfinished):  # the last first, so that none moves up
-                await self.stop(owner, waiting.answer.id)
+    async def silence(self) -> None:
+        """Stop whatever is made, parked or queued for people who are shut out."""
+        for answer in await self._store.internal.answers.of_shut_out():
+            with suppress(NotFound):  # deleted meanwhile, and stopped with that
+                await self.stop(Owner(answer.tenant, answer.user), answer.id)
 
     async def select(self, owner: Owner, frame: c.Select) -> None:
         """Make another branch the active one."""
@@ -188,11 +193,14 @@ class Conversations:
             self._catalogue.find(None if isinstance(frame, c.Edit) else frame.model)
         except ChatError as unknown:
             return unknown
-        wait_ms = self._rates.message(principal)
-        if wait_ms:
-            words = "Too many messages; send it again, with the same id, after `retry_after_ms`."
-            return ChatError(ErrorCode.RATE_LIMITED, words, retry_after_ms=wait_ms)
         return None
+
+    def _too_fast(self, principal: Principal) -> ChatError | None:
+        wait_ms = self._rates.message(principal)
+        if not wait_ms:
+            return None
+        words = "Too many messages; send it again, with the same id, after `retry_after_ms`."
+        return ChatError(ErrorCode.RATE_LIMITED, words, retry_after_ms=wait_ms)
 
     async def _send(
         self, owner: Owner, frame: Asking, once: Once, limits: Limits, trace: str | None
@@ -218,26 +226,30 @@ class Conversations:
                 return await sending.send(owner, ask)
             case c.Regenerate():
                 before = await self._store.history.answer(owner, frame.answer)
-                asked = structs.replace(request.decode(before.request), trace=trace)
                 again = Regenerate(
                     once=once,
                     max_queued=most,
                     on_busy=busy,
                     incarnation=holder,
-                    request=request.encode(asked),
+                    request=_as_before(before, trace),
                     model=frame.model or before.model,
                     answer=frame.answer,
                 )
                 return await sending.regenerate(owner, again)
             case c.Edit():
+                written = await self._store.history.message(owner, frame.message)
+                answered = await self._store.history.answer_to(owner, frame.message)
                 edit = Edit(
                     once=once,
                     max_queued=most,
                     on_busy=busy,
                     incarnation=holder,
-                    request=request.encode(Request(trace=trace)),
+                    request=_as_before(answered, trace),
+                    model=None if answered is None else answered.model,
                     message=frame.message,
                     content=frame.content,
+                    metadata=written.metadata,
+                    attachments=written.attachments,
                 )
                 return await sending.edit(owner, edit)
 
@@ -253,6 +265,8 @@ class Conversations:
         """Tell what was committed, wake who has to stop, and run what is this instance's."""
         for stopping in sent.stopping:
             self._supervisor.wake(stopping.answer)
+        for ended in sent.ended:
+            self._supervisor.ended(ended)
         rows: Sequence[Commit] = [
             Commit(number=number, kind=CommitKind.MESSAGE, row=row)
             for number, row in zip(sent.numbers, sent.rows, strict=False)
@@ -294,6 +308,12 @@ def _request(frame: c.Chat, trace: str | None) -> Request:
         metadata=frame.metadata,
         trace=trace,
     )
+
+
+def _as_before(answer: Answer | None, trace: str | None) -> Json:
+    """With what that answer was asked, by another connection."""
+    asked = Request() if answer is None else request.decode(answer.request)
+    return request.encode(structs.replace(asked, trace=trace))
 
 
 def _json(value: object) -> Json:

@@ -151,6 +151,9 @@ class History(Protocol):
     async def answer(self, owner: Owner, answer: str) -> Answer:
         """One answer, as whoever wants to follow or repeat it needs it."""
 
+    async def answer_to(self, owner: Owner, message: str) -> Answer | None:
+        """The newest answer to that message, if it is one of the owner's."""
+
 
 class Tools(Protocol):
     """A person's part in tool calls."""
@@ -201,8 +204,11 @@ class InternalAnswers(Protocol):
     async def thread(self, tenant: str, conversation: str, leaf: str, *, limit: int) -> Thread:
         """The last `limit` messages that end in `leaf`, bare, and the conversation's prompt."""
 
-    async def next_queued(self, tenant: str, conversation: str) -> Answer | None:
-        """The answer whose turn it is, if it waits for somebody to claim it."""
+    async def of_shut_out(self, *, limit: int = 100) -> list[Answer]:
+        """Answers that have not ended nor been told to, and whose owners are disabled.
+
+        Of one conversation the last comes first, so that who stops them lets none move up.
+        """
 
     async def claim(self, tenant: str, answer: str, incarnation: str) -> Answer | None:
         """Run a queued answer, if every earlier one of its conversation ended. The fence rises.

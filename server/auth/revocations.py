@@ -45,11 +45,6 @@ class Revocations:
         void = self._void.get(principal.owner)
         return void is not None and (void.disabled or principal.issued_at * 1000 < void.until)
 
-    def is_shut_out(self, owner: Owner) -> bool:
-        """Whether that person may not come back with a newer token either."""
-        void = self._void.get(owner)
-        return void is not None and void.disabled
-
     async def refresh(self) -> list[Owner]:
         """Learn what is new, and name whose sockets are to be looked at again with `is_void`.
 

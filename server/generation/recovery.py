@@ -76,8 +76,13 @@ class Recovery:
         self._start(mine)
         return True
 
-    async def orphans(self, incarnation: str, running: Container[str], *, limit: int) -> int:
-        """Take what the dead have left, `limit` at most; how many were taken."""
+    async def orphans(
+        self, incarnation: str, running: Container[str], *, limit: int, room: int
+    ) -> int:
+        """Take what the dead have left, `limit` at most; how many were taken.
+
+        What they were running is seen to in any case. Of what waits, `room` answers are run.
+        """
         found = await self._ownership.orphans(incarnation, limit=limit, proof_of_death=self._proof)
         places = asyncio.Semaphore(AT_ONCE)
 
@@ -87,7 +92,10 @@ class Recovery:
                     return await self.claim(answer, incarnation)
                 return await self._inherit(answer, incarnation)
 
-        left = [answer for answer in found if answer.id not in running]
+        mine_to_take = [answer for answer in found if answer.id not in running]
+        waiting = [answer for answer in mine_to_take if answer.state is RunState.QUEUED]
+        left = [answer for answer in mine_to_take if answer.state is not RunState.QUEUED]
+        left += waiting[:room]
         taken = await asyncio.gather(*map(take, left), return_exceptions=True)
         for answer, result in zip(left, taken, strict=True):
             if isinstance(result, BaseException):

@@ -29,7 +29,6 @@ from storage.ids import Ids, Kind
 from storage.log import EventLog
 from storage.records import Answer, Ended, RunState, Unfinished
 from storage.store import Store
-from storage.values import Owner
 
 STALE_S = 9.0  # so old, a life sign no longer keeps others from taking what is ours
 CUT_SHORT_S = 5.0  # how long a drain waits for runs that were told to leave off
@@ -74,7 +73,7 @@ class Supervisor:
         self._report = report
         self._checkpoints = Checkpoints(store.internal.answers, event_log)
         self._recovery = Recovery(
-            self._means, proof_of_death=proof_of_death, start=self.start, ended=self._ended
+            self._means, proof_of_death=proof_of_death, start=self.start, ended=self.ended
         )
         self._incarnation = ids(Kind.INCARNATION)
         self._beaten_at: float | None = None  # when the last life sign set out that was heard
@@ -98,11 +97,6 @@ class Supervisor:
         """How many answers are being made here."""
         return len(self._runs)
 
-    def conversations_of(self, owner: Owner) -> set[str]:
-        """Where answers are being made here for that person."""
-        running = (run.answer for run in self._runs.values())
-        return {one.conversation for one in running if Owner(one.tenant, one.user) == owner}
-
     def start(self, answer: Answer) -> None:
         """Run an answer that is this incarnation's own; one that runs already runs once."""
         before = self._runs.get(answer.id)
@@ -122,6 +116,12 @@ class Supervisor:
         if run is not None:
             run.halt(Halt.STOPPED)
 
+    def ended(self, ended: Ended) -> None:
+        """An answer was ended that nobody ran: tell this server's log, and see what follows."""
+        self._gone.add(ended.answer)
+        self._report(endings.line(ended))
+        self._own(self._go_on_after(ended), f"what follows answer {ended.answer}")
+
     def look(self, tenant: str, conversation: str) -> None:
         """An answer there may wait to be claimed, or may be gone on with: do so."""
         self._own(self._look(tenant, conversation), f"a look at conversation {conversation}")
@@ -132,9 +132,9 @@ class Supervisor:
         """Begin to live, and take what the dead have left; how many answers that were."""
         await self._register()
         taken = 0
-        while page := await self._recovery.orphans(self._incarnation, self._runs, limit=PAGE):
+        while page := await self._orphans(limit=PAGE):
             taken += page
-        await self._recovery.resume(self._incarnation, limit=PAGE)
+        await self._recovery.resume(self._incarnation, limit=self._room)
         return taken
 
     async def run(self) -> None:
@@ -201,8 +201,13 @@ class Supervisor:
             if not self._takes:
                 return
             await self._recovery.resume(self._incarnation, limit=self._room)
-            await self._recovery.orphans(self._incarnation, self._runs, limit=self._room)
+            await self._orphans(limit=self._room)
             await self._find_unheard()
+
+    async def _orphans(self, *, limit: int) -> int:
+        return await self._recovery.orphans(
+            self._incarnation, self._runs, limit=limit, room=self._room
+        )
 
     async def _find_unheard(self) -> None:
         """Answers that became ours by a call whose reply did not come.
@@ -254,12 +259,6 @@ class Supervisor:
             return
         self._report(run.line(ended))
         await self._go_on_after(ended)
-
-    def _ended(self, ended: Ended) -> None:
-        """An answer was ended that nobody ran."""
-        self._gone.add(ended.answer)
-        self._report(endings.line(ended))
-        self._own(self._go_on_after(ended), f"what follows answer {ended.answer}")
 
     async def _go_on_after(self, ended: Ended) -> None:
         if ended.waiting or not ended.fresh:

@@ -52,6 +52,11 @@ class Buckets(Generic[K]):
         self._forget(now)
         return wait
 
+    def give_back(self, key: K, rate: Rate) -> None:
+        """One that was taken need not have been."""
+        if key in self._full_at:
+            self._full_at[key] -= rate.interval_s
+
     def _forget(self, now: float) -> None:
         """A look at the two oldest for each that is used: full ones never pile up."""
         for _ in range(2):

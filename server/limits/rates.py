@@ -25,9 +25,15 @@ class Rates:
         self._arrivals = Buckets[str](options.remembered)
 
     def message(self, principal: Principal) -> int:
-        """A message; to be asked only where its id is new."""
-        most = self._options.limits_of(principal).messages_per_minute
-        return self._take(self._messages, principal.owner, most)
+        """A message."""
+        return self._take(self._messages, principal.owner, self._messages_of(principal))
+
+    def message_again(self, principal: Principal) -> None:
+        """It was one that was there already: whoever sends it again after a cut is not held up."""
+        self._messages.give_back(principal.owner, self._per_minute(self._messages_of(principal)))
+
+    def _messages_of(self, principal: Principal) -> int:
+        return self._options.limits_of(principal).messages_per_minute
 
     def typing(self, principal: Principal) -> int:
         """A `typing` frame."""
@@ -45,8 +51,10 @@ class Rates:
         return _milliseconds(wait)
 
     def _take(self, buckets: Buckets[Owner], owner: Owner, per_minute: int) -> int:
-        rate = Rate.per_minute(per_minute, self._options.burst_s)
-        return _milliseconds(buckets.take(owner, rate, self._clock()))
+        return _milliseconds(buckets.take(owner, self._per_minute(per_minute), self._clock()))
+
+    def _per_minute(self, count: int) -> Rate:
+        return Rate.per_minute(count, self._options.burst_s)
 
 
 def _milliseconds(seconds: float) -> int:

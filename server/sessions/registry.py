@@ -54,11 +54,6 @@ class Registry:
     def __iter__(self) -> Iterator[Socket]:
         return iter([*self._ungreeted, *self._greeted])
 
-    @property
-    def ungreeted(self) -> int:
-        """How many have not said who they are."""
-        return len(self._ungreeted)
-
     def open(self, socket: Socket) -> None:
         """It was upgraded."""
         self._ungreeted[socket] = None
@@ -91,9 +86,9 @@ class Registry:
         for socket in self.of(owner):
             socket.send(frame)
 
-    def kick(self, owner: Owner, code: CloseCode) -> int:
-        """End all sockets of a person; how many there were."""
-        sockets = self.of(owner)
+    def kick(self, owner: Owner, code: CloseCode, *, but: Socket | None = None) -> int:
+        """End all sockets of a person, or all but one; how many that were."""
+        sockets = [socket for socket in self.of(owner) if socket is not but]
         for socket in sockets:
             socket.close(code)
         return len(sockets)

@@ -13,7 +13,6 @@ from protocol.codec import Codec, Refusal
 from protocol.codes import CloseCode, ErrorCode
 from protocol.frames import from_client as c
 from protocol.frames import from_server as s
-from protocol.limits import Limits
 from protocol.session import (
     HELLO_EXCHANGE,
     NO_EXCHANGE,
@@ -35,6 +34,7 @@ from server.net.wire import Wire
 from server.telemetry.lines import ConnectionClosed, token_refused
 from server.ws.credentials import Credentials
 from server.ws.following import Following
+from server.ws.order import Order, Turn
 from server.ws.outbox import Outbox
 from server.ws.parts import Parts
 from server.ws.requests import Requests
@@ -68,6 +68,7 @@ class Connection:
         self._following = Following(
             parts.hub, parts.store.history, self._outbox, parts.spawn, self._adrift
         )
+        self._order = Order()
         self._requests: Requests | None = None
         self._client: c.ClientInfo | None = None
         self._began = parts.clock()
@@ -130,15 +131,20 @@ class Connection:
                 case Send():
                     self._outbox.send(action.frame)
                 case Deliver():
-                    self._parts.spawn(self._act(action))
+                    turn = self._order.turn(action.frame)
+                    self._parts.spawn(self._act(action, turn))
                 case Probe():
                     self._wire.ping()
                 case Close():
                     self._shut(action.code)
         self.due = self._session.deadline
 
-    async def _act(self, deliver: Deliver) -> None:
+    async def _act(self, deliver: Deliver, turn: Turn) -> None:
         """The root of a frame's task: whatever happens, the frame gets its one answer."""
+        async with turn:
+            await self._do_and_answer(deliver)
+
+    async def _do_and_answer(self, deliver: Deliver) -> None:
         try:
             if isinstance(deliver.frame, c.Hello):
                 await self._greet(deliver.frame)
@@ -190,7 +196,8 @@ class Connection:
             return
         parts = self._parts
         limits = parts.limits.limits_of(principal)
-        self._belong(principal, limits)
+        self._requests = Requests(parts, self._following, principal, limits, self._name)
+        self._belong(principal)
         welcome = s.Welcome(
             session=self._name,
             user=principal.user,
@@ -215,25 +222,27 @@ class Connection:
             raise ChatError(ErrorCode.UNAUTHENTICATED, words) from None
         if self._parts.revocations.is_void(principal):
             raise ChatError(ErrorCode.UNAUTHENTICATED, words)
+        before = requests.principal.owner
         await self._credentials.become(requests.principal, principal)
+        if before != principal.owner:
+            # Whatever the visitor's other sockets follow is the user's now. They may come back, to
+            # a visitor's empty list or with the user's own token.
+            self._parts.registry.kick(before, CloseCode.NOT_LEVEL, but=self)
         full = self._parts.admission.seat(self._place, principal)
         if full is not None:
             self.close(full)
             return
-        self._belong(principal, self._parts.limits.limits_of(principal))
+        requests.principal = principal  # what `welcome` said goes on to hold
+        self._belong(principal)
         ok = s.Ok(ref="auth", expires_at=rfc3339(round(principal.expires_at * 1000)))
         lives_s = principal.expires_at - self._parts.wall()
         self._do(self._session.renew(exchange, ok, self._parts.clock(), lives_s=lives_s))
 
-    def _belong(self, principal: Principal, limits: Limits) -> None:
+    def _belong(self, principal: Principal) -> None:
         """The socket is this principal's."""
         if self._session.state is State.CLOSED:
             return
         self._following.owner = principal.owner
-        if self._requests is None:
-            self._requests = Requests(self._parts, self._following, principal, limits, self._name)
-        else:
-            self._requests.principal = principal
         self._parts.registry.greet(self, principal.owner)
 
     def _ponged(self) -> None:

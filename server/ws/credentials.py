@@ -6,15 +6,23 @@ from server.auth.tokens import TokenRefused
 from server.errors import ChatError
 from server.ws.parts import Parts
 from storage.accounts import Act
+from storage.errors import StorageError
 
 
 class Credentials:
     """Of one socket: a header's token or a one-time ticket; a token in `hello` goes before both."""
 
     def __init__(
-        self, parts: Parts, *, origin: str | None, bearer: str | None, ticket: str | None
+        self,
+        parts: Parts,
+        name: str,
+        *,
+        origin: str | None,
+        bearer: str | None,
+        ticket: str | None,
     ) -> None:
         self._parts = parts
+        self._name = name
         self._origin = origin
         self._bearer = bearer
         self._ticket = ticket
@@ -36,7 +44,10 @@ class Credentials:
             if refused.replayed is not None:  # somebody has got hold of what was another's
                 owner = refused.replayed
                 act = Act(actor=owner.user, action="ticket.replayed", object=owner.user)
-                await self._parts.store.internal.audit.append(owner.tenant, act)
+                try:
+                    await self._parts.store.internal.audit.append(owner.tenant, act)
+                except StorageError as error:  # whatever the store says, the ticket was used
+                    self._parts.fault(self._name, error)
             raise
 
     async def become(self, before: Principal, now: Principal) -> None:

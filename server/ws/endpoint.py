@@ -62,15 +62,16 @@ class Endpoint:
             codec,
             name=name,
             place=place,
-            credentials=self._credentials(Headers(scope=scope), scope),
+            credentials=self._credentials(name, Headers(scope=scope), scope),
         )
         # A socket may live for days, and what a browser says of itself takes kilobytes.
         scope["headers"].clear()
         await connection.run(receive)
 
-    def _credentials(self, headers: Headers, scope: Scope) -> Credentials:
+    def _credentials(self, name: str, headers: Headers, scope: Scope) -> Credentials:
         return Credentials(
             self._parts,
+            name,
             origin=headers.get("origin"),
             bearer=_bearer(headers),
             ticket=_ticket(scope),

@@ -1,8 +1,6 @@
 """What each frame of a client comes to, once its socket is greeted."""
 
-import asyncio
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
 
 from protocol.frames import from_client as c
 from protocol.frames import from_server as s
@@ -36,23 +34,18 @@ class Requests:
         self._parts = parts
         self._following = following
         self._limits = limits
-        self._lanes: dict[str, _Lane] = {}
 
     async def act(self, deliver: Deliver, answered: Answered) -> None:
         """Do what the frame asks for."""
         match deliver.frame:
             case c.Attach() as frame:
-                async with self._lane(frame.conversation):
-                    most = self._limits.attached_conversations
-                    await self._following.attach(frame, most, answered)
+                most = self._limits.attached_conversations
+                await self._following.attach(frame, most, answered)
             case c.Detach() as frame:
-                async with self._lane(frame.conversation):
-                    self._following.detach(frame.conversation)
-                    answered(s.Ok(ref=frame.conversation))
+                self._following.detach(frame.conversation)
+                answered(s.Ok(ref=frame.conversation))
             case c.Chat() | c.Regenerate() | c.Edit() as frame:
-                # Messages of one conversation are stored in the order in which they were sent.
-                async with self._lane(frame.conversation if isinstance(frame, c.Chat) else None):
-                    await self._ask(frame, deliver, answered)
+                await self._ask(frame, deliver, answered)
             case c.ReadHistory() as frame:
                 owner = self.principal.owner
                 branch = await self._parts.conversations.history(owner, frame, self._limits)
@@ -129,35 +122,3 @@ class Requests:
             return await self._parts.conversations.conversation_of(self.principal.owner, frame)
         except NotFound:  # its id may be known all the same
             return None
-
-    def _lane(self, conversation: str | None) -> AbstractAsyncContextManager[None]:
-        if conversation is None:
-            return nullcontext()
-        return self._lanes.setdefault(conversation, _Lane(self._lanes, conversation))
-
-
-class _Lane:
-    """What concerns one conversation is done in the order in which it came."""
-
-    def __init__(self, lanes: dict[str, "_Lane"], name: str) -> None:
-        self._lanes = lanes
-        self._name = name
-        self._lock = asyncio.Lock()
-        self._users = 0
-
-    async def __aenter__(self) -> None:
-        self._users += 1
-        try:
-            await self._lock.acquire()
-        except BaseException:
-            self._leave()
-            raise
-
-    async def __aexit__(self, *_: object) -> None:
-        self._lock.release()
-        self._leave()
-
-    def _leave(self) -> None:
-        self._users -= 1
-        if not self._users:
-            self._lanes.pop(self._name, None)

@@ -72,21 +72,19 @@ class SqlAnswers:
 
         return await self._db.read(work)
 
-    async def next_queued(self, tenant: str, conversation: str) -> Answer | None:
-        async def work(c: Connection) -> Answer | None:
-            row = await c.one(
+    async def of_shut_out(self, *, limit: int = 100) -> list[Answer]:
+        async def work(c: Connection) -> list[Answer]:
+            found = await c.all(
                 f"""
                 {history.ANSWERS}
-                WHERE a.tenant = :tenant AND a.conversation = :conversation
-                    AND a.state <> 'ended'
-                ORDER BY a.number LIMIT 1
+                JOIN users u ON u.tenant = c.tenant AND u.id = c.owner
+                WHERE a.state <> 'ended' AND a.stop_reason IS NULL AND u.disabled = 1
+                    AND c.deleted_at IS NULL
+                ORDER BY a.conversation, a.number DESC LIMIT :limit
                 """,
-                tenant=tenant,
-                conversation=conversation,
+                limit=limit,
             )
-            if row is None or row["state"] != RunState.QUEUED:
-                return None
-            return rows.answer(row)
+            return [rows.answer(row) for row in found]
 
         return await self._db.read(work)
 

@@ -290,6 +290,23 @@ class SqlHistory:
 
         return await self._db.read(work)
 
+    async def answer_to(self, owner: Owner, message: str) -> Answer | None:
+        async def work(c: Connection) -> Answer | None:
+            place = await owned_message(c, owner, message)
+            row = await c.one(
+                f"""
+                {ANSWERS}
+                WHERE a.tenant = :tenant AND a.conversation = :conversation AND a.parent = :message
+                ORDER BY a.number DESC LIMIT 1
+                """,
+                tenant=owner.tenant,
+                conversation=place["conversation"],
+                message=message,
+            )
+            return None if row is None else rows.answer(row)
+
+        return await self._db.read(work)
+
 
 async def _branch(
     c: Connection,

@@ -9,6 +9,7 @@ from msgspec import Raw, structs
 
 from protocol.text import crc32, utf16_length
 from protocol.types import AnswerState, FinishReason
+from storage.accounts import User
 from storage.errors import Conflict, Fenced, NotFound
 from storage.log import ROWS, Append, Appended
 from storage.memory.log import MemoryLog
@@ -47,17 +48,37 @@ async def test_answers_run_in_the_order_of_their_messages(world: World) -> None:
     third = await world.send(conversation=first.conversation)
     answers, incarnation = world.store.internal.answers, await world.incarnation()
     assert await answers.claim(world.tenant, second.answer, incarnation) is None
-    assert await answers.next_queued(world.tenant, first.conversation) is None
     await world.end(held)
-    turn = await answers.next_queued(world.tenant, first.conversation)
-    assert turn is not None
-    assert turn.id == second.answer
     assert await answers.claim(world.tenant, third.answer, incarnation) is None
     claimed = await answers.claim(world.tenant, second.answer, incarnation)
     assert claimed is not None
     await world.end(claimed.held)
     assert await answers.claim(world.tenant, third.answer, incarnation) is not None
-    assert await answers.next_queued(world.tenant, first.conversation) is None
+
+
+async def test_answers_of_who_is_shut_out_are_found_until_they_are_told_to_end(
+    world: World,
+) -> None:
+    """The last of a conversation first, and nobody else's."""
+    accounts, answers = world.store.internal.accounts, world.store.internal.answers
+
+    async def found() -> list[str]:
+        every = await answers.of_shut_out()
+        return [one.id for one in every if one.tenant == world.tenant]
+
+    first, _ = await world.running()
+    second = await world.send(conversation=first.conversation)
+    deleted, _ = await world.running()
+    await world.store.conversations.delete(world.owner, deleted.conversation)
+    await world.exchange()
+    await accounts.put_user(User(tenant=world.tenant, id=world.owner.user))
+    await accounts.put_user(User(tenant=world.tenant, id=world.neighbour.user))
+    assert await found() == []
+    await accounts.disable_user(world.tenant, world.owner.user, disabled=True)
+    assert await found() == [second.answer, first.answer]
+    for answer in (second.answer, first.answer):
+        await world.store.sending.stop(world.owner, answer)
+    assert await found() == []
 
 
 async def test_a_parked_answer_is_nobodys_and_resumed_by_one(world: World) -> None:

@@ -71,9 +71,10 @@ class Storm:
 
     async def claim(self, chance: random.Random) -> None:
         answers = self.world.store.internal.answers
-        turn = await answers.next_queued(self.world.tenant, chance.choice(self.sent).conversation)
-        if turn is not None:
-            claimed = await answers.claim(self.world.tenant, turn.id, self.incarnation)
+        tenant, conversation = self.world.tenant, chance.choice(self.sent).conversation
+        waiting = (await answers.opening(tenant, conversation)).unfinished
+        if waiting:
+            claimed = await answers.claim(tenant, waiting[0].answer.id, self.incarnation)
             if claimed is not None:
                 self.held.append(claimed.held)
 

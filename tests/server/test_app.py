@@ -206,16 +206,16 @@ async def test_answers_of_who_was_shut_out_are_stopped_even_if_the_first_try_fai
         ann = await Person(app, settings).greeted()
         ack = await ann.chat(STALLS)
         await until(lambda: ann.text(ack.answer))
-        stop_all, tries = app._conversations.stop_all, 0
+        stop, tries = app._conversations.stop, 0
 
-        async def stumbling(owner: Owner) -> None:
+        async def stumbling(owner: Owner, answer: str) -> None:
             nonlocal tries
             tries += 1
             if tries == 1:
                 raise Unavailable("away")
-            await stop_all(owner)
+            await stop(owner, answer)
 
-        monkeypatch.setattr(app._conversations, "stop_all", stumbling)
+        monkeypatch.setattr(app._conversations, "stop", stumbling)
         accounts = app._store.internal.accounts
         await accounts.put_user(User(tenant="default", id="ann"))
         await accounts.disable_user("default", "ann", disabled=True)

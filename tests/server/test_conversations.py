@@ -21,11 +21,12 @@ from protocol.frames.from_server import (
 )
 from protocol.limits import Limits
 from protocol.types import OnBusy, Position, ToolState
-from server.auth.policy import GRANTS
-from server.auth.principal import Kind, Principal
+from server.auth.policy import GRANTS, LIMITS
+from server.auth.principal import Kind, Principal, Tier
 from server.conversations import _once
 from server.errors import ChatError
 from server.generation import request
+from storage.accounts import User
 from storage.errors import Busy, IdConflict, NotFound, Unavailable
 from storage.records import RunState, Sent
 from storage.values import Owner
@@ -37,6 +38,7 @@ from tests.support.waiting import pause, until
 ANN = person("ann")
 SHORT = '{"tokens":2,"text":"a"}'
 STALLS = '{"tokens":2,"text":"a","fail":"stall","at":1}'
+APPROVAL = '{"tokens":1,"tool":{"name":"wipe","arguments":{},"approval":true,"result":"x"}}'
 
 
 class Desk:
@@ -115,7 +117,7 @@ async def test_a_message_is_stored_acknowledged_told_and_answered(desk: Desk) ->
 
 
 async def test_what_was_asked_is_kept_for_the_run(desk: Desk) -> None:
-    """Another answer is asked with the same, unless it names another model; an edit begins anew."""
+    """Another answer is asked with the same, unless it names another model; so is an edit."""
     tool = c.ClientTool(name="mine", description="d", parameters={"type": "object"})
     fields: dict[str, Any] = {
         "model": "scripted",
@@ -139,7 +141,10 @@ async def test_what_was_asked_is_kept_for_the_run(desk: Desk) -> None:
     assert (row.model, repeated.model, again.message) == ("scripted", "offline", first.message)
     edited = await desk.ask(c.Edit(id="e-1", message=first.message, content=SHORT))
     await desk.ended(edited)
-    assert request.decode((await desk.row(edited)).request) == request.Request(trace="s_1")
+    row = await desk.row(edited)
+    assert (request.decode(row.request), row.model) == (kept, "offline")
+    message = await desk.lobby.store.history.message(ANN.owner, edited.message)
+    assert msgspec.json.decode(message.metadata) == {"page": 1}
 
 
 @pytest.mark.parametrize(
@@ -299,17 +304,68 @@ async def test_a_stop_is_final_and_ends_an_answer_once(desk: Desk) -> None:
     ]
 
 
-async def test_all_that_is_made_for_somebody_can_be_stopped(desk: Desk) -> None:
-    """Who is shut out is answered no more; others are."""
+async def test_who_is_shut_out_is_answered_no_more(desk: Desk) -> None:
+    """Whatever runs, waits in line or waits for a person; others are."""
+    accounts = desk.lobby.store.internal.accounts
     first = await desk.chat(content=STALLS)
     second = await desk.chat("m-2", conversation=first.conversation, content=STALLS)
-    other = await desk.chat("m-3", content=STALLS)
+    parked = await desk.chat("m-3", model="scripted", content=APPROVAL)
+    await until_parked(desk, parked)
     bobs = await desk.ask(c.Chat(id="m-1", content=STALLS), principal=person("bob"))
-    await desk.conversations.stop_all(ANN.owner)
-    for sent in (first, other):
+    await desk.conversations.silence()
+    assert desk.lobby.ended == []
+    await accounts.put_user(User(tenant=ANN.tenant, id="ann"))
+    await accounts.disable_user(ANN.tenant, "ann", disabled=True)
+    await desk.conversations.silence()
+    await desk.conversations.silence()
+    for sent in (first, second, parked):
         await desk.ended(sent)
-    assert (await desk.row(second)).state is RunState.ENDED
+    assert {line.outcome for line in desk.lobby.ended} == {"stopped"}
+    assert len(desk.lobby.ended) == 3
     assert (await desk.row(bobs)).state is RunState.RUNNING
+
+
+async def test_every_answer_that_ends_leaves_one_line(desk: Desk) -> None:
+    """Also those that nobody ran."""
+    first = await desk.chat(content=STALLS)
+    queued = [await desk.chat(f"q-{n}", conversation=first.conversation) for n in range(2)]
+    await desk.conversations.stop(ANN.owner, queued[0].answer)
+    last = await desk.chat("m-2", conversation=first.conversation, on_busy=OnBusy.INTERRUPT)
+    await desk.ended(last)
+    reasons = {line.answer: line.finish_reason for line in desk.lobby.ended}
+    wanted = ["superseded", "stopped", "superseded", "stop"]
+    assert [reasons[sent.answer] for sent in (first, *queued, last)] == wanted
+    assert len(desk.lobby.ended) == 4
+
+
+async def test_whoever_sends_a_message_again_is_not_held_up_for_it(desk: Desk) -> None:
+    """What is refused is not free, whatever the reason."""
+    first = await desk.chat()
+    for _ in range(200):
+        assert (await desk.chat()).duplicate
+    await desk.ended(first)
+    codes = []
+    for number in range(100):
+        with pytest.raises(ChatError) as refused:
+            await desk.chat(f"x-{number}", model="not/offered")
+        codes.append(refused.value.code)
+    most = LIMITS[Tier.FREE].messages_per_minute
+    assert codes.index(ErrorCode.RATE_LIMITED) == most - 1
+    assert codes[: most - 1] == [ErrorCode.INVALID_FIELD] * (most - 1)
+    assert (await desk.chat()).duplicate
+
+
+async def test_an_id_is_known_though_what_it_names_is_gone(desk: Desk) -> None:
+    """A new one meets that it is not there."""
+    first = await desk.chat()
+    await desk.ended(first)
+    frame = c.Regenerate(id="r-1", answer=first.answer)
+    again = await desk.ask(frame)
+    await desk.ended(again)
+    await desk.lobby.store.conversations.delete(ANN.owner, first.conversation)
+    assert (await desk.ask(frame)).answer == again.answer
+    with pytest.raises(NotFound):
+        await desk.ask(structs.replace(frame, id="r-2"))
 
 
 async def test_feedback_and_the_active_branch_are_told(desk: Desk) -> None:

@@ -214,7 +214,7 @@ class Caller:
             codec,
             name=name,
             place=place,
-            credentials=Credentials(lobby.parts, **{**given, **credentials}),
+            credentials=Credentials(lobby.parts, name, **{**given, **credentials}),
         )
         self._place = place
         self._running = asyncio.create_task(self._run())

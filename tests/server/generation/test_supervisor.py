@@ -12,7 +12,7 @@ from server.generation.supervisor import STALE_S
 from server.providers.base import CallsTool, Thinking
 from storage.errors import Unavailable
 from storage.records import Sent, ToolCall
-from storage.values import Owner, Spent
+from storage.values import Spent
 from tests.server.generation.conftest import Makes
 from tests.server.generation.scene import RAW, Act, Scene, done
 
@@ -76,18 +76,6 @@ async def test_an_answer_that_came_back_replaces_its_old_run(scene: Scene) -> No
     await scene.idle()
     assert (await scene.message(sent)).content == "new"
     assert [line.outcome for line in scene.lines] == ["complete"]
-
-
-async def test_whose_answers_are_made_here_is_known(scene: Scene) -> None:
-    """By person, and while they are made."""
-    gate = asyncio.Event()
-    scene.plays(["text", gate, done()])
-    sent = await scene.send()
-    assert scene.supervisor.conversations_of(scene.world.owner) == {sent.conversation}
-    assert scene.supervisor.conversations_of(Owner(scene.world.tenant, "bob")) == set()
-    gate.set()
-    await scene.idle()
-    assert scene.supervisor.conversations_of(scene.world.owner) == set()
 
 
 async def test_only_so_many_answers_are_made_at_once(make: Makes) -> None:

@@ -25,10 +25,10 @@ def test_a_socket_is_nobodys_until_it_is_greeted(registry: Registry) -> None:
     socket = FakeSocket()
     registry.open(socket)
     registry.tell(ANN, Pong())
-    assert (len(registry), registry.ungreeted, socket.sent) == (1, 1, [])
+    assert (len(registry), socket.sent) == (1, [])
     registry.greet(socket, ANN)
     registry.tell(ANN, Pong())
-    assert (registry.ungreeted, socket.sent) == (0, [Pong()])
+    assert socket.sent == [Pong()]
 
 
 def test_a_person_is_told_on_all_their_sockets_and_nobody_else(registry: Registry) -> None:
@@ -38,8 +38,10 @@ def test_a_person_is_told_on_all_their_sockets_and_nobody_else(registry: Registr
     for owner, socket in [*sockets.items(), (ANN, second)]:
         registry.open(socket)
         registry.greet(socket, owner)
-    assert registry.kick(ANN, CloseCode.REVOKED) == 2
-    assert [s.code for s in (*sockets.values(), second)] == [4508, None, None, 4508]
+    assert registry.kick(ANN, CloseCode.NOT_LEVEL, but=second) == 1
+    assert [s.code for s in (*sockets.values(), second)] == [4005, None, None, None]
+    assert registry.kick(BOB, CloseCode.REVOKED) == 1
+    assert [s.code for s in (*sockets.values(), second)] == [4005, 4508, None, None]
 
 
 def test_a_visitors_socket_becomes_a_users(registry: Registry) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from protocol.codec import JSON, MSGPACK, Codec
 from protocol.codes import CloseCode
@@ -14,7 +15,7 @@ from storage.accounts import User
 from storage.errors import NotFound, Unavailable
 from storage.ids import Kind
 from storage.values import Owner
-from tests.support.lobby import TENANT, Lobby
+from tests.support.lobby import TENANT, Caller, Lobby
 from tests.support.logs import logging_to_memory
 from tests.support.people import person
 from tests.support.waiting import until
@@ -307,6 +308,72 @@ async def test_a_visitor_becomes_the_user_that_the_token_names(lobby: Lobby) -> 
     caller.chat("m-1")
     await until(lambda: len(caller.of("ack")) == 3)
     assert caller.of("ack")[-1].duplicate
+
+
+async def visiting(lobby: Lobby, visitor: str) -> Caller:
+    """A visitor's socket."""
+    token, _ = lobby.tokens.mint_visitor(visitor=visitor, tenant=TENANT, site=None, origin=None)
+    caller = lobby.call()
+    caller.say("hello", token=token)
+    await caller.one("welcome")
+    return caller
+
+
+async def test_what_a_visitor_sends_behind_auth_is_the_users(lobby: Lobby) -> None:
+    """And what came before it is the visitor's, and goes along."""
+    caller = await visiting(lobby, "v_1")
+    caller.chat("before")
+    caller.say("auth", token=lobby.token("ann"))
+    caller.chat("behind")
+    acks = [await caller.answer_to(ref) for ref in ("before", "behind")]
+    for ack in acks:
+        await caller.complete(ack.answer)
+        caller.say("history", id=ack.answer, conversation=ack.conversation)
+        assert len((await caller.answer_to(ack.answer)).messages) == 2
+    caller.chat("behind")
+    await until(lambda: len(caller.of("ack")) == 3)
+    assert caller.of("ack")[-1].duplicate
+
+
+async def test_of_two_tokens_the_later_one_counts(
+    lobby: Lobby, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it takes to verify the one before."""
+    caller, verify, gate = await lobby.greeted(), lobby.parts.tokens.verify, asyncio.Event()
+    first, second = lobby.token("ann"), lobby.token("ann")
+
+    async def slow(token: str, *, origin: str | None) -> Any:
+        if token == first:
+            await gate.wait()
+        principal = await verify(token, origin=origin)
+        return structs.replace(principal, features=("first" if token == first else "second",))
+
+    monkeypatch.setattr(lobby.parts.tokens, "verify", slow)
+    caller.say("auth", token=first)
+    caller.say("auth", token=second)
+    await lobby.quiet()
+    gate.set()
+    await until(lambda: len(caller.of("ok")) == 2)
+    requests = caller.connection._requests
+    assert requests is not None
+    assert requests.principal.features == ("second",)
+
+
+async def test_the_visitors_other_sockets_see_nothing_of_what_the_user_does(lobby: Lobby) -> None:
+    """They are closed, and may come back to a list that is empty."""
+    one, other = await visiting(lobby, "v_1"), await visiting(lobby, "v_1")
+    stranger = await visiting(lobby, "v_2")
+    one.chat("m-1")
+    ack = await one.answer_to("m-1")
+    await one.complete(ack.answer)
+    other.say("attach", conversation=ack.conversation)
+    await other.one("attached")
+    one.say("auth", token=lobby.token("ann"))
+    await one.answer_to("auth")
+    assert (one.wire.code, other.wire.code, stranger.wire.code) == (None, 4005, None)
+    again = await visiting(lobby, "v_1")
+    again.say("attach", conversation=ack.conversation)
+    assert (await again.answer_to(ack.conversation)).code == "not_found"
 
 
 # ── the registry's calls ─────────────────────────────────────────────────────────────────────────

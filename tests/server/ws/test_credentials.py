@@ -15,7 +15,7 @@ def credentials(
     lobby: Lobby, *, bearer: str | None = None, ticket: str | None = None, origin: str | None = None
 ) -> Credentials:
     """Of a socket that was opened with these."""
-    return Credentials(lobby.parts, origin=origin, bearer=bearer, ticket=ticket)
+    return Credentials(lobby.parts, "s_1", origin=origin, bearer=bearer, ticket=ticket)
 
 
 async def test_the_token_in_hello_goes_before_all_others(lobby: Lobby) -> None:

@@ -11,7 +11,7 @@ from protocol.types import ToolState
 from server.limits.options import Options as Limits
 from storage.records import Send, Sent
 from storage.values import Owner
-from tests.support.lobby import Caller, Lobby
+from tests.support.lobby import TENANT, Caller, Lobby
 from tests.support.waiting import until
 
 
@@ -80,10 +80,18 @@ async def test_messages_of_one_conversation_are_stored_as_they_were_sent(lobby: 
     ids = [frame.message.id for frame in caller.of("message")]
     told = [id for ack in (first, *acks) for id in (ack.message, ack.answer)]
     assert ids == told
-    requests = caller.connection._requests
-    assert requests is not None
-    await lobby.quiet()
-    assert requests._lanes == {}
+
+
+async def test_a_message_behind_an_edit_stands_below_what_that_made(lobby: Lobby) -> None:
+    """Though an edit does not say which conversation it concerns."""
+    caller = await lobby.greeted()
+    first = await asked(caller)
+    caller.say("edit", id="e-1", message=first.message, content="2")
+    caller.chat("m-2", conversation=first.conversation)
+    edited, second = await caller.answer_to("e-1"), await caller.answer_to("m-2")
+    await caller.complete(second.answer)
+    message = await lobby.store.history.message(Owner(TENANT, "ann"), second.message)
+    assert message.parent == edited.answer
 
 
 async def test_a_stop_overtakes_a_message_that_is_under_way(
