@@ -14,6 +14,7 @@ from storage.values import Spent
 from tests.server.generation.conftest import Makes
 from tests.server.generation.scene import RAW, Puppet, Scene, done
 from tests.support.rows import World
+from tests.support.waiting import until
 
 NOON = CallsTool(name="clock", arguments=RAW, scripted_result="noon")
 ASKED: dict[str, Any] = {"request": request.encode(Request())}
@@ -67,6 +68,25 @@ async def test_what_waited_runs(make: Makes, world: World) -> None:
     assert await ended_as(scene, first) == ("interrupted", "crash", "half")
     assert await ended_as(scene, second) == ("complete", "stop", "two")
     assert await ended_as(scene, third) == ("complete", "stop", "three")
+
+
+async def test_no_more_of_what_waited_is_begun_than_there_is_room_for(
+    make: Makes, world: World
+) -> None:
+    """However much a crash has left; the rest comes as that ends. What was running is seen to."""
+    died_with = [await died(world, "half") for _ in range(3)]
+    waiting = [await world.send(**ASKED) for _ in range(5)]
+    gate, puppet = asyncio.Event(), Puppet()
+    puppet.scripts += [[gate, "text", done(tokens=4)] for _ in waiting]
+    scene = await make(concurrent=2, own={"puppet": puppet})
+    await until(lambda: puppet.open)
+    assert scene.supervisor.running == 2
+    assert [await ended_as(scene, sent) for sent in died_with] == [
+        ("interrupted", "crash", "half")
+    ] * 3
+    gate.set()
+    await scene.idle()
+    assert [(await scene.message(sent)).content for sent in waiting] == ["text"] * 5
 
 
 def _saying(*texts: str) -> Puppet:

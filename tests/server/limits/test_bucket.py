@@ -43,6 +43,22 @@ def test_who_keeps_to_the_rate_is_never_held_up(rate: Rate, pauses: list[float])
         assert wait == 0.0
 
 
+@given(RATES, PAUSES, st.data())
+def test_what_was_given_back_was_never_taken(
+    rate: Rate, pauses: list[float], data: st.DataObject
+) -> None:
+    """Neither less nor more comes through than without it."""
+    one, other = Buckets[str](10), Buckets[str](10)
+    for now in times(pauses):
+        wait = one.take("a", rate, now)
+        if not wait and data.draw(st.booleans()):
+            one.give_back("a", rate)
+            assert one.take("a", rate, now) == 0.0
+        assert abs(wait - other.take("a", rate, now)) < 1e-3
+    one.give_back("never seen", rate)
+    assert "never seen" not in one._full_at
+
+
 @given(RATES, PAUSES)
 def test_who_waits_as_long_as_told_comes_through(rate: Rate, pauses: list[float]) -> None:
     """And a refusal costs nothing."""

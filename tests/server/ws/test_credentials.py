@@ -7,6 +7,7 @@ from server.auth.principal import Kind
 from server.auth.tokens import TokenRefused
 from server.errors import ChatError
 from server.ws.credentials import Credentials
+from storage.errors import Unavailable
 from tests.support.lobby import TENANT, Lobby
 from tests.support.people import person
 
@@ -69,3 +70,22 @@ async def test_what_a_visitor_said_goes_with_them(lobby: Lobby) -> None:
     await credentials(lobby).become(visitor, person("ann"))
     found = await lobby.store.conversations.get(person("ann").owner, sent.conversation)
     assert (found.tenant, found.owner) == (TENANT, "ann")
+
+
+async def test_a_used_ticket_is_refused_even_if_that_cannot_be_noted(
+    lobby: Lobby, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is wrong is the ticket, whatever else is."""
+    ticket = lobby.tickets.issue(person("ann"), None).text
+    await credentials(lobby, ticket=ticket).verify(None)
+
+    async def away(*_: object) -> None:
+        raise Unavailable("away")
+
+    monkeypatch.setattr(lobby.store.internal.audit, "append", away)
+    with pytest.raises(TokenRefused) as refused:
+        await credentials(lobby, ticket=ticket).verify(None)
+    assert refused.value.close is CloseCode.UNAUTHENTICATED
+    [(trace, error)] = lobby.faults
+    assert (trace, type(error)) == ("s_1", Unavailable)
+    lobby.faults.clear()
