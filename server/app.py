@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from protocol.frames.objects import Server as ServerInfo
 from protocol.session import Timing
 from server import NAME, VERSION
+from server.alone import Alone, alone_by
 from server.auth.doors import Doors
 from server.auth.keys import KeysAway
 from server.auth.revocations import Revocations
@@ -23,7 +24,7 @@ from server.config import Settings, tokens_of
 from server.conversations import Conversations
 from server.generation.supervisor import Supervisor
 from server.http.errors import answer
-from server.http.health import About, Load
+from server.http.health import About, Load, Probe
 from server.http.parts import HttpParts
 from server.http.routes import application
 from server.limits.admission import Admission
@@ -40,7 +41,6 @@ from server.telemetry.lines import answer_ended, connection_closed, fault
 from server.telemetry.logs import get_logger
 from server.ws.endpoint import Endpoint
 from server.ws.parts import Parts
-from storage.errors import Unsupported
 from storage.ids import Ids
 from storage.memory.log import MemoryLog
 from storage.sql import Database, open_database
@@ -56,8 +56,8 @@ _log = get_logger()
 class App:
     """A server without its listener: `asgi` serves requests until `drain` has ended."""
 
-    def __init__(self, settings: Settings, db: Database, alone: asyncio.Event | None) -> None:
-        """`alone`: no other process serves this database, until the event is set."""
+    def __init__(self, settings: Settings, db: Database, alone: Alone | None) -> None:
+        """`alone`: no other process serves this database."""
         self.instance = settings.instance or f"i-{secrets.token_hex(4)}"
         self.draining = False
         self._settings = settings
@@ -143,7 +143,7 @@ class App:
             visitors=visitors,
             revocations=self._revocations,
             rates=rates,
-            probes={"database": self._ask_database, "background": self._ask_background},
+            probes=self._probes(),
             load=lambda: Load(sockets=len(self._registry), answers=self._supervisor.running),
             draining=lambda: self.draining,
             base_path=settings.base_path,
@@ -158,7 +158,7 @@ class App:
         await self._learn_accounts()
         background.loop("appends", self._hub.run())
         if self._alone is not None:
-            background.loop("lock", _demand(self._alone))
+            background.loop("lock", self._alone.keep())
         await self._supervisor.recover()
         background.loop("answers", self._supervisor.run())
         background.loop("sockets", self._registry.run())
@@ -177,6 +177,13 @@ class App:
             spread_s=options.drain_spread_s,
         )
         await drain(self._registry, partial(self._supervisor.drain, options.drain_grace_s), pace)
+
+    async def displaced(self) -> None:
+        """Wait until another process serves this database, if that ever happens."""
+        if self._alone is None:
+            await asyncio.Event().wait()
+        else:
+            await self._alone.displaced.wait()
 
     async def stop(self) -> None:
         """End every task; what SQL should know is told."""
@@ -197,6 +204,15 @@ class App:
                 socket.check()
         await self._conversations.silence()
 
+    def _probes(self) -> dict[str, Probe]:
+        probes: dict[str, Probe] = {
+            "database": self._ask_database,
+            "background": self._ask_background,
+        }
+        if self._alone is not None:
+            probes["lock"] = self._alone.ask
+        return probes
+
     async def _ask_database(self) -> None:
         async with asyncio.timeout(2.0):
             await self._db.read(lambda c: c.one("SELECT 1 AS one"))
@@ -212,26 +228,10 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
     async with AsyncExitStack() as stack:
         db = await open_database(settings.store_url, settings.database)
         stack.push_async_callback(db.close)
-        app = App(settings, db, await _alone(db, stack))
+        app = App(settings, db, await stack.enter_async_context(alone_by(db.hold_lock)))
         stack.push_async_callback(app.stop)
         await app.start()
         yield app
-
-
-async def _alone(db: Database, stack: AsyncExitStack) -> asyncio.Event | None:
-    """The lock of the one process that may serve a database with its logs in memory.
-
-    Behind a transaction pooler nobody can hold one: heartbeats tell the living from the dead then.
-    """
-    try:
-        return await stack.enter_async_context(db.hold_lock("serving"))
-    except Unsupported:
-        return None
-
-
-async def _demand(alone: asyncio.Event) -> None:
-    await alone.wait()
-    raise RuntimeError("the lock that keeps other processes from serving this database was lost")
 
 
 def _catalogue(settings: Settings) -> Catalogue:

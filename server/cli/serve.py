@@ -4,12 +4,14 @@ import argparse
 import asyncio
 import gc
 import os
+import socket
 import sys
 from contextlib import ExitStack
 from datetime import UTC, datetime
 
 from server import VERSION
-from server.app import open_app
+from server.alone import Displaced
+from server.app import App, open_app
 from server.cli.files import room_for
 from server.cli.migrate import brought_up_to_date, refuse_pending
 from server.cli.port import NoPort, listening, url_of
@@ -46,7 +48,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     _make_room(settings.limits.sockets)
     try:
         asyncio.run(_serve(settings, migrate=args.migrate))
-    except (StorageError, NoPort) as error:
+    except (StorageError, NoPort, Displaced) as error:
         print(f"Parley cannot serve. {error}", file=sys.stderr)
         return 1
     return 0
@@ -94,7 +96,22 @@ async def _serve(settings: Settings, *, migrate: bool) -> None:
                 print(greeting(settings, serving), flush=True)
 
             config = server_config(app.asgi, settings.net, trusted_proxies=settings.trusted_proxies)
-            await Server(config, app.drain, on_started=started).serve(sockets=[listener])
+            server = Server(config, app.drain, on_started=started)
+            await _until_displaced(app, server, listener)
+
+
+async def _until_displaced(app: App, server: Server, listener: socket.socket) -> None:
+    def leave(_: "asyncio.Task[None]") -> None:
+        server.should_exit = True
+
+    displaced = asyncio.create_task(app.displaced(), name="displaced")
+    displaced.add_done_callback(leave)
+    try:
+        await server.serve(sockets=[listener])
+        if displaced.done():
+            raise Displaced
+    finally:
+        displaced.cancel()
 
 
 def greeting(settings: Settings, serving: Serving) -> str:

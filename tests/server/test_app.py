@@ -22,7 +22,7 @@ from storage.sql.migrate import migrate
 from storage.values import Owner
 from tests.support.asgi import Client
 from tests.support.handshake import Handshake
-from tests.support.waiting import until
+from tests.support.waiting import pause, until
 
 FAST = {
     "PARLEY_MODEL": "scripted",
@@ -31,6 +31,14 @@ FAST = {
 }
 SHORT = '{"tokens":3,"text":"a"}'
 STALLS = '{"tokens":2,"text":"a","fail":"stall","at":1}'
+HOLDERS = """
+SELECT pid FROM pg_locks WHERE locktype = 'advisory'
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+ALL_OTHERS_END = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -177,6 +185,30 @@ async def test_two_servers_on_one_database_are_one_too_many(settings: Settings) 
             async with serving(other):
                 pass
         assert not app.draining
+
+
+async def test_a_database_that_restarts_is_served_on(fresh_postgres: Callable[[], str]) -> None:
+    """All sessions end, the lock's too; nothing is lost, and nobody has to do anything."""
+    environ = {**FAST, "PARLEY_JWT_SECRET": "x" * 32, "DATABASE_URL": fresh_postgres()}
+    settings = secured(load(environ))
+    db = await open_database(settings.store_url, settings.database)
+    await migrate(db)
+    async with serving(settings) as app:
+        ann = await Person(app, settings).greeted()
+        before = await db.read(lambda c: c.all(HOLDERS))
+        await db.read(lambda c: c.all(ALL_OTHERS_END))
+        ack = await ann.chat(SHORT)
+        await ann.one("complete", lambda end: end.answer == ack.answer)
+        while len(now := await db.read(lambda c: c.all(HOLDERS))) != 1 or now == before:
+            await pause()
+        ready = await Client(app.asgi).get("/health/ready")
+        assert (ready.status, ready.json()["ready"]) == (200, True)
+        other = structs.replace(settings, instance="other")
+        with pytest.raises(Busy):
+            async with serving(other):
+                pass
+        await ann.socket.leave()
+    await db.close()
 
 
 async def test_a_database_without_a_schema_is_not_served(tmp_path: Path) -> None:
