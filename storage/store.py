@@ -152,7 +152,7 @@ class History(Protocol):
         """One answer, as whoever wants to follow or repeat it needs it."""
 
     async def answer_to(self, owner: Owner, message: str) -> Answer | None:
-        """The newest answer to that message, if it is one of the owner's."""
+        """The newest answer to one message, or None."""
 
 
 class Tools(Protocol):

@@ -80,6 +80,7 @@ CASES: dict[str, list[Case]] = {
     "history.snapshot": [lambda w, o, t: w.store.history.snapshot(o, t.conversation)],
     "history.message": [lambda w, o, t: w.store.history.message(o, t.message)],
     "history.answer": [lambda w, o, t: w.store.history.answer(o, t.answer)],
+    "history.answer_to": [lambda w, o, t: w.store.history.answer_to(o, t.message)],
     "tools.decide": [
         lambda w, o, t: w.store.tools.decide(o, w.once(), t.call, args_hash="h", allow=True)
     ],
