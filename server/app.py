@@ -29,6 +29,7 @@ from server.http.parts import HttpParts
 from server.http.routes import application
 from server.limits.admission import Admission
 from server.limits.rates import Rates
+from server.limits.shares import Shares
 from server.providers.base import Model
 from server.providers.catalogue import Catalogue
 from server.providers.offline import Offline
@@ -119,6 +120,7 @@ class App:
             revocations=self._revocations,
             admission=Admission(settings.limits),
             rates=rates,
+            shares=Shares(settings.limits.requests_at_once),
             limits=settings.limits,
             registry=self._registry,
             conversations=self._conversations,

@@ -39,6 +39,9 @@ def from_storage(error: errors.StorageError) -> ChatError:
         case errors.NotEditable():
             words = "Only a user's message is edited; for another answer send `regenerate`."
             return ChatError(ErrorCode.INVALID_FIELD, words)
+        case errors.TooMany():
+            words = f"That place has {error.most} {error.what} already, the most it may have."
+            return ChatError(ErrorCode.QUOTA_EXCEEDED, words)
         case errors.Busy():
             words = (
                 "The conversation is answering. Wait, stop an answer, or send on_busy=interrupt."

@@ -6,7 +6,8 @@ StorageError
 │   ├── IdConflict             the same id with another content
 │   ├── ApprovalExpired        the time to decide a tool call has passed
 │   ├── DecidedOtherwise       the tool call was decided, and not so
-│   └── NotEditable            the message is a model's
+│   ├── NotEditable            the message is a model's
+│   └── TooMany                there are as many as there may be
 ├── Busy                       another holds what was asked for
 ├── Fenced                     the writer no longer owns what it writes
 ├── Overloaded                 nothing was done in time; try again
@@ -94,6 +95,19 @@ class NotEditable(Conflict):
 
     def __str__(self) -> str:
         return f"message {self.message!r} is an answer; only what a user said is edited"
+
+
+class TooMany(Conflict):
+    """There are as many of a kind as there may be in one place."""
+
+    def __init__(self, what: str, place: str, most: int) -> None:
+        super().__init__("other", "too many")
+        self.what = what
+        self.place = place
+        self.most = most
+
+    def __str__(self) -> str:
+        return f"{self.place!r} has {self.most} {self.what}, and may have no more"
 
 
 class Busy(StorageError):

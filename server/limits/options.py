@@ -28,6 +28,14 @@ class Options(Struct, frozen=True, kw_only=True):
         int,
         Meta(ge=0, le=1_000_000, description="Sockets of one person; 0: as the tier says."),
     ] = 0
+    requests_at_once: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1000,
+            description="Requests of a person that read or change rows at a time; others wait.",
+        ),
+    ] = 4
     burst_s: Annotated[
         float,
         Meta(

@@ -5,6 +5,7 @@ lost, and nobody else is slowed. Past the bound of live frames the socket is to 
 back and resumes.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
@@ -35,10 +36,22 @@ class Outbox:
         self._waiting: deque[bytes | Shared | ServerFrame] = deque()
         self._live_bytes = 0
         self._other_bytes = 0  # of snapshots and answers
+        self._relief: asyncio.Event | None = None  # for who waits until these are read
 
     def __repr__(self) -> str:
         """Show how much waits."""
         return f"<Outbox waiting={len(self._waiting)} live_bytes={self._live_bytes}>"
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more may be fetched for this reader."""
+        return self._other_bytes < self._limit
+
+    async def relieved(self) -> None:
+        """Wait until there is room, or the socket closes."""
+        while not self.has_room:
+            self._relief = self._relief or asyncio.Event()
+            await self._relief.wait()
 
     def send(self, frame: ServerFrame) -> None:
         """Send a frame that is this socket's alone."""
@@ -76,11 +89,13 @@ class Outbox:
         if not self._waiting:
             self._live_bytes = 0
             self._fold_at = self._fold_every
+        self._relieve()
 
     def clear(self) -> None:
         """The socket is closing: what waits is dropped."""
         self._waiting.clear()
         self._live_bytes = self._other_bytes = 0
+        self._relieve()
 
     def _put(self, ready: bytes) -> None:
         if not self._waiting and self._wire.writable:
@@ -90,6 +105,11 @@ class Outbox:
         self._other_bytes += len(ready)
         if self._other_bytes > self._most:
             self._overflow()
+
+    def _relieve(self) -> None:
+        if self._relief is not None and self.has_room:
+            self._relief.set()
+            self._relief = None
 
     def _write(self, ready: bytes) -> None:
         self.frames += 1

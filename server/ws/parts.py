@@ -17,6 +17,7 @@ from server.errors import ChatError
 from server.limits.admission import Admission
 from server.limits.options import Options as LimitOptions
 from server.limits.rates import Rates
+from server.limits.shares import Shares
 from server.sessions.registry import Registry
 from server.streams.hub import Hub
 from server.telemetry.lines import ConnectionClosed
@@ -38,6 +39,7 @@ class Parts:
     revocations: Revocations
     admission: Admission
     rates: Rates
+    shares: Shares
     limits: LimitOptions
     registry: Registry
     conversations: Conversations

@@ -1,6 +1,7 @@
 """What each frame of a client comes to, once its socket is greeted."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from protocol.frames import from_client as c
 from protocol.frames import from_server as s
@@ -40,7 +41,8 @@ class Requests:
         match deliver.frame:
             case c.Attach() as frame:
                 most = self._limits.attached_conversations
-                await self._following.attach(frame, most, answered)
+                async with self._fetching():
+                    await self._following.attach(frame, most, answered)
             case c.Detach() as frame:
                 self._following.detach(frame.conversation)
                 answered(s.Ok(ref=frame.conversation))
@@ -48,15 +50,28 @@ class Requests:
                 await self._ask(frame, deliver, answered)
             case c.ReadHistory() as frame:
                 owner = self.principal.owner
-                branch = await self._parts.conversations.history(owner, frame, self._limits)
-                messages, cut = snapshot.page(branch.messages)
-                answered(s.History(ref=frame.id, messages=messages, more=cut or branch.more))
+                async with self._fetching():
+                    branch = await self._parts.conversations.history(owner, frame, self._limits)
+                    messages, cut = snapshot.page(branch.messages)
+                    answered(s.History(ref=frame.id, messages=messages, more=cut or branch.more))
             case c.Type() as frame:
                 if not self._parts.rates.typing(self.principal):
                     self._following.typing(frame.conversation)
             case frame:
-                await self._command(frame)
+                async with self._parts.shares.one(self.principal.owner):
+                    await self._command(frame)
                 answered(s.Ok(ref=reference(frame) or ""))
+
+    @asynccontextmanager
+    async def _fetching(self) -> AsyncIterator[None]:
+        """While rows are read for this socket: not faster than it takes them."""
+        outbox = self._following.outbox
+        while True:
+            await outbox.relieved()
+            async with self._parts.shares.one(self.principal.owner):
+                if outbox.has_room:  # others of this socket may have filled it meanwhile
+                    yield
+                    return
 
     async def _command(self, frame: c.ClientFrame) -> None:
         """What is answered by `ok`."""

@@ -98,7 +98,13 @@ def page(messages: Sequence[Message], room: int = ROOM_BYTES) -> tuple[list[o.Me
         message = shapes.message(row)
         if message.tools:
             message = structs.replace(message, tools=_slim(message.tools, TOOLS_BYTES))
-        room -= len(msgspec.json.encode(message)) + 1
+        size = _size(message)
+        if size > ROOM_BYTES:  # by itself: without its text it would be worth nothing
+            message = structs.replace(
+                message, tools=_slim(message.tools or [], 0), citations=[], sources=[]
+            )
+            size = _size(message)
+        room -= size
         if room < 0:
             return fitting[::-1], True
         fitting.append(message)
@@ -222,8 +228,8 @@ def _slim(calls: list[o.ToolCall], room: int) -> list[o.ToolCall]:
     return slim
 
 
-def _size(call: o.ToolCall) -> int:
-    return len(msgspec.json.encode(call)) + len(",")
+def _size(shown: o.ToolCall | o.Message) -> int:
+    return len(msgspec.json.encode(shown)) + len(",")
 
 
 def _chunks(answer: str, text: str, offset: int) -> list[s.Chunk]:

@@ -5,11 +5,15 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from protocol.types import AnswerState, Role
+from storage.errors import TooMany
 from storage.ids import Ids, Kind
 from storage.records import Answer, Answered, Ask, CommitKind, Message, RunState
 from storage.sql import commits, history, rows
 from storage.sql.database import Connection
 from storage.values import EMPTY_LIST, EMPTY_OBJECT, Json, Owner, Spent
+
+# Each message tells all its siblings, so their number bounds what a frame must hold.
+SIBLINGS = 1000
 
 
 class Question(Struct, frozen=True):
@@ -83,7 +87,10 @@ async def _children(c: Connection, owner: Owner, place: Place) -> tuple[str, ...
     if place.created:
         return ()
     found = await history.siblings(c, owner.tenant, place.conversation, {place.parent})
-    return found.get(place.parent, ())
+    children = found.get(place.parent, ())
+    if len(children) >= SIBLINGS:
+        raise TooMany("children", place.parent or place.conversation, SIBLINGS)
+    return children
 
 
 def _question(

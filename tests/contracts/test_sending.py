@@ -7,8 +7,9 @@ import pytest
 from msgspec import structs
 
 from protocol.types import FinishReason, OnBusy, Outcome
-from storage.errors import Busy, IdConflict, NotEditable, NotFound
+from storage.errors import Busy, IdConflict, NotEditable, NotFound, TooMany
 from storage.records import Edit, NewConversation, Regenerate, RunState, Sent
+from storage.sql import asked
 from storage.values import Once
 from storage.work import NewJob
 from tests.support.rows import REQUEST, World
@@ -285,6 +286,23 @@ async def test_regenerating_puts_an_answer_beside_the_first(world: World) -> Non
     assert [message.id for message in branch.messages] == [first.message, second.answer]
     assert branch.messages[-1].siblings == (first.answer, second.answer)
     assert (await world.store.sending.regenerate(world.owner, again)).duplicate
+
+
+async def test_a_message_has_so_many_children_and_no_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them tells all its siblings. What is refused stores nothing, not even its id."""
+    monkeypatch.setattr(asked, "SIBLINGS", 2)
+    first = await world.exchange()
+    again = Regenerate(once=world.once(), request=REQUEST, max_queued=3, answer=first.answer)
+    await world.store.sending.regenerate(world.owner, again)
+    further = structs.replace(again, once=world.once())
+    with pytest.raises(TooMany):
+        await world.store.sending.regenerate(world.owner, further)
+    assert await world.store.sending.recall(world.owner, further.once) is None
+    assert (await world.store.sending.regenerate(world.owner, again)).duplicate
+    kept = await world.store.conversations.get(world.owner, first.conversation)
+    assert kept.message_count == 3
 
 
 async def test_editing_puts_a_message_beside_the_first_and_an_answer_below_it(

@@ -28,6 +28,7 @@ from server.http.errors import answer
 from server.limits.admission import Admission, Place
 from server.limits.options import Options as Limits
 from server.limits.rates import Rates
+from server.limits.shares import Shares
 from server.providers.base import Model
 from server.providers.catalogue import Catalogue
 from server.providers.offline import Offline
@@ -123,6 +124,7 @@ class Lobby:
             revocations=self.revocations,
             admission=Admission(limits),
             rates=rates,
+            shares=Shares(limits.requests_at_once),
             limits=limits,
             registry=self.registry,
             conversations=self.conversations,

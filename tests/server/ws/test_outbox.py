@@ -1,5 +1,7 @@
 """Frames on their way to one socket: nothing lost, bounded, folded while it does not read."""
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,6 +47,29 @@ class Box:
         """The next entry of the log."""
         self.seq += 1
         self.outbox.share([Shared(Entry(self.seq, "a", self.seq, body))])
+
+
+async def test_whoever_fetches_waits_for_its_reader() -> None:
+    """Until that has read most of what waits, or is gone."""
+    box = Box(options=Options(outbox_bytes=64 * 1024))
+    await box.outbox.relieved()
+    for _ in range(2):
+        box.wire.writable = False
+        while box.outbox.has_room:
+            box.outbox.send(Ok(ref="x" * 64))
+        waiting = [asyncio.create_task(box.outbox.relieved()) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert not any(task.done() for task in waiting)
+        box.wire.writable = True
+        box.outbox.flush()
+        await asyncio.gather(*waiting)
+    box.wire.writable = False
+    while box.outbox.has_room:
+        box.outbox.send(Ok(ref="x" * 64))
+    last = asyncio.create_task(box.outbox.relieved())
+    await asyncio.sleep(0)
+    box.outbox.clear()
+    await last
 
 
 @pytest.mark.parametrize("codec", [JSON, MSGPACK], ids=["json", "msgpack"])

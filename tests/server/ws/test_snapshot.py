@@ -12,6 +12,7 @@ from protocol.text import utf16_length
 from protocol.types import Position, ResetReason, ToolState
 from server.ws.snapshot import Shown, page, show
 from storage.errors import NotFound
+from storage.ids import Kind
 from storage.log import Checkpoint, Retention
 from storage.records import NewToolCall, Sent
 from tests.support.place import Listener, Place
@@ -160,6 +161,22 @@ async def test_a_page_has_the_newest_messages_that_fit(place: Place) -> None:
     assert cut
     assert [message.content[0] for message in messages] == ["2", "3", "4"]
     assert page(rows)[1] is False
+
+
+async def test_a_message_that_fills_a_frame_by_itself_keeps_its_text(place: Place) -> None:
+    """What is said about it goes first, so that whoever reads on comes past it."""
+    exchange = await place.world.exchange(text="b" * 1000)
+    row = await place.world.store.history.message(place.world.owner, exchange.answer)
+    assert row.answered is not None
+    source = '{"document":"d","title":"%s"}' % ("t" * 200)
+    cited = "[%s]" % ",".join(['{"start":0,"end":1,"sources":[%s]}' % source] * 300)
+    answered = structs.replace(row.answered, citations=Raw(cited.encode()))
+    siblings = tuple(place.world.ids(Kind.MESSAGE) for _ in range(1000))
+    long = structs.replace(row, content="x" * 200 * 1024, answered=answered, siblings=siblings)
+    (message,), cut = page([row, long])
+    assert cut
+    assert (message.content, message.citations) == (long.content, [])
+    assert len(JSON.encode(message)) <= 252 * 1024
 
 
 async def test_snapshots_taken_while_an_answer_streams_all_fit(place: Place) -> None:
