@@ -101,7 +101,10 @@ def page(messages: Sequence[Message], room: int = ROOM_BYTES) -> tuple[list[o.Me
         size = _size(message)
         if size > ROOM_BYTES:  # by itself: without its text it would be worth nothing
             message = structs.replace(
-                message, tools=_slim(message.tools or [], 0), citations=[], sources=[]
+                message,
+                tools=message.tools and _slim(message.tools, 0),
+                citations=None,
+                sources=None,
             )
             size = _size(message)
         room -= size
