@@ -5,7 +5,6 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
@@ -34,7 +33,7 @@ from server.providers.base import Model
 from server.providers.catalogue import Catalogue
 from server.providers.offline import Offline
 from server.providers.scripted import Scripted
-from server.sessions.drain import Pace, drain
+from server.sessions.drain import FINISHING_S, Pace, drain
 from server.sessions.registry import Registry
 from server.streams.hub import Hub
 from server.telemetry.foreign import route_loop
@@ -177,8 +176,9 @@ class App:
             batches=options.drain_batches,
             pause_s=options.drain_pause_s,
             spread_s=options.drain_spread_s,
+            grace_s=options.drain_grace_s,
         )
-        await drain(self._registry, partial(self._supervisor.drain, options.drain_grace_s), pace)
+        await drain(self._registry, self._supervisor.drain, pace)
 
     async def displaced(self) -> None:
         """Wait until another process serves this database, if that ever happens."""
@@ -191,7 +191,7 @@ class App:
         """End every task; what SQL should know is told."""
         if not self.draining:  # it never came to serve, or nobody asked for a drain
             await self._supervisor.drain(0)
-        await self._background.finish(2.0)
+        await self._background.finish(FINISHING_S)
         await self._background.close()
         await self._hub.stop()
 

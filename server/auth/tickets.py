@@ -14,7 +14,7 @@ from server.auth.doors import normal_origin
 from server.auth.options import Options
 from server.auth.principal import Principal
 from server.auth.tokens import TokenRefused
-from server.errors import ChatError
+from server.errors import ChatError, RateLimited
 from storage.values import Owner
 
 TICKET_BYTES = 32
@@ -58,9 +58,10 @@ class Tickets:
         if len(self._issued) >= self._options.tickets:
             words = "Too many tickets are out; ask again in a moment."
             raise ChatError(ErrorCode.OVERLOADED, words, retry_after_ms=self._wait_ms())
-        if self._held[principal.owner] >= self._options.tickets_per_user:
+        most = self._options.tickets_per_user
+        if self._held[principal.owner] >= most:
             words = "You hold as many tickets as you may; use them, or ask again later."
-            raise ChatError(ErrorCode.RATE_LIMITED, words, retry_after_ms=self._wait_ms())
+            raise RateLimited(words, self._wait_ms(), most)
         text, life_s = self._random(TICKET_BYTES), self._options.ticket_life_s
         issued = _Issued(principal, normal_origin(origin), self._clock() + life_s)
         self._issued[_hash(text)] = issued

@@ -3,13 +3,17 @@
 import re
 from collections.abc import Collection, Iterator
 from ipaddress import ip_network
+from operator import attrgetter
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from server.auth.doors import is_loopback, normal_origin
 from server.auth.signatures import SECRET_BYTES
 from server.auth.tokens import claim_names
 from server.config.errors import Problem
 from server.config.settings import Settings
+from server.config.variables import spelled
 from storage.errors import Unsupported
 from storage.sql import dsn
 from storage.sql.dsn import path_of
@@ -22,12 +26,53 @@ _BASE_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 _ORIGIN = "https://chat.example.org"
 
 
+class Pair(Struct, frozen=True):
+    """Two settings, by section and name, of which the first must not exceed the second; and why."""
+
+    small: str
+    large: str
+    why: str
+    may_equal: bool = True
+
+
+PAIRS = (
+    Pair(
+        "net.low_water_bytes",
+        "net.high_water_bytes",
+        "a socket that takes no more bytes would be written to again before it has sent any",
+    ),
+    Pair(
+        "socket.fold_bytes",
+        "socket.outbox_bytes",
+        "what waits is held against that bound only once it is to be folded",
+    ),
+    Pair(
+        "socket.pong_s",
+        "socket.heartbeat_s",
+        "a pong counts until the next ping alone, so no client would have that long",
+    ),
+    Pair(
+        "socket.expiring_s",
+        "auth.visitor_life_s",
+        "a visitor would be told at once to renew each new token, without end",
+        may_equal=False,
+    ),
+    Pair(
+        "socket.expiring_s",
+        "auth.token_life_s",
+        "a client would be told at once to renew each new token, without end",
+        may_equal=False,
+    ),
+)
+
+
 def broken_rules(settings: Settings, given: Collection[str]) -> Iterator[Problem]:
     """What is not right; `given` are the variables that somebody set."""
     yield from _addresses(settings)
     yield from _storage(settings)
     yield from _credentials(settings)
     yield from _model(settings)
+    yield from _bounds(settings, given)
     yield from _development(settings) if settings.development else _public(settings, given)
 
 
@@ -85,6 +130,35 @@ def _model(settings: Settings) -> Iterator[Problem]:
     elif settings.model == "scripted" and not settings.offers_scripted:
         sentence = "The model scripted is offered here with PARLEY_SCRIPTED=1 alone."
         yield Problem("PARLEY_MODEL", sentence, "PARLEY_MODEL=offline")
+
+
+def _bounds(settings: Settings, given: Collection[str]) -> Iterator[Problem]:
+    """Bounds that contradict each other."""
+    for pair in PAIRS:
+        small, large = attrgetter(pair.small)(settings), attrgetter(pair.large)(settings)
+        if small > large or (small == large and not pair.may_equal):
+            yield _contradiction(pair, small, large, given)
+    if 0 < settings.log.idle_ms <= settings.answers.checkpoint_s * 1000:
+        sentence = (
+            "must be 0 or far more than PARLEY_ANSWERS_CHECKPOINT_S: what an answer has said since "
+            "its last checkpoint would be given up with its log."
+        )
+        yield Problem("PARLEY_LOG_IDLE_MS", sentence, "PARLEY_LOG_IDLE_MS=3600000")
+
+
+def _contradiction(pair: Pair, small: float, large: float, given: Collection[str]) -> Problem:
+    """Told of the one that somebody set."""
+    first, second = (
+        f"PARLEY_{path.replace('.', '_').upper()}" for path in (pair.small, pair.large)
+    )
+    half = type(small)(large / 2)
+    if first in given:
+        word = "at most" if pair.may_equal else "less than"
+        bound, name, example = f"{word} {second}, {spelled(large)}", first, spelled(half)
+    else:
+        word = "at least" if pair.may_equal else "more than"
+        bound, name, example = f"{word} {first}, {spelled(small)}", second, spelled(small * 2)
+    return Problem(name, f"must be {bound}: {pair.why}.", f"{name}={example}")
 
 
 def _development(settings: Settings) -> Iterator[Problem]:

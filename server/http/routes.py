@@ -2,16 +2,46 @@
 
 from collections.abc import Sequence
 
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, Router
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from protocol.codes import ErrorCode
+from server.errors import ChatError
 from server.http.documents import document
 from server.http.edge import Edge
+from server.http.errors import answer, translated
 from server.http.health import Health, Readiness
 from server.http.landing import landing
 from server.http.parts import HttpParts
 from server.http.tickets import TicketOffice
 from server.http.visitors import Reception
+from server.telemetry.lines import refused
+from server.telemetry.trace import trace_from
+
+
+async def only_sockets(_: Request) -> Response:
+    """What a request for the socket is told that asks for no upgrade."""
+    raise ChatError(
+        ErrorCode.INVALID_FRAME,
+        "Here is a WebSocket. Open it with a WebSocket client, which asks for the upgrade; a proxy"
+        " between must pass on the headers Upgrade and Connection.",
+        status=426,
+        headers={"Upgrade": "websocket", "Connection": "Upgrade"},
+    )
+
+
+async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:
+    """What any other path is answered with, also where it asks for an upgrade."""
+    if scope["type"] == "http":
+        raise HTTPException(404)
+    error = translated(HTTPException(404))
+    trace = trace_from(Headers(scope=scope).get("traceparent"))
+    refused(error, scope["client"][0] if scope["client"] else "", trace)
+    await answer(error, trace)(scope, receive, send)
 
 
 def routes(parts: HttpParts) -> list[Route]:
@@ -29,6 +59,7 @@ def routes(parts: HttpParts) -> list[Route]:
     office = TicketOffice(parts.tokens, parts.tickets, parts.revocations.is_void)
     return [
         Route("/", landing(parts.base_path)),
+        Route("/ws", only_sockets),
         Route("/health/live", health.live),
         Route("/health/ready", health.ready),
         Route("/health", health.about),
@@ -42,5 +73,5 @@ def routes(parts: HttpParts) -> list[Route]:
 def application(parts: HttpParts, sockets: Sequence[BaseRoute] = ()) -> ASGIApp:
     """The whole application: these routes and those of the sockets, behind the edge."""
     # A redirect would repeat whatever Host it was asked by.
-    router = Router([*routes(parts), *sockets], redirect_slashes=False)
+    router = Router([*routes(parts), *sockets], redirect_slashes=False, default=nowhere)
     return Edge(router, parts.doors, base_path=parts.base_path)

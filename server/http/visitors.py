@@ -9,8 +9,8 @@ from starlette.responses import Response
 
 from protocol.types import Guarded, rfc3339
 from server.auth.visitors import Visitors
+from server.errors import RateLimited
 from server.http.bodies import JsonResponse, read_json, single
-from server.http.errors import RateLimited
 
 BODY_BYTES = 2048
 

@@ -5,6 +5,10 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import TypeAlias
 
+from server.errors import ChatError, over_http
+from server.telemetry.lines import refused
+from server.telemetry.trace import new_trace
+
 Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
 
 _FRAMING = (b"content-length", b"transfer-encoding", b"connection")
@@ -21,10 +25,16 @@ def answer(status: int, headers: Headers, body: bytes) -> bytes:
     return b"\r\n".join(lines)
 
 
-def refusal(status: int, words: str, headers: Headers = ()) -> bytes:
-    """An HTTP response that says what is wrong with the request, and repeats nothing of it."""
-    kind = (b"content-type", b"text/plain; charset=utf-8")
-    return answer(status, [kind, *headers], f"{words}\n".encode())
+def refusal(error: ChatError, peer: str) -> bytes:
+    """An HTTP response that says what is wrong with the request, and repeats nothing of it.
+
+    It is written down by the trace that it names: whoever is kept out here is seen nowhere else.
+    """
+    trace = new_trace()
+    said = over_http(error, trace)
+    refused(error, peer, trace)
+    headers = [(name.lower().encode(), value.encode()) for name, value in said.headers.items()]
+    return answer(said.status, headers, said.body)
 
 
 def half_close(transport: asyncio.Transport) -> None:

@@ -8,22 +8,14 @@ from http import HTTPStatus
 
 from msgspec import Struct
 
-from server.net.ending import Headers, refusal
+from protocol.codes import ErrorCode
+from server.errors import ChatError
 
 # We speak two. Longer than ours by far would be a credential in the wrong place.
 SUBPROTOCOLS = 16
 SUBPROTOCOL_BYTES = 64
 
 _TOKEN = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
-
-
-class Refused(Exception):
-    """A request that nothing of ours is to see; what to answer stands in `response`."""
-
-    def __init__(self, status: HTTPStatus, words: str, headers: Headers = ()) -> None:
-        super().__init__(status, words)
-        self.status = status
-        self.response = refusal(status, words, headers)
 
 
 class Handshake(Struct, frozen=True):
@@ -34,16 +26,20 @@ class Handshake(Struct, frozen=True):
 
 
 def read(method: bytes, version: str, headers: Sequence[tuple[bytes, bytes]]) -> Handshake:
-    """Check the handshake's own headers; Host, Origin and credentials are others' business."""
+    """Check the handshake's own headers; Host, Origin and credentials are others' business.
+
+    What it is not is a `ChatError`.
+    """
     if method != b"GET" or version != "1.1":
         raise _malformed("A WebSocket begins with a GET of HTTP/1.1.")
     if _values(headers, b"content-length") or _values(headers, b"transfer-encoding"):
         raise _malformed("A WebSocket's handshake has no body.")
     if _values(headers, b"sec-websocket-version") != [b"13"]:
-        raise Refused(
-            HTTPStatus.UPGRADE_REQUIRED,
+        raise ChatError(
+            ErrorCode.INVALID_FRAME,
             "This server speaks version 13 of the WebSocket protocol.",
-            [(b"upgrade", b"websocket"), (b"sec-websocket-version", b"13")],
+            status=HTTPStatus.UPGRADE_REQUIRED,
+            headers={"Upgrade": "websocket", "Sec-WebSocket-Version": "13"},
         )
     return Handshake(_key(headers), _subprotocols(headers))
 
@@ -77,5 +73,5 @@ def _values(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
     return [value for key, value in headers if key == name]
 
 
-def _malformed(words: str) -> Refused:
-    return Refused(HTTPStatus.BAD_REQUEST, words)
+def _malformed(words: str) -> ChatError:
+    return ChatError(ErrorCode.INVALID_FRAME, words)

@@ -12,9 +12,11 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from protocol.codes import ErrorCode
+from server.errors import ChatError
 from server.net import handshake
-from server.net.ending import half_close
-from server.net.handshake import Handshake, Refused
+from server.net.ending import half_close, refusal
+from server.net.handshake import Handshake
 from server.net.options import Options
 from server.net.websocket import WebSocket
 from server.net.wire import WIRE, Wire
@@ -60,7 +62,7 @@ class Http(HttpToolsProtocol):
         self._head_bytes = 0  # of the headers that are
         self._body_bytes = 0  # since the deadline was set
         self._handshake: Handshake | None = None
-        self._refused: Refused | None = None
+        self._refused = False
 
     # The transport
 
@@ -76,22 +78,35 @@ class Http(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, up to an upgrade or to what is refused."""
-        if self._refused is not None:
+        if self._refused:
             return
         self._silent = False
         if self._awaited is Awaited.HEAD:
             self._unparsed_bytes += len(data)
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            if self._handshake is not None:
-                self._upgrade(self._handshake, data[upgrade.args[0] :])
+            self._parse(data)
         except httptools.HttpParserError as error:
             cause = error.__context__
-            self._refuse(cause if isinstance(cause, Refused) else _malformed())
+            self._refuse(cause if isinstance(cause, ChatError) else _malformed())
         else:
             if self._unparsed_bytes > self._options.header_bytes:
                 self._refuse(_too_large())
+
+    def _parse(self, data: bytes) -> None:
+        """Feed the parser, which stops behind each head that asks for an upgrade, to any protocol.
+
+        What follows is the new protocol's if it is ours, and else the next request.
+        """
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = data[upgrade.args[0] :]
+            else:
+                return
+            if self._handshake is not None:
+                self._upgrade(self._handshake, data)
+                return
 
     # The parser
 
@@ -119,12 +134,19 @@ class Http(HttpToolsProtocol):
         version = self.parser.get_http_version()
         if len(self.pipeline) >= PIPELINED or not _is_sound(version, self.headers):
             raise _malformed()
-        if self.parser.should_upgrade() and self._should_upgrade():
+        if not self.parser.should_upgrade():
+            super().on_headers_complete()
+        elif self._should_upgrade():
             if self._under_way is not None:
                 raise _malformed()  # its answer would fall among the frames
             self._handshake = handshake.read(self.parser.get_method(), version, self.headers)
             self._name_path()
         else:
+            # Behind such a head the parser reads no body: it would be taken for the next request.
+            # And CONNECT, which is no request for a resource, always is one.
+            if self.parser.get_method() == b"CONNECT" or _has_body(self.headers):
+                words = "Neither a tunnel nor another upgrade with a body is taken here."
+                raise ChatError(ErrorCode.INVALID_FRAME, words)
             super().on_headers_complete()
         self._await(Awaited.BODY)
 
@@ -147,6 +169,11 @@ class Http(HttpToolsProtocol):
             raise _too_large()
 
     # Upgrades
+
+    def _should_upgrade(self) -> bool:
+        """Whether a WebSocket is among what is asked for, over however many lines of the header."""
+        lines = [value for name, value in self.headers if name == b"upgrade"]
+        return b"websocket" in [each.strip().lower() for each in b",".join(lines).split(b",")]
 
     def _name_path(self) -> None:
         url = httptools.parse_url(self.url)
@@ -173,9 +200,6 @@ class Http(HttpToolsProtocol):
         if early:
             socket.data_received(early)
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """An upgrade to something else is answered as if it had not been asked for."""
-
     # Refusals
 
     def _await(self, what: Awaited) -> None:
@@ -196,15 +220,15 @@ class Http(HttpToolsProtocol):
             self._await(self._awaited)
         else:
             words = f"The request's {self._awaited.value} did not come in time."
-            self._refuse(Refused(HTTPStatus.REQUEST_TIMEOUT, words))
+            self._refuse(ChatError(ErrorCode.REQUEST_TIMEOUT, words))
 
-    def _refuse(self, refused: Refused) -> None:
+    def _refuse(self, error: ChatError) -> None:
         """Answer in the application's place and listen no more."""
-        self._refused = refused
+        self._refused = True
         if self._is_answered:
             self.transport.close()
         else:
-            self.transport.write(refused.response)
+            self.transport.write(refusal(error, self.client[0] if self.client else ""))
             half_close(self.transport)
         if (cycle := self._under_way) is not None:
             cycle.disconnected = True
@@ -235,10 +259,19 @@ def _is_sound(version: str, headers: list[tuple[bytes, bytes]]) -> bool:
     return version == "1.0" and names.count(b"host") <= 1 and b"transfer-encoding" not in names
 
 
-def _malformed() -> Refused:
-    return Refused(HTTPStatus.BAD_REQUEST, "The request is not well-formed HTTP/1.1.")
+def _has_body(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Whether a body is announced, of which the parser has already checked the length."""
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value.strip(b" \t0"))
+        for name, value in headers
+    )
 
 
-def _too_large() -> Refused:
+def _malformed() -> ChatError:
+    return ChatError(ErrorCode.INVALID_FRAME, "The request is not well-formed HTTP/1.1.")
+
+
+def _too_large() -> ChatError:
     words = "The request's headers are too many or too large."
-    return Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, words)
+    status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    return ChatError(ErrorCode.PAYLOAD_TOO_LARGE, words, status=status)

@@ -95,4 +95,4 @@ class Options(Struct, frozen=True, kw_only=True):
             le=600,
             description="Seconds that requests and sockets have to end after the drain.",
         ),
-    ] = 10
+    ] = 4

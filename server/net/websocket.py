@@ -14,7 +14,8 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.server import ServerState
 from websockets.utils import accept_key
 
-from protocol.codes import CloseCode
+from protocol.codes import CloseCode, ErrorCode
+from server.errors import ChatError, internal
 from server.net.ending import answer, half_close, refusal
 from server.net.framing import framed, pinged
 from server.net.inbox import Inbox
@@ -41,7 +42,7 @@ class WebSocket(asyncio.Protocol):
     __slots__ = (
         *("_early", "_inbox", "_key", "_loop", "_options", "_peer", "_ping", "_pings", "_pong"),
         *("_reader", "_response", "_room", "_scope", "_server", "_state", "_timer"),
-        *("on_lost", "on_pong", "on_writable", "transport", "writable"),
+        *("on_pong", "on_writable", "transport", "writable"),
     )
 
     def __init__(
@@ -73,7 +74,6 @@ class WebSocket(asyncio.Protocol):
         self.writable = False
         self.on_writable: Callable[[], None] | None = None
         self.on_pong: Callable[[], None] | None = None
-        self.on_lost: Callable[[], None] | None = None
 
     # The handshake
 
@@ -106,10 +106,11 @@ class WebSocket(asyncio.Protocol):
         if subprotocol := message.get("subprotocol"):
             lines.append(b"sec-websocket-protocol: " + subprotocol.encode())
         lines += [b"%b: %b" % header for header in message.get("headers", ())]
-        self.transport.write(b"\r\n".join([*lines, b"", b""]))
+        # Whatever can fail stands before the 101: behind it there is no way to say so.
         self.transport.set_write_buffer_limits(
             self._options.high_water_bytes, self._options.low_water_bytes
         )
+        self.transport.write(b"\r\n".join([*lines, b"", b""]))
         self._peer, self._scope, self._key = self.peer, {}, ""
         self._state = State.OPEN
         self.writable = True
@@ -117,6 +118,9 @@ class WebSocket(asyncio.Protocol):
         self.transport.resume_reading()
         if early:
             self.data_received(early)
+
+    def _refuse(self, error: ChatError) -> None:
+        self._deny(refusal(error, self.peer))
 
     def _deny(self, response: bytes) -> None:
         self.transport.write(response)
@@ -148,7 +152,7 @@ class WebSocket(asyncio.Protocol):
             case State.ASKED, "websocket.accept":
                 self._accept(message)
             case State.ASKED, "websocket.close":
-                self._deny(answer(403, (), b""))
+                self._refuse(ChatError(ErrorCode.FORBIDDEN, "There is no entry here."))
             case State.ASKED, "websocket.http.response.start":
                 self._response = {**message, "body": b""}
                 self._state = State.DENYING
@@ -175,11 +179,6 @@ class WebSocket(asyncio.Protocol):
         client = self._scope.get("client")
         return client[0] if client else self._peer
 
-    @property
-    def backlog(self) -> int:
-        """How many bytes the kernel has not taken yet."""
-        return self.transport.get_write_buffer_size()
-
     def write(self, framed: bytes) -> None:
         """Send whole frames."""
         if self._state is State.OPEN:
@@ -194,7 +193,7 @@ class WebSocket(asyncio.Protocol):
     def close(self, code: int) -> None:
         """Send a close frame and wait a while for the peer's; before the upgrade, refuse that."""
         if self._state in (State.ASKED, State.DENYING):
-            self._deny(refusal(500, "The server failed at this handshake; its log may say why."))
+            self._refuse(internal())
         if self._state is not State.OPEN:
             return
         self._reader.close(CloseCode(code))
@@ -214,7 +213,8 @@ class WebSocket(asyncio.Protocol):
     def shutdown(self) -> None:
         """The server ends; it says so to every connection."""
         if self._state is State.ASKED:
-            self._deny(refusal(503, "The server is shutting down; connect again."))
+            words = "The server is shutting down; connect again."
+            self._refuse(ChatError(ErrorCode.UNAVAILABLE, words))
         self.close(CloseCode.RESTART)
 
     # The transport
@@ -295,9 +295,6 @@ class WebSocket(asyncio.Protocol):
         self._inbox.end(code)
         if self._timer is None:
             self._timer = self._loop.call_later(self._options.close_s, self.abort)
-        on_lost, self.on_lost = self.on_lost, None
-        if on_lost is not None:
-            on_lost()
 
     def _wake_sender(self) -> None:
         if self._room is not None:

@@ -13,8 +13,6 @@ class Wire(Protocol):
     """Called when `writable` becomes True again."""
     on_pong: Callable[[], None] | None
     """Called on each pong that answers the latest ping."""
-    on_lost: Callable[[], None] | None
-    """Called once: when the peer closes, breaks a rule or is gone; after our `close`, at last."""
 
     @property
     def peer(self) -> str:
@@ -23,10 +21,6 @@ class Wire(Protocol):
     @property
     def writable(self) -> bool:
         """Whether to go on writing: it is open, and not over the high-water mark."""
-
-    @property
-    def backlog(self) -> int:
-        """How many bytes the kernel has not taken yet."""
 
     def write(self, framed: bytes) -> None:
         """Send whole frames (`framing.framed`); without effect unless the socket is open."""

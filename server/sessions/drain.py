@@ -10,6 +10,18 @@ from msgspec import Struct
 from protocol.codes import CloseCode
 from protocol.types import GoawayReason
 from server.sessions.registry import Registry
+from server.telemetry.logs import get_logger
+
+# From the signal to the exit it takes 45 s at most, for whoever stops a process kills it some time
+# after asking. With the defaults: 30 for answers to end, which is longer than asking sockets to go
+# takes; then these two; 4 for what is still connected (PARLEY_NET_GRACEFUL_S), which with the two
+# before is longer than a peer has to answer a close (PARLEY_NET_CLOSE_S); then the last of these.
+# That makes 43; the rest is for the database, to be told the last things and to be closed.
+LEAVING_S = 6.0  # for answers that were cut short, and for the word that this process ends
+CLOSING_S = 2.0  # for clients to read the close
+FINISHING_S = 1.0  # for what frames have begun and nobody waits for any more
+
+_log = get_logger()
 
 
 class Pace(Struct, frozen=True, kw_only=True):
@@ -18,27 +30,43 @@ class Pace(Struct, frozen=True, kw_only=True):
     batches: int = 20
     pause_s: float = 0.5
     spread_s: float = 10.0
-    closing_s: float = 2.0  # for clients to read the close
+    grace_s: float = 30.0
+    leaving_s: float = LEAVING_S
+    closing_s: float = CLOSING_S
 
 
 async def drain(
     sockets: Registry,
-    answers: Callable[[], Awaitable[None]],
+    answers: Callable[[float], Awaitable[None]],
     pace: Pace,
     *,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     chance: Callable[[], float] = random.random,
 ) -> None:
-    """`goaway` to every socket in paced batches; once `answers` have ended, 1012 to all."""
-    ending = asyncio.ensure_future(answers())
+    """`goaway` to every socket in paced batches; once `answers` have ended, 1012 to all.
+
+    `answers` is told how long they have. Cancelled, all of this ends at once.
+    """
+    ending = asyncio.ensure_future(_end(answers, pace))
     try:
         await _ask_to_go(sockets, pace, sleep, chance)
+    except asyncio.CancelledError:
+        ending.cancel()
+        raise
     finally:
         await ending
     for socket in sockets:
         socket.close(CloseCode.RESTART)
     with suppress(TimeoutError):
         await asyncio.wait_for(sockets.gone(), pace.closing_s)
+
+
+async def _end(answers: Callable[[float], Awaitable[None]], pace: Pace) -> None:
+    try:
+        async with asyncio.timeout(pace.grace_s + pace.leaving_s):
+            await answers(pace.grace_s)
+    except TimeoutError:  # the store does not answer; whoever comes next takes them for abandoned
+        _log.warning("answers were left behind", grace_s=pace.grace_s)
 
 
 async def _ask_to_go(

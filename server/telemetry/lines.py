@@ -1,4 +1,4 @@
-"""The canonical lines, one per connection and one per answer when it has ended; and faults.
+"""The canonical lines, one per connection and one per answer when it has ended; refusals; faults.
 
 Each is a frozen struct of ids, sizes and codes. A field that is None is left out of the line.
 """
@@ -10,6 +10,7 @@ from msgspec.structs import asdict
 
 from protocol.codes import ErrorCode
 from protocol.types import FinishReason, Outcome
+from server.errors import ChatError
 from server.telemetry.logs import get_logger
 from server.telemetry.scrub import network_of, user_id
 
@@ -72,6 +73,18 @@ def connection_closed(closed: ConnectionClosed) -> None:
     if closed.client is not None:
         fields["client"] = "/".join(_software(part) for part in closed.client if part)
     _log.info("connection closed", **fields)
+
+
+def refused(error: ChatError, peer: str, trace: str) -> None:
+    """Write down why a request was kept out before a route or a socket had it."""
+    _log.info(
+        "a request was refused",
+        status=error.status,
+        code=error.code,
+        reason=error.message,
+        peer=network_of(peer),
+        trace=trace,
+    )
 
 
 def answer_ended(ended: AnswerEnded) -> None:

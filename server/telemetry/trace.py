@@ -17,10 +17,15 @@ def new_trace(chance: Callable[[int], str] = secrets.token_hex) -> str:
     return chance(16)
 
 
-def trace_from(traceparent: str | None, chance: Callable[[int], str] = secrets.token_hex) -> str:
-    """The trace a caller is already in, by a valid `traceparent`; else a new one."""
+def trace_in(traceparent: str | None) -> str | None:
+    """The trace a caller is already in, by a valid `traceparent`."""
     if traceparent is not None and len(traceparent) <= _LONGEST:
         match = _TRACEPARENT.fullmatch(traceparent)
         if match and (match["version"] != "00" or match["more"] is None):
             return match["trace"]
-    return new_trace(chance)
+    return None
+
+
+def trace_from(traceparent: str | None, chance: Callable[[int], str] = secrets.token_hex) -> str:
+    """The caller's trace, or a new one."""
+    return trace_in(traceparent) or new_trace(chance)

@@ -55,6 +55,7 @@ class Connection:
         name: str,
         place: Place,
         credentials: Credentials,
+        trace: str | None = None,
     ) -> None:
         self.due = 0.0
         self._parts = parts
@@ -62,8 +63,9 @@ class Connection:
         self._codec = codec
         self._credentials = credentials
         self._name = name
+        self._trace = trace or name
         self._place = place
-        self._session = ServerSession(trace=name, now=parts.clock(), timing=parts.timing)
+        self._session = ServerSession(trace=self._trace, now=parts.clock(), timing=parts.timing)
         self._outbox = Outbox(wire, codec, parts.options, self._overflow)
         self._following = Following(
             parts.hub, parts.store.history, self._outbox, parts.spawn, self._adrift
@@ -158,10 +160,10 @@ class Connection:
         except StorageError as error:
             refusal = from_storage(error)
             if refusal.code is ErrorCode.INTERNAL:
-                self._parts.fault(self._name, error)
+                self._parts.fault(self._trace, error)
             self._refuse(deliver, refusal)
         except Exception as error:  # noqa: BLE001 - a client's frame must not be left unanswered
-            self._parts.fault(self._name, error)
+            self._parts.fault(self._trace, error)
             self._refuse(deliver, internal())
 
     def _answer(self, deliver: Deliver, frame: s.ServerFrame) -> None:
@@ -182,7 +184,7 @@ class Connection:
         try:
             principal = await self._credentials.verify(hello.token)
         except TokenRefused as refused:
-            token_refused(refused.reason, self._wire.peer, self._name)
+            token_refused(refused.reason, self._wire.peer, self._trace)
             self.close(refused.close)
             return
         if self._session.state is State.CLOSED:
@@ -218,7 +220,7 @@ class Connection:
         try:
             principal = await self._credentials.verify(auth.token)
         except TokenRefused as refused:
-            token_refused(refused.reason, self._wire.peer, self._name)
+            token_refused(refused.reason, self._wire.peer, self._trace)
             raise ChatError(ErrorCode.UNAUTHENTICATED, words) from None
         if self._parts.revocations.is_void(principal):
             raise ChatError(ErrorCode.UNAUTHENTICATED, words)
@@ -270,7 +272,7 @@ class Connection:
         self._parts.report(
             ConnectionClosed(
                 session=self._name,
-                trace=self._name,
+                trace=self._trace,
                 peer=self._wire.peer,
                 codec=self._codec.subprotocol,
                 tenant=principal.tenant if principal else None,

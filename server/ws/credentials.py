@@ -15,14 +15,14 @@ class Credentials:
     def __init__(
         self,
         parts: Parts,
-        name: str,
+        trace: str,
         *,
         origin: str | None,
         bearer: str | None,
         ticket: str | None,
     ) -> None:
         self._parts = parts
-        self._name = name
+        self._trace = trace
         self._origin = origin
         self._bearer = bearer
         self._ticket = ticket
@@ -47,7 +47,7 @@ class Credentials:
                 try:
                     await self._parts.store.internal.audit.append(owner.tenant, act)
                 except StorageError as error:  # whatever the store says, the ticket was used
-                    self._parts.fault(self._name, error)
+                    self._parts.fault(self._trace, error)
             raise
 
     async def become(self, before: Principal, now: Principal) -> None:

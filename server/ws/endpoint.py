@@ -10,9 +10,11 @@ from starlette.types import Receive, Scope, Send
 from protocol.codec import negotiate
 from protocol.codes import CloseCode, ErrorCode
 from server.auth.doors import token_in_query
-from server.errors import ChatError
+from server.errors import ChatError, RateLimited
 from server.limits.admission import Place
 from server.net.wire import WIRE, Wire
+from server.telemetry.lines import ConnectionClosed, refused
+from server.telemetry.trace import trace_in
 from server.ws.connection import Connection
 from server.ws.credentials import Credentials
 from server.ws.parts import Parts
@@ -30,31 +32,29 @@ class Endpoint:
         wire: Wire = scope["extensions"][WIRE]
         headers = Headers(scope=scope)
         name = f"s_{secrets.token_hex(12)}"
+        trace = trace_in(headers.get("traceparent")) or name
         await receive()
         place = self._refuse(scope, headers, wire.peer) or self._enter(wire.peer)
         if isinstance(place, ChatError):
-            denial = self._parts.deny(place, name)
-            denial.headers["X-Request-ID"] = name
-            await denial(scope, receive, send)
+            refused(place, wire.peer, trace)
+            await self._parts.deny(place, trace)(scope, receive, send)
             return
         try:
-            await self._serve(scope, receive, send, name, place)
+            await self._serve(scope, receive, send, place, name=name, trace=trace)
         finally:
             self._parts.admission.leave(place)
 
     async def _serve(
-        self, scope: Scope, receive: Receive, send: Send, name: str, place: Place
+        self, scope: Scope, receive: Receive, send: Send, place: Place, *, name: str, trace: str
     ) -> None:
         wire: Wire = scope["extensions"][WIRE]
         offered: list[str] = scope["subprotocols"]
         codec = negotiate(offered)
         accepted = codec.subprotocol if codec is not None and offered else None
-        await send({"type": "websocket.accept", "subprotocol": accepted})
+        said = [(b"x-request-id", trace.encode())]
+        await send({"type": "websocket.accept", "subprotocol": accepted, "headers": said})
         if codec is None:
-            # Accepted first, for a browser shows a page nothing of a refused upgrade.
-            wire.close(CloseCode.UNSUPPORTED_VERSION)
-            while (await receive())["type"] != "websocket.disconnect":
-                pass
+            await self._turn_away(wire, receive, name=name, trace=trace)
             return
         connection = Connection(
             self._parts,
@@ -62,16 +62,38 @@ class Endpoint:
             codec,
             name=name,
             place=place,
-            credentials=self._credentials(name, Headers(scope=scope), scope),
+            credentials=self._credentials(trace, Headers(scope=scope), scope),
+            trace=trace,
         )
         # A socket may live for days, and what a browser says of itself takes kilobytes.
         scope["headers"].clear()
         await connection.run(receive)
 
-    def _credentials(self, name: str, headers: Headers, scope: Scope) -> Credentials:
+    async def _turn_away(self, wire: Wire, receive: Receive, *, name: str, trace: str) -> None:
+        """Close what speaks nothing of ours.
+
+        Accepted first, for a browser shows a page nothing of a refused upgrade.
+        """
+        began = self._parts.clock()
+        wire.close(CloseCode.UNSUPPORTED_VERSION)
+        try:
+            while (await receive())["type"] != "websocket.disconnect":
+                pass
+        finally:
+            self._parts.report(
+                ConnectionClosed(
+                    session=name,
+                    trace=trace,
+                    peer=wire.peer,
+                    code=CloseCode.UNSUPPORTED_VERSION,
+                    duration_s=self._parts.clock() - began,
+                )
+            )
+
+    def _credentials(self, trace: str, headers: Headers, scope: Scope) -> Credentials:
         return Credentials(
             self._parts,
-            name,
+            trace,
             origin=headers.get("origin"),
             bearer=_bearer(headers),
             ticket=_ticket(scope),
@@ -95,16 +117,18 @@ class Endpoint:
         wait_ms = self._parts.rates.handshake(peer)
         if wait_ms:
             words = "Too many handshakes from this address; come back later."
-            return ChatError(ErrorCode.RATE_LIMITED, words, retry_after_ms=wait_ms)
+            return RateLimited(words, wait_ms, self._parts.limits.handshakes_per_minute)
         return None
 
     def _enter(self, peer: str) -> Place | ChatError:
         place = self._parts.admission.enter(peer)
         if isinstance(place, Place):
             return place
-        code = ErrorCode.RATE_LIMITED if place.status == 429 else ErrorCode.OVERLOADED
         words = f"There is no room: {place.reason}. Come back later."
-        return ChatError(code, words, retry_after_ms=place.retry_after_s * 1000)
+        wait_ms = place.retry_after_s * 1000
+        if place.status == 429:
+            return RateLimited(words, wait_ms, self._parts.limits.sockets_per_address)
+        return ChatError(ErrorCode.OVERLOADED, words, retry_after_ms=wait_ms)
 
 
 def _bearer(headers: Headers) -> str | None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.config import ConfigError, Environment, LogLevel, Settings, load
+from server.config.rules import PAIRS, Pair
 from server.config.variables import VARIABLES
 
 SECRET = "correct horse battery staple, and more"
@@ -132,6 +133,17 @@ WRONG = {
     "keys that are no address": ({"PARLEY_JWKS_URL": "file:///etc/passwd"}, "PARLEY_JWKS_URL"),
     "a model that is not there": ({"PARLEY_MODEL": "openai/gpt"}, "PARLEY_MODEL"),
     "claims that map nothing": ({"PARLEY_AUTH_CLAIMS": "x=y"}, "PARLEY_AUTH_CLAIMS"),
+    "marks that cross": ({"PARLEY_NET_HIGH_WATER_BYTES": "4096"}, "PARLEY_NET_HIGH_WATER_BYTES"),
+    "folding past the end": ({"PARLEY_SOCKET_FOLD_BYTES": "9999999"}, "PARLEY_SOCKET_FOLD_BYTES"),
+    "an outbox below it": ({"PARLEY_SOCKET_OUTBOX_BYTES": "65536"}, "PARLEY_SOCKET_OUTBOX_BYTES"),
+    "pongs behind the next ping": ({"PARLEY_SOCKET_PONG_S": "26"}, "PARLEY_SOCKET_PONG_S"),
+    "pings before the pong": ({"PARLEY_SOCKET_HEARTBEAT_S": "9"}, "PARLEY_SOCKET_HEARTBEAT_S"),
+    "tokens that are born old": (
+        {"PARLEY_AUTH_VISITOR_LIFE_S": "60"},
+        "PARLEY_AUTH_VISITOR_LIFE_S",
+    ),
+    "all tokens born old": ({"PARLEY_AUTH_TOKEN_LIFE_S": "60"}, "PARLEY_AUTH_TOKEN_LIFE_S"),
+    "a log gone before its checkpoint": ({"PARLEY_LOG_IDLE_MS": "1000"}, "PARLEY_LOG_IDLE_MS"),
     "a control character": ({"PARLEY_INSTANCE": "a\x00b"}, "PARLEY_INSTANCE"),
     "what is no UTF-8": ({"PARLEY_INSTANCE": "a\udcff"}, "PARLEY_INSTANCE"),
 }
@@ -141,6 +153,31 @@ WRONG = {
 def test_what_cannot_be_right_is_refused_by_name(environ: dict[str, str], name: str) -> None:
     """Beyond its type a value has to make sense."""
     assert set(problems(environ)) == {name}
+
+
+def test_of_two_that_contradict_each_other_the_one_that_was_set_is_told() -> None:
+    """With the other one's value, and an example that may stand beside it."""
+    low, high = "PARLEY_NET_LOW_WATER_BYTES", "PARLEY_NET_HIGH_WATER_BYTES"
+    assert str(problems({high: "4096"})[high]).startswith(
+        f"  {high}: must be at least {low}, 8192: "
+    )
+    assert problems({high: "4096"})[high].endswith(f"For example: {high}=16384")
+    assert set(problems({low: "5000", high: "4096"})) == {low}
+    assert problems({low: "5000", high: "4096"})[low].endswith(f"For example: {low}=2048")
+    load({low: "4096", high: "4096"})
+    load({"PARLEY_LOG_IDLE_MS": "0"})
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_the_example_of_a_pair_is_right(pair: Pair) -> None:
+    """Whoever copies it can start."""
+    small, large = (f"PARLEY_{path.replace('.', '_').upper()}" for path in (pair.small, pair.large))
+    values = {small: "300", large: "200"}
+    if "bytes" in pair.small:
+        values = {small: "300000", large: "200000"}
+    example = problems(values)[small].rpartition("For example: ")[2]
+    name, _, value = example.partition("=")
+    load({**values, name: value})
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost"])

@@ -3,7 +3,7 @@
 import pytest
 
 from protocol.codes import ErrorCode
-from server.errors import ChatError, from_storage, internal
+from server.errors import ChatError, RateLimited, from_storage, internal, over_http
 from storage import errors
 
 
@@ -44,3 +44,27 @@ def test_an_error_says_its_code_and_its_words() -> None:
     """For logs."""
     assert str(ChatError(ErrorCode.BUSY, "Wait.")) == "busy: Wait."
     assert internal().code is ErrorCode.INTERNAL
+
+
+def test_over_http_an_error_may_have_a_status_that_says_more() -> None:
+    """With what belongs to it, beside what every error has."""
+    error = ChatError(ErrorCode.INVALID_FRAME, "Ask.", status=426, headers={"Upgrade": "websocket"})
+    answer = over_http(error, "t1")
+    assert answer.status == 426
+    assert answer.headers == {
+        "Content-Type": "application/json",
+        "X-Request-ID": "t1",
+        "Upgrade": "websocket",
+    }
+    assert answer.body == (
+        b'{"error":{"code":"invalid_frame","message":"Ask.","retryable":false,"trace":"t1"}}'
+    )
+
+
+def test_a_limit_tells_its_state() -> None:
+    """In seconds, rounded up."""
+    answer = over_http(RateLimited("Wait.", 1001, 60), "t1")
+    assert answer.status == 429
+    assert answer.headers["Retry-After"] == answer.headers["X-RateLimit-Reset"] == "2"
+    assert answer.headers["X-RateLimit-Limit"] == "60"
+    assert answer.headers["X-RateLimit-Remaining"] == "0"

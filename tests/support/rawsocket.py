@@ -9,6 +9,7 @@ import struct
 from collections.abc import Sequence
 from typing import Self
 
+import msgspec
 from msgspec import Struct
 
 PATIENCE_S = 10.0
@@ -29,6 +30,15 @@ class Response(Struct, frozen=True):
     status: int
     headers: dict[str, str]
     body: bytes = b""
+
+
+def error_of(response: Response) -> tuple[int, str]:
+    """The status and the code of an error, whose form is checked on the way."""
+    error = msgspec.json.decode(response.body)["error"]
+    assert {"code", "message", "retryable", "trace"} <= error.keys()
+    assert error["trace"] == response.headers["x-request-id"]
+    assert response.headers["content-type"] == "application/json"
+    return response.status, error["code"]
 
 
 class Frame(Struct, frozen=True):

@@ -11,10 +11,8 @@ class FakeWire:
     def __init__(self) -> None:
         self.on_writable: Callable[[], None] | None = None
         self.on_pong: Callable[[], None] | None = None
-        self.on_lost: Callable[[], None] | None = None
         self.peer = "127.0.0.1"
         self.writable = True
-        self.backlog = 0
         self.written: list[bytes] = []
         self.pings = 0
         self.code: int | None = None

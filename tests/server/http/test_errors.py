@@ -5,8 +5,8 @@ from starlette.exceptions import HTTPException
 
 from protocol.codes import CloseCode, ErrorCode
 from server.auth.tokens import TokenRefused
-from server.errors import ChatError
-from server.http.errors import RateLimited, answer, headers_of, translated
+from server.errors import ChatError, RateLimited
+from server.http.errors import answer, translated
 from storage.errors import Corrupt, IdConflict, NotFound, Overloaded, Unavailable
 
 CANARY = "my dog is called Wotan"
@@ -61,7 +61,7 @@ def test_what_is_not_known_is_left_out() -> None:
 def test_seconds_are_rounded_up(wait_ms: int, seconds: str) -> None:
     """Who waits that long has waited enough."""
     error = RateLimited("Wait.", wait_ms, 60)
-    response = answer(error, "t1", headers_of(error))
+    response = answer(error, "t1")
     assert response.headers["retry-after"] == seconds
     assert response.headers["x-ratelimit-reset"] == seconds
     assert response.headers["x-ratelimit-limit"] == "60"

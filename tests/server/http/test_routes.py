@@ -1,7 +1,12 @@
 """The table of paths, and what leaks from none of them."""
 
-from server.http.routes import routes
+import pytest
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket
+
+from server.http.routes import application, routes
 from tests.server.http.world import World
+from tests.support.handshake import Handshake
 from tests.support.logs import logging_to_memory
 
 
@@ -10,6 +15,7 @@ def test_the_table_is_what_the_contract_names(world: World) -> None:
     served = {(route.path, *sorted(route.methods or ())) for route in routes(world.parts)}
     assert served == {
         ("/", "GET", "HEAD"),
+        ("/ws", "GET", "HEAD"),
         ("/health/live", "GET", "HEAD"),
         ("/health/ready", "GET", "HEAD"),
         ("/health", "GET", "HEAD"),
@@ -18,6 +24,62 @@ def test_the_table_is_what_the_contract_names(world: World) -> None:
         ("/schema/frames.json", "GET", "HEAD"),
         ("/asyncapi.json", "GET", "HEAD"),
     }
+
+
+@pytest.mark.parametrize("path", ["/ws", "/chat/ws"])
+async def test_a_request_for_the_socket_without_an_upgrade_is_told_to_ask_for_it(
+    world: World, path: str
+) -> None:
+    """426 names the protocol, and the words say what to do; there is no other method."""
+    world.change(base_path="/chat")
+    answer = await world.get(path)
+    assert answer.error() == (426, "invalid_frame")
+    assert answer.headers["upgrade"] == "websocket"
+    assert answer.headers["connection"] == "Upgrade"
+    assert "WebSocket client" in answer.json()["error"]["message"]
+    answer = await world.post(path, {})
+    assert answer.error() == (405, "method_not_allowed")
+
+
+async def entered(socket: WebSocket) -> None:
+    """The socket's endpoint."""
+    await socket.accept()
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("/ws", True),
+        ("/chat/ws", True),
+        ("/", False),
+        ("/chat", False),
+        ("/chatws", False),
+        ("/ws/", False),
+        ("/health", False),
+        ("/chat/nowhere", False),
+    ],
+)
+async def test_an_upgrade_of_any_other_path_is_not_found(
+    world: World, path: str, found: bool
+) -> None:
+    """As any request for it is, with the caller's trace; the log has who looked there."""
+    world.change(base_path="/chat")
+    app = application(world.parts, [WebSocketRoute("/ws", entered)])
+    with logging_to_memory() as log:
+        handshake = Handshake(
+            app,
+            path=path,
+            client=("203.0.113.7", 1),
+            headers={"traceparent": f"00-{'a' * 32}-{'b' * 16}-00"},
+        )
+        if found:
+            await handshake.running
+            assert [message["type"] for message in handshake.sent] == ["websocket.accept"]
+            return
+        status, code, headers = await handshake.refused()
+        assert (status, code, headers["x-request-id"]) == (404, "not_found", "a" * 32)
+        [line] = log.lines()
+    assert (line["status"], line["trace"], line["peer"]) == (404, "a" * 32, "203.0.113.0/24")
 
 
 async def test_no_canary_reaches_a_log_or_an_error(world: World) -> None:

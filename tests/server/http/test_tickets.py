@@ -75,3 +75,6 @@ async def test_a_person_holds_only_so_many(world: World) -> None:
     answer = await world.send("POST", PATH, authorization=f"Bearer {token}")
     assert answer.error() == (429, "rate_limited")
     assert int(answer.headers["retry-after"]) <= 30
+    assert answer.headers["x-ratelimit-limit"] == "20"
+    assert answer.headers["x-ratelimit-remaining"] == "0"
+    assert answer.headers["x-ratelimit-reset"] == answer.headers["retry-after"]

@@ -1,6 +1,11 @@
 """How a connection ends."""
 
+import msgspec
+
+from protocol.codes import ErrorCode
+from server.errors import ChatError
 from server.net.ending import answer, refusal
+from tests.support.logs import logging_to_memory
 
 
 def test_an_answer_is_a_whole_response() -> None:
@@ -25,7 +30,27 @@ def test_a_status_without_a_name_is_sent_all_the_same() -> None:
     assert answer(499, (), b"").startswith(b"HTTP/1.1 499 \r\n")
 
 
-def test_a_refusal_says_why_in_plain_text() -> None:
-    """For the one who reads the handshake's response in a log of his own."""
-    assert b"content-type: text/plain; charset=utf-8\r\n" in refusal(400, "Because.")
-    assert refusal(400, "Because.").endswith(b"\r\n\r\nBecause.\n")
+def test_a_refusal_has_the_shape_of_every_error() -> None:
+    """With a trace of its own, by which the log says who was kept out and why."""
+    error = ChatError(ErrorCode.UNAVAILABLE, "Because.")
+    with logging_to_memory() as log:
+        head, _, body = refusal(error, "203.0.113.7").partition(b"\r\n\r\n")
+        [line] = log.lines()
+    assert msgspec.json.decode(body)["error"] == {
+        "code": "unavailable",
+        "message": "Because.",
+        "retryable": True,
+        "retry_after_ms": 1000,
+        "trace": line["trace"],
+    }
+    status, *headers = head.decode().split("\r\n")
+    assert status == "HTTP/1.1 503 Service Unavailable"
+    assert {
+        "content-type: application/json",
+        f"x-request-id: {line['trace']}",
+        "retry-after: 1",
+        "connection: close",
+    } <= set(headers)
+    assert (line["event"], line["status"], line["code"], line["reason"], line["peer"]) == (
+        *("a request was refused", 503, "unavailable", "Because.", "203.0.113.0/24"),
+    )

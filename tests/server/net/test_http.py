@@ -8,13 +8,25 @@ from starlette.types import Receive, Scope, Send
 from server.net.http import Http
 from server.net.options import Options
 from tests.server.net.echo import echo
-from tests.support.rawsocket import ACCEPT, TEXT, HungUp, RawSocket, masked, request
+from tests.support.rawsocket import ACCEPT, TEXT, HungUp, RawSocket, error_of, masked, request
 from tests.support.serving import Served, serving
 from tests.support.waiting import until
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
 SOON = Options(header_s=0.1, body_s=0.1, close_s=0.1)
+
+
+async def told(scope: Scope, receive: Receive, send: Send) -> None:
+    """Say what was asked for, and its body; over a WebSocket, echo."""
+    if scope["type"] == "websocket":
+        await echo(scope, receive, send)
+        return
+    body = (await receive())["body"]
+    said = f"{scope['method']} {scope['path']}".encode() + body
+    size = [(b"content-length", str(len(said)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": size})
+    await send({"type": "http.response.body", "body": said})
 
 
 async def status(*pieces: bytes, options: Options | None = None) -> int:
@@ -27,6 +39,7 @@ async def status(*pieces: bytes, options: Options | None = None) -> int:
             return 0
         if response.status >= 400:
             await client.hung_up()
+            error_of(response)
         return response.status
 
 
@@ -242,10 +255,62 @@ async def test_an_answer_under_way_is_not_talked_into() -> None:
         assert (await client.hung_up()).endswith(b"\r\n\r\nbegun")
 
 
-async def test_another_upgrade_is_answered_as_plain_http() -> None:
-    """The client may go on without it (RFC 9110, 7.8)."""
-    upgrade = GET[:-2] + b"Connection: upgrade\r\nUpgrade: h2c\r\n\r\n"
-    assert await status(upgrade) == 200
+# Other upgrades
+
+OTHER = b"Connection: Upgrade\r\nUpgrade: %b\r\n"
+OTHERS = [b"foo", b"h2c", b"websocket/13", b"TLS/1.0, HTTP/1.1", b"web socket"]
+
+
+@pytest.mark.parametrize("protocol", [*OTHERS, b""])
+async def test_another_upgrade_is_answered_as_if_it_had_not_been_asked_for(protocol: bytes) -> None:
+    """The client may go on without it (RFC 9110, 7.8), at once or once it has the answer."""
+    upgrade = GET[:-2] + OTHER % protocol
+    async with serving(told) as served, await RawSocket.connect(served.port) as client:
+        for behind in (b"", b"Content-Length: 0\r\n"):
+            await client.send(upgrade + behind + b"\r\n")
+            assert (await client.response()).body == b"GET /"
+        await client.send((upgrade + b"\r\n") * 3 + GET)
+        assert [(await client.response()).body for _ in range(4)] == [b"GET /"] * 4
+        await client.send(POST + b"Content-Length: 3\r\n\r\nabc")
+        assert (await client.response()).body == b"POST /abc"
+        await client.open()
+        await client.send(masked(TEXT, b"and then ours"))
+        assert await client.text() == "and then ours"
+
+
+SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
+ANNOUNCED = {
+    "a length": b"Content-Length: %d\r\n" % len(SMUGGLED),
+    "a length behind zeros": b"Content-Length: 00%d\r\n" % len(SMUGGLED),
+    "chunks": b"Transfer-Encoding: chunked\r\n",
+}
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("announced", ANNOUNCED)
+@pytest.mark.parametrize("protocol", OTHERS)
+async def test_no_request_is_smuggled_in_the_body_of_another_upgrade(
+    protocol: bytes, announced: str, together: bool
+) -> None:
+    """The parser would take that body for the next request, which a proxy has not seen."""
+    head = POST + OTHER % protocol + ANNOUNCED[announced] + b"\r\n"
+    async with serving(told) as served, await RawSocket.connect(served.port) as client:
+        await client.send(head + SMUGGLED if together else head)
+        assert error_of(await client.response()) == (400, "invalid_frame")
+        if not together:
+            await client.send(SMUGGLED)
+        assert await client.hung_up() == b""
+
+
+@pytest.mark.parametrize("target", [b"a:1", b"/", b"*", b"http://a/", b"//a"])
+@pytest.mark.parametrize("more", [b"", OTHER % b"websocket", b"Content-Length: 3\r\n"])
+async def test_no_tunnel_is_opened(target: bytes, more: bytes) -> None:
+    """The parser takes whatever follows for the tunnel's, however the target looks."""
+    head = b"CONNECT " + target + b" HTTP/1.1\r\nHost: a\r\n" + more + b"\r\n"
+    async with serving(told) as served, await RawSocket.connect(served.port) as client:
+        await client.send(head + SMUGGLED)
+        assert error_of(await client.response()) == (400, "invalid_frame")
+        assert await client.hung_up() == b""
 
 
 # Handshakes
@@ -264,6 +329,24 @@ async def test_another_upgrade_is_answered_as_plain_http() -> None:
 async def test_a_handshake_that_is_none_is_refused(handshake: bytes, expected: int) -> None:
     """Before anybody is asked about it (H6, H8)."""
     assert await status(handshake) == expected
+
+
+@pytest.mark.parametrize(
+    ("lines", "upgraded"),
+    [
+        (["Connection: keep-alive", "Connection: Upgrade", "Upgrade: websocket"], True),
+        (["Connection: Upgrade", "Connection: keep-alive", "Upgrade: websocket"], True),
+        (["Connection: keep-alive, upgrade", "Upgrade: WebSocket"], True),
+        (["Connection: upgrade", "Upgrade: foo", "Upgrade: websocket"], True),
+        (["Connection: upgrade", "Upgrade: foo, websocket"], True),
+        (["Connection: keep-alive", "Upgrade: websocket"], False),
+        (["Connection: Upgrade"], False),
+    ],
+)
+async def test_a_header_is_one_list_over_all_its_lines(lines: list[str], upgraded: bool) -> None:
+    """A proxy may join or part them (RFC 9110, 5.3)."""
+    handshake = request(headers=lines, without=["Connection", "Upgrade"])
+    assert await status(handshake) == (101 if upgraded else 200)
 
 
 async def test_a_refusal_after_a_request_is_still_answered() -> None:

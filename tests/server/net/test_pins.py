@@ -17,12 +17,12 @@ OVERRIDDEN = {
     HttpToolsProtocol: [
         *("connection_made", "connection_lost", "data_received", "on_message_begin", "on_url"),
         *("on_header", "on_headers_complete", "on_body", "on_message_complete"),
-        *("_unsupported_upgrade_warning",),
+        *("_should_upgrade",),
     ],
     uvicorn.Server: ["startup", "shutdown", "handle_exit", "capture_signals"],
 }
 CALLED = {
-    HttpToolsProtocol: ["_should_upgrade", "_unset_keepalive_if_required"],
+    HttpToolsProtocol: ["_unset_keepalive_if_required"],
     Protocol: ["receive_data", "events_received", "data_to_send", "send_close", "fail"],
 }
 

@@ -2,10 +2,16 @@
 
 import asyncio
 
+import pytest
+
 from protocol.codes import CloseCode
-from server.sessions.drain import Pace, drain
+from server.config import Settings
+from server.generation.supervisor import CUT_SHORT_S
+from server.sessions.drain import CLOSING_S, FINISHING_S, LEAVING_S, Pace, drain
 from server.sessions.registry import Registry
+from tests.support.logs import logging_to_memory
 from tests.support.socket import FakeSocket
+from tests.support.waiting import pause, until
 
 
 class Leaving(FakeSocket):
@@ -36,7 +42,7 @@ async def test_twenty_batches_half_a_second_apart() -> None:
         if len(asked) == 19:
             ended.set()
 
-    async def answers() -> None:
+    async def answers(grace_s: float) -> None:
         await ended.wait()
         assert all(socket.code is None for socket in sockets)
 
@@ -47,11 +53,71 @@ async def test_twenty_batches_half_a_second_apart() -> None:
     assert sorted(s.went_after_ms or 0 for s in sockets) == [n * 50 for n in range(200)]
 
 
+@pytest.mark.parametrize("at", ["asking", "answers"])
+async def test_cancelled_it_ends_at_once(at: str) -> None:
+    """A second signal does not wait for answers, whether or not all sockets were asked by then."""
+    registry = Registry(lambda: 0.0)
+    sockets = [Leaving(registry) for _ in range(60)]
+    for socket in sockets:
+        registry.open(socket)
+    ended: list[str] = []
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if at == "asking":
+            await asyncio.Event().wait()
+
+    async def answers(grace_s: float) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("cut short")
+
+    draining = asyncio.ensure_future(drain(registry, answers, Pace(), sleep=sleep))
+    await until(lambda: len(pauses) == (1 if at == "asking" else 19))
+    await pause()
+    draining.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(draining, 5)
+    assert ended == ["cut short"]
+    assert {socket.code for socket in sockets} == {None}, "who cut it short ends the sockets"
+
+
+async def test_answers_that_will_not_end_are_left_behind() -> None:
+    """A store that does not answer does not keep the process."""
+    registry = Registry(lambda: 0.0)
+    told: list[float] = []
+
+    async def answers(grace_s: float) -> None:
+        told.append(grace_s)
+        await asyncio.Event().wait()
+
+    with logging_to_memory() as log:
+        await drain(registry, answers, Pace(grace_s=0.01, leaving_s=0.01))
+        [line] = log.lines()
+    assert told == [0.01]
+    assert (line["level"], line["event"]) == ("warning", "answers were left behind")
+
+
+def test_by_default_an_exit_takes_45_seconds_at_most() -> None:
+    """What asked the process to end kills it some time after."""
+    settings = Settings()
+    sockets = settings.socket
+    assert Pace().grace_s == sockets.drain_grace_s == 30
+    asking = (sockets.drain_batches - 1) * sockets.drain_pause_s
+    answers = sockets.drain_grace_s + LEAVING_S
+    assert LEAVING_S > CUT_SHORT_S
+    after = CLOSING_S + settings.net.graceful_s
+    assert after > settings.net.close_s, "who does not answer a close is cut off within"
+    assert max(asking, answers) + after + FINISHING_S <= 43
+
+
 async def test_without_sockets_only_the_answers_are_waited_for() -> None:
     """Nothing is paced."""
     done = []
 
-    async def answers() -> None:
+    async def answers(grace_s: float) -> None:
         done.append(True)
 
     await drain(Registry(lambda: 0.0), answers, Pace())
@@ -64,7 +130,7 @@ async def test_a_client_that_will_not_close_is_not_waited_for_long() -> None:
     socket = FakeSocket()
     registry.open(socket)
 
-    async def answers() -> None:
+    async def answers(grace_s: float) -> None:
         """Nothing runs."""
 
     await drain(registry, answers, Pace(closing_s=0.01))

@@ -4,12 +4,14 @@ import pytest
 
 from protocol.codes import ErrorCode
 from protocol.types import FinishReason, Outcome
+from server.errors import ChatError
 from server.telemetry.lines import (
     AnswerEnded,
     ConnectionClosed,
     answer_ended,
     connection_closed,
     fault,
+    refused,
 )
 from tests.support.logs import logging_to_memory
 
@@ -116,6 +118,23 @@ def test_an_answer_leaves_one_line() -> None:
         "cost_usd": 0.0,
         "first_token_ms": 12,
         "chunks": 0,
+        "trace": "t1",
+    }
+
+
+def test_who_is_kept_out_leaves_one_line() -> None:
+    """What was answered, why, and where it came from."""
+    with logging_to_memory() as log:
+        refused(ChatError(ErrorCode.FORBIDDEN, "Not from here."), "2001:db8:1:2:3::4", "t1")
+        [line] = log.lines()
+    assert line.pop("timestamp")
+    assert line == {
+        "event": "a request was refused",
+        "level": "info",
+        "status": 403,
+        "code": "forbidden",
+        "reason": "Not from here.",
+        "peer": "2001:db8:1::/48",
         "trace": "t1",
     }
 

@@ -9,6 +9,7 @@ from server.limits.options import Options as Limits
 from server.ws.endpoint import Endpoint
 from tests.support.handshake import JSON, Handshake
 from tests.support.lobby import Lobby
+from tests.support.logs import logging_to_memory
 from tests.support.people import person
 from tests.support.waiting import until
 
@@ -45,6 +46,9 @@ async def test_only_unknown_subprotocols_are_taken_and_closed(lobby: Lobby) -> N
     await handshake.running
     assert handshake.wire.code == CloseCode.UNSUPPORTED_VERSION
     assert lobby.parts.admission.sockets == 0
+    [line] = lobby.lines
+    assert line.session.startswith("s_")
+    assert (line.code, line.peer, line.codec) == (4506, "127.0.0.1", None)
 
 
 @pytest.mark.parametrize(
@@ -62,12 +66,19 @@ async def test_only_unknown_subprotocols_are_taken_and_closed(lobby: Lobby) -> N
 async def test_what_has_no_business_here_is_refused(
     lobby: Lobby, changes: dict[str, Any], status: int, code: str
 ) -> None:
-    """By a status before the upgrade, in words."""
-    handshake = handshake_with(lobby, **changes)
-    refused = await handshake.refused()
+    """By a status before the upgrade, in words, and with a line for the operator."""
+    with logging_to_memory() as log:
+        handshake = handshake_with(lobby, **changes)
+        refused = await handshake.refused()
+        [line] = log.lines()
     assert refused[:2] == (status, code)
     assert refused[2]["x-request-id"].startswith("s_")
     assert lobby.parts.admission.sockets == 0
+    assert (line["event"], line["level"]) == ("a request was refused", "info")
+    assert (line["status"], line["code"]) == (status, code)
+    assert (line["trace"], line["peer"]) == (refused[2]["x-request-id"], "127.0.0.0/24")
+    for told in ("evil", "abc", "eyJ"):
+        assert told not in str(line)
 
 
 @pytest.mark.parametrize("limits", [Limits(handshakes_per_minute=1, handshakes_burst=1)])
@@ -77,6 +88,9 @@ async def test_too_many_handshakes_are_told_when_to_come_again(lobby: Lobby) -> 
     await first.accepted()
     status, code, headers = await handshake_with(lobby).refused()
     assert (status, code, headers["retry-after"]) == (429, "rate_limited", "60")
+    assert headers["x-ratelimit-limit"] == "1"
+    assert headers["x-ratelimit-remaining"] == "0"
+    assert headers["x-ratelimit-reset"] == "60"
     await first.leave()
 
 
@@ -97,6 +111,7 @@ async def test_where_there_is_no_room_the_newcomer_is_refused(
     refused = await handshake_with(lobby).refused()
     assert refused[:2] == (status, code)
     assert int(refused[2]["retry-after"]) >= 1
+    assert refused[2].get("x-ratelimit-limit") == ("1" if status == 429 else None)
     await first.leave()
     third = handshake_with(lobby)
     await third.accepted()
@@ -127,6 +142,38 @@ async def test_credentials_come_in_one_of_three_ways(lobby: Lobby, how: str) -> 
     assert getattr(welcome, "user", None) == "ann"
     await handshake.leave()
     assert lobby.parts.admission.sockets == 0
+
+
+async def test_a_callers_trace_is_the_sockets(lobby: Lobby) -> None:
+    """As it is a request's, so that both sides' logs are read together."""
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    traced = {"headers": {"traceparent": f"00-{trace}-b7ad6b7169203331-01"}}
+    handshake = handshake_with(lobby, **traced)
+    await handshake.accepted()
+    assert (b"x-request-id", trace.encode()) in handshake.sent[0]["headers"]
+    handshake.say(type="hello", token=lobby.token())
+    handshake.say(type="stop", answer="nobodys")
+    await until(lambda: len(handshake.wire.written) == 2)
+    welcome, error = handshake.wire.frames
+    assert getattr(welcome, "session", "").startswith("s_")
+    assert getattr(error, "trace", None) == trace
+    await handshake.leave()
+    other = handshake_with(lobby, subprotocols=["other"], **traced)
+    await other.running
+    lobby.draining = True
+    refused = await handshake_with(lobby, **traced).refused()
+    assert refused[2]["x-request-id"] == trace
+    assert [line.trace for line in lobby.lines] == [trace, trace]
+
+
+@pytest.mark.parametrize("traceparent", ["", "00-0-0-0", "my dog is called Wotan"])
+async def test_without_a_trace_the_socket_has_its_own(lobby: Lobby, traceparent: str) -> None:
+    """Its name; a client cannot put a text there."""
+    handshake = handshake_with(lobby, headers={"traceparent": traceparent})
+    await handshake.accepted()
+    await handshake.leave()
+    [line] = lobby.lines
+    assert line.trace == line.session
 
 
 async def test_a_query_of_many_fields_is_read_or_ignored(lobby: Lobby) -> None:

@@ -44,7 +44,7 @@ async def test_the_ack_comes_before_every_frame_of_its_answer(lobby: Lobby) -> N
     assert kinds[:3] == ["ack", "message", "message"]
     assert kinds[-1] == "complete"
     assert caller.text(ack.answer) == "aaa"
-    [made] = caller.of("conversations")
+    made = await caller.one("conversations")
     assert (made.conversation.id, made.change) == (ack.conversation, "created")
 
 
