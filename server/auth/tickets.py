@@ -50,7 +50,7 @@ class Tickets:
         self._wall_clock = wall_clock
         self._random = random
         self._issued: dict[bytes, _Issued] = {}  # oldest first, for all live equally long
-        self._held: Counter[Owner] = Counter()
+        self._held: Counter[Owner] = Counter()  # of each person, those that are still good
 
     def issue(self, principal: Principal, origin: str | None) -> Ticket:
         """A ticket that speaks for this principal, from this Origin alone; else `ChatError`."""
@@ -76,6 +76,7 @@ class Tickets:
         if issued.used:
             raise _refused("the ticket was used before", replayed=issued.principal.owner)
         issued.used = True  # also from elsewhere: a ticket that went astray ends here
+        self._let_go(issued.principal.owner)
         if normal_origin(origin) != issued.origin:
             raise _refused("the ticket is bound to another origin")
         return issued.principal
@@ -86,13 +87,17 @@ class Tickets:
             oldest = next(iter(self._issued))
             if self._issued[oldest].until > now:
                 return
-            owner = self._issued.pop(oldest).principal.owner
-            self._held[owner] -= 1
-            if not self._held[owner]:
-                del self._held[owner]
+            forgotten = self._issued.pop(oldest)
+            if not forgotten.used:
+                self._let_go(forgotten.principal.owner)
+
+    def _let_go(self, owner: Owner) -> None:
+        self._held[owner] -= 1
+        if not self._held[owner]:
+            del self._held[owner]
 
     def _wait_ms(self) -> int:
-        """Until the oldest ticket ends, and with it somebody's place."""
+        """Until the oldest ticket is forgotten: earlier than that, no place is sure to be free."""
         oldest = next(iter(self._issued.values()))
         return max(1, round((oldest.until - self._clock()) * 1000))
 

@@ -87,10 +87,24 @@ def test_nobody_holds_more_than_a_few(office: Office) -> None:
     refusal = office.too_many()
     assert (refusal.code, refusal.retry_after_ms) == (ErrorCode.RATE_LIMITED, 20_000)
     assert office.issue(BOB)
-    office.tickets.redeem(text, HOME)
-    assert office.too_many().code is ErrorCode.RATE_LIMITED
     office.now += 20
     assert office.issue()
+    assert office.too_many().code is ErrorCode.RATE_LIMITED
+    assert office.tickets.redeem(text, HOME) == ANN
+
+
+def test_a_used_ticket_is_held_no_longer() -> None:
+    """Who uses each at once gets as many as they like; one that went astray is used too."""
+    office = Office(tickets_per_user=1)
+    for _ in range(3):
+        office.tickets.redeem(office.issue(), HOME)
+    office.refused(office.issue(), "https://evil.example")
+    office.issue()
+    office.too_many()
+    office.now += 30
+    office.issue()
+    office.too_many()
+    assert office.tickets._held == {ANN.owner: 1}
 
 
 def test_in_all_there_are_no_more_than_so_many(office: Office) -> None:
