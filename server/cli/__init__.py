@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from server.config import ConfigError, Problem, Settings, load
+from server.config import ConfigError, Problem, Settings, dotenv, load
 
 VERBS = ("serve", "chat", "token", "migrate", "doctor", "schema")
 BAD_SETTINGS = 2  # as argparse ends over bad arguments
@@ -33,11 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def settings_here() -> Settings:
     """What the environment and `.env` in the working folder say."""
     try:
-        env_file = Path(".env").read_text("utf-8")
+        env_file = dotenv.legible(Path(".env").read_bytes())
     except FileNotFoundError:
         env_file = None
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is not text in UTF-8"
+    except OSError as error:
+        why = error.strerror or type(error).__name__
         raise ConfigError([Problem(".env", f"The file cannot be read: {why}.")]) from None
     return load(os.environ, env_file)
 

@@ -22,11 +22,12 @@ _NOT_OURS = re.compile(r"PARLEY_(TOKEN|TEST_\w+|NOT_RUN|SERVICE_\w+|PORT_\w+)")
 _LATER = {
     "a log that instances share": re.compile(r"REDIS_URL"),
     "document search": re.compile(r"QDRANT_\w+"),
-    "vendors' models": re.compile(r"(COHERE|OPENAI|AZURE_OPENAI|ANTHROPIC)_(API_KEY|BASE_URL)"),
+    "vendors' models": re.compile(r"(COHERE|OPENAI|ANTHROPIC)_(API_KEY|BASE_URL)|AZURE_OPENAI_\w+"),
     "tracing": re.compile(r"OTEL_EXPORTER_OTLP_ENDPOINT"),
     "error reports": re.compile(r"SENTRY_DSN"),
     "fallback models": re.compile(r"PARLEY_FALLBACK_MODELS"),
 }
+_FOR_A_SHELL = re.compile(r"\$(\(.*\)|\{.*\})")
 
 
 def load(
@@ -53,7 +54,7 @@ def load(
         problems += [problem for problem in broken if problem.variable not in doubtful]
     if problems:
         raise ConfigError(sorted(problems, key=lambda problem: problem.variable))
-    return replace(settings, warnings=tuple(_without_effect(given)))
+    return replace(settings, warnings=tuple(_without_effect(settings, given)))
 
 
 def _merged(environ: Mapping[str, str], in_file: Mapping[str, str]) -> dict[str, str]:
@@ -126,6 +127,8 @@ def _legible(text: str, variable: Variable) -> str:
     except UnicodeEncodeError:
         raise ValueError("must be text in UTF-8") from None
     text = text if variable.secret else text.strip()
+    if _FOR_A_SHELL.fullmatch(text):  # taken as it is, it could be a secret that anybody guesses
+        raise ValueError("is for a shell to fill in, and here none does: put in what it stands for")
     if any(ord(character) < 32 or ord(character) == 127 for character in text):
         raise ValueError("must be one line without control characters")
     if variable.name == "PARLEY_PORT" and text.startswith("tcp://"):
@@ -136,7 +139,12 @@ def _legible(text: str, variable: Variable) -> str:
     return text
 
 
-def _without_effect(given: Collection[str]) -> Iterator[str]:
+def _without_effect(settings: Settings, given: Collection[str]) -> Iterator[str]:
+    if settings.development and settings.allowed_origins:
+        yield (
+            "PARLEY_ALLOWED_ORIGINS is without effect in development, where pages of this machine "
+            "alone may connect."
+        )
     for feature in _LATER:
         names = sorted(name for name in given if _later(name) == feature)
         if names:

@@ -104,10 +104,39 @@ def test_an_unknown_name_is_refused_with_what_may_be_meant() -> None:
 def test_what_later_versions_know_is_not_silently_ignored() -> None:
     """Ours stop the start; names that others use too are only warned of."""
     assert "fallback" in problems({"PARLEY_FALLBACK_MODELS": "x"})["PARLEY_FALLBACK_MODELS"]
-    warnings = load({"REDIS_URL": "redis://x", "OPENAI_API_KEY": "sk-1", "QDRANT_URL": ""}).warnings
+    given = {"REDIS_URL": "redis://x", "OPENAI_API_KEY": "sk-1", "QDRANT_URL": ""}
+    warnings = load({**given, "AZURE_OPENAI_ENDPOINT": "https://x"}).warnings
     assert len(warnings) == 2
     assert "REDIS_URL is without effect" in warnings[0]
+    assert "AZURE_OPENAI_ENDPOINT, OPENAI_API_KEY are without effect" in warnings[1]
     assert "sk-1" not in "".join(warnings)
+
+
+def test_a_setting_that_nothing_reads_yet_is_none() -> None:
+    """The runner of jobs comes later, and its settings with it."""
+    assert "no such setting" in problems({"PARLEY_JOBS_POLL_S": "1"})["PARLEY_JOBS_POLL_S"]
+
+
+@pytest.mark.parametrize("origins", ["*", "https://chat.example.org"])
+def test_origins_in_development_are_said_to_have_no_effect(origins: str) -> None:
+    """There pages of this machine alone may connect; elsewhere there is nothing to say."""
+    assert "PARLEY_ALLOWED_ORIGINS" in load({"PARLEY_ALLOWED_ORIGINS": origins}).warnings[0]
+    public = load({**PUBLIC, "PARLEY_ALLOWED_ORIGINS": "https://chat.example.org"})
+    assert public.warnings == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["$(openssl rand -hex 32)", "$(head -c 32 /dev/urandom | base64)", f"${{{'X' * 40}}}"]
+)
+def test_what_a_shell_should_have_filled_in_is_no_value(text: str) -> None:
+    """`.env` substitutes nothing, and a secret of that text would be anybody's to guess."""
+    said = problems({}, f"PARLEY_JWT_SECRET={text}\n")["PARLEY_JWT_SECRET"]
+    assert "put in what it stands for" in said
+    assert "For example" not in said
+    assert (
+        "what `openssl rand -hex 32` prints"
+        in problems({"PARLEY_JWT_SECRET": "short"}).popitem()[1]
+    )
 
 
 def test_other_programs_variables_are_let_be() -> None:
