@@ -151,8 +151,8 @@ class Tokens:
             "tenant": tenant,
             "roles": [role.value for role in roles],
             "tier": tier.value,
-            "features": list(features),
-            "scope": scope,
+            "features": list(features) or None,
+            "scope": scope or None,
             "name": name,
         }
         return _signed(self._keys.key, claims, self._names, "JWT")
@@ -304,7 +304,7 @@ def _words(value: _Words) -> list[str]:
 
 def _signed(key: Key, claims: Mapping[str, object], names: Mapping[str, str], type: str) -> str:
     """Checked as it will be when it is shown, so that no token is made which nobody takes."""
-    given = {name: value for name, value in claims.items() if value not in (None, "", [])}
+    given = {name: value for name, value in claims.items() if value is not None}
     try:
         read = msgspec.convert(given, _Claims)
     except msgspec.ValidationError as error:

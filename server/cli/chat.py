@@ -77,7 +77,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     if args.conversation is not None and not re.search(ID_PATTERN, args.conversation):
-        raise AccessFailed(f"{args.conversation} is no id of a conversation.")
+        raise AccessFailed(f"{args.conversation!r} is no id of a conversation.")
     if args.message == "-":
         args.message = sys.stdin.buffer.read().decode("utf-8", "replace").removesuffix("\n")
     if args.message is not None and not re.search(VISIBLE, args.message):
