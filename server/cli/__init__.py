@@ -79,7 +79,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="parley",
         description="A chat server for language models, and what goes with it. Settings come from "
-        "the environment and from .env in this folder; README.md lists them.",
+        "the environment and from .env; README.md lists them.",
     )
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     for verb in given[:1] if given and given[0] in VERBS else VERBS:
