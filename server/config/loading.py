@@ -27,7 +27,8 @@ _LATER = {
     "error reports": re.compile(r"SENTRY_DSN"),
     "fallback models": re.compile(r"PARLEY_FALLBACK_MODELS"),
 }
-_FOR_A_SHELL = re.compile(r"\$(\(.*\)|\{.*\})")
+_COMMAND = re.compile(r"\$\(.*\)")
+_REFERENCE = re.compile(r"\$\{.*\}")
 
 
 def load(
@@ -127,8 +128,11 @@ def _legible(text: str, variable: Variable) -> str:
     except UnicodeEncodeError:
         raise ValueError("must be text in UTF-8") from None
     text = text if variable.secret else text.strip()
-    if _FOR_A_SHELL.fullmatch(text):  # taken as it is, it could be a secret that anybody guesses
-        raise ValueError("is for a shell to fill in, and here none does: put in what it stands for")
+    # Taken as they are, both could be secrets that anybody can guess.
+    if _COMMAND.fullmatch(text):
+        raise ValueError("is a command, and nothing runs it here: put in what it prints")
+    if _REFERENCE.fullmatch(text):
+        raise ValueError("names a variable, and nothing looks it up here: put in its value")
     if any(ord(character) < 32 or ord(character) == 127 for character in text):
         raise ValueError("must be one line without control characters")
     if variable.name == "PARLEY_PORT" and text.startswith("tcp://"):

@@ -10,13 +10,15 @@ from server.auth.signatures import SECRET_BYTES
 from server.auth.tokens import claim_names
 from server.config.errors import Problem
 from server.config.settings import Settings
+from server.providers.offline import Offline
+from server.providers.scripted import Scripted
 from storage.errors import Unsupported
 from storage.sql import dsn
 from storage.sql.dsn import path_of
 
 # A secret that a server made for itself says so, and nothing in public takes it.
 DEVELOPMENT_SECRET = "parley-development-"  # noqa: S105 - the beginning of one, not a secret
-MODELS = ("offline", "scripted")
+MODELS = (Offline.name, Scripted.name)
 _MAKE = "put in what `openssl rand -hex 32` prints"
 _BASE_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 _ORIGIN = "https://chat.example.org"
@@ -82,7 +84,7 @@ def _model(settings: Settings) -> Iterator[Problem]:
     if settings.model not in MODELS:
         sentence = f"This version has the models {' and '.join(MODELS)}."
         yield Problem("PARLEY_MODEL", sentence, "PARLEY_MODEL=offline")
-    elif settings.model == "scripted" and not settings.offers_scripted:
+    elif settings.model == Scripted.name and not settings.offers_scripted:
         sentence = "The model scripted is offered here with PARLEY_SCRIPTED=1 alone."
         yield Problem("PARLEY_MODEL", sentence, "PARLEY_MODEL=offline")
 

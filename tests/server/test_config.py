@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server.app import _catalogue
 from server.config import ConfigError, Environment, LogLevel, Settings, load
+from server.config.rules import MODELS
 from server.config.variables import VARIABLES
 
 SECRET = "correct horse battery staple, and more"
@@ -126,12 +128,17 @@ def test_origins_in_development_are_said_to_have_no_effect(origins: str) -> None
 
 
 @pytest.mark.parametrize(
-    "text", ["$(openssl rand -hex 32)", "$(head -c 32 /dev/urandom | base64)", f"${{{'X' * 40}}}"]
+    ("text", "instead"),
+    [
+        ("$(openssl rand -hex 32)", "put in what it prints"),
+        ("$(head -c 32 /dev/urandom | base64)", "put in what it prints"),
+        (f"${{{'X' * 40}}}", "put in its value"),
+    ],
 )
-def test_what_a_shell_should_have_filled_in_is_no_value(text: str) -> None:
+def test_what_a_shell_should_have_filled_in_is_no_value(text: str, instead: str) -> None:
     """`.env` substitutes nothing, and a secret of that text would be anybody's to guess."""
     said = problems({}, f"PARLEY_JWT_SECRET={text}\n")["PARLEY_JWT_SECRET"]
-    assert "put in what it stands for" in said
+    assert instead in said
     assert "For example" not in said
     assert (
         "what `openssl rand -hex 32` prints"
@@ -238,6 +245,11 @@ def test_no_message_and_no_repr_has_a_secret() -> None:
 def test_only_what_the_environment_says_counts() -> None:
     """A folder's own secret is nothing that `load` reads."""
     assert load({"PARLEY_ENV": Environment.DEVELOPMENT}).jwt_secret is None
+
+
+def test_the_models_that_may_be_set_are_those_that_are_offered() -> None:
+    """What passes the rule is found by the server, and the other way round."""
+    assert _catalogue(Settings()).offered == MODELS
 
 
 VALUES = st.one_of(
