@@ -62,12 +62,7 @@ class Options(Struct, frozen=True, kw_only=True):
         int, Meta(ge=1, le=1000, description="Tickets that one person may hold at once.")
     ] = 20
     tickets: Annotated[
-        int,
-        Meta(
-            ge=1,
-            le=1_000_000,
-            description="Tickets that may be out at once, in all; a used one counts until its end.",
-        ),
+        int, Meta(ge=1, le=1_000_000, description="Tickets that may be out at once, in all.")
     ] = 10_000
     visitor_life_s: Annotated[
         int,

@@ -107,6 +107,19 @@ def test_a_used_ticket_is_held_no_longer() -> None:
     assert office.tickets._held == {ANN.owner: 1}
 
 
+def test_those_in_all_are_those_that_are_out() -> None:
+    """Who uses many keeps nobody else from one, and no more used ones than that are remembered."""
+    office = Office(tickets=2)
+    used = []
+    for _ in range(5):
+        used.append(office.issue())
+        office.tickets.redeem(used[-1], HOME)
+    office.issue(BOB)
+    assert len(office.tickets._used) == 2
+    assert [office.refused(text).replayed for text in used[-2:]] == [ANN.owner] * 2
+    assert office.refused(used[0]).replayed is None
+
+
 def test_in_all_there_are_no_more_than_so_many(office: Office) -> None:
     """However many persons ask."""
     office = Office(tickets=3)
