@@ -2,12 +2,14 @@
 
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from server.cli import VERBS
-from tests.support.parley import ROOT, Parley
+from tests.support.parley import ROOT, Parley, environment
 
 README = (ROOT / "README.md").read_text()
 CLIENT = re.search(r"```python\n(.*?)```", README, re.DOTALL)
@@ -36,6 +38,40 @@ def test_its_commands_are_there(tmp_path: Path) -> None:
             [parley, "schema"], cwd=tmp_path, capture_output=True, text=True, timeout=30, check=True
         )
         assert ended.stdout.startswith("{")
+
+
+def test_a_verb_means_the_server_of_its_own_folder(tmp_path: Path) -> None:
+    """Called from elsewhere it takes that folder's `.env`, secret and data, and leaves nothing."""
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for folder in ("scripts", ".venv/bin"):
+        (project / folder).mkdir(parents=True)
+    shutil.copy(ROOT / "scripts" / "parley", project / "scripts")
+    (project / ".venv/bin/parley").symlink_to("../../scripts/parley")
+    python = project / ".venv/bin/python"
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
+
+    def called(*arguments: str) -> str:
+        return subprocess.run(
+            [project / ".venv/bin/parley", *arguments],
+            cwd=elsewhere,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        ).stdout
+
+    parley = Parley(project, PARLEY_DATA_DIR="kept")
+    parley.data = project / "kept"
+    with parley.serving() as serving:
+        assert f"process {serving.pid}" in called("doctor")
+        assert f"(process {serving.pid}) holds the database" in called("migrate")
+        token = called("token", "--user", "ann").strip()
+        assert "hello" in called("chat", "hello", "--token", token)
+    assert list(elsewhere.iterdir()) == []
 
 
 def test_its_table_names_every_verb() -> None:

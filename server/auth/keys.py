@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from server.auth.options import Options
-from server.auth.signatures import Key, KeyUnfit, pem_key, published_key, secret_key
+from server.auth.signatures import Key, KeyUnfit, published_key, secret_key
 
 if TYPE_CHECKING:  # imported where it is needed: a server with a secret starts without it
     import httpx
@@ -28,7 +28,7 @@ class Keys(Protocol):
 
 
 class OneKey:
-    """A key that was configured. With one there is nothing to choose, so its name is not read."""
+    """That of a configured secret. With one there is nothing to choose: no name is read."""
 
     def __init__(self, key: Key) -> None:
         self.key = key
@@ -37,11 +37,6 @@ class OneKey:
     def of_secret(cls, secret: bytes) -> "OneKey":
         """HS256."""
         return cls(secret_key(secret))
-
-    @classmethod
-    def of_pem(cls, pem: str) -> "OneKey":
-        """RS256 or ES256."""
-        return cls(pem_key(pem))
 
     async def find(self, id: str | None, algorithm: str) -> Key | None:
         """The key, if the token is of its algorithm."""

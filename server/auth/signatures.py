@@ -14,7 +14,6 @@ from typing import Any
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jose import jwk, jws  # type: ignore[import-untyped]
 from msgspec import Struct
 
@@ -70,18 +69,6 @@ def secret_key(secret: bytes) -> Key:
     return Key("HS256", _constructed(secret, "HS256"))
 
 
-def pem_key(pem: str) -> Key:
-    """RS256 or ES256 by a public key."""
-    try:
-        public = load_pem_public_key(pem.encode())
-    except ValueError as error:
-        raise KeyUnfit(
-            "The key is no public key in PEM. It must begin with `-----BEGIN PUBLIC KEY-----`;"
-            " a private one is never given to the server."
-        ) from error
-    return _public(public, public)
-
-
 def published_key(published: Mapping[str, object]) -> Key:
     """RS256 or ES256 by a key as an issuer publishes it (RFC 7517)."""
     algorithm = {"RSA": "RS256", "EC": "ES256"}.get(str(published.get("kty")))
@@ -90,23 +77,19 @@ def published_key(published: Mapping[str, object]) -> Key:
     if published.get("use", "sig") != "sig" or "d" in published:
         raise KeyUnfit("The key is not a public one for signatures.")
     constructed = _constructed(dict(published), algorithm)
-    return _public(constructed.prepared_key, constructed)
+    _refuse_weak(constructed.prepared_key)
+    return Key(algorithm, constructed)
 
 
-def _public(public: object, material: object) -> Key:
-    """The public key decides which algorithm it verifies, and whether it is good enough."""
+def _refuse_weak(public: object) -> None:
     match public:
         case RSAPublicKey():
             if public.key_size < RSA_BITS:
                 raise KeyUnfit(f"The RSA key has {public.key_size} bits; {RSA_BITS} are needed.")
-            algorithm = "RS256"
         case EllipticCurvePublicKey(curve=SECP256R1()):
-            algorithm = "ES256"
+            pass
         case _:
             raise KeyUnfit("The key is neither an RSA key nor one of the curve P-256.")
-    if material is public:
-        material = _constructed(public, algorithm)
-    return Key(algorithm, material)
 
 
 def _constructed(material: object, algorithm: str) -> Any:

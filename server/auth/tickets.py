@@ -31,11 +31,14 @@ class _Issued(Struct):
     principal: Principal
     origin: str | None
     until: float
-    used: bool = False
 
 
 class Tickets:
-    """Tickets of this process, known by their hashes. A used one is known until it would end."""
+    """Tickets of this process, known by their hashes.
+
+    A used one is known until it would have ended, unless so many were used since; it is good for
+    nothing in any case.
+    """
 
     def __init__(
         self,
@@ -50,6 +53,7 @@ class Tickets:
         self._wall_clock = wall_clock
         self._random = random
         self._issued: dict[bytes, _Issued] = {}  # oldest first, for all live equally long
+        self._used: dict[bytes, _Issued] = {}  # in the order of their use
         self._held: Counter[Owner] = Counter()
 
     def issue(self, principal: Principal, origin: str | None) -> Ticket:
@@ -71,12 +75,15 @@ class Tickets:
     def redeem(self, text: str, origin: str | None) -> Principal:
         """Who the ticket speaks for; it is good for nothing after. Else `TokenRefused`."""
         self._forget_old()
-        issued = self._issued.get(_hash(text))
+        name = _hash(text)
+        used = self._used.get(name)
+        if used is not None and used.until > self._clock():
+            raise _refused("the ticket was used before", replayed=used.principal.owner)
+        issued = self._issued.get(name)
         if issued is None:
             raise _refused("there is no such ticket, or not any more")
-        if issued.used:
-            raise _refused("the ticket was used before", replayed=issued.principal.owner)
-        issued.used = True  # also from elsewhere: a ticket that went astray ends here
+        self._take_back(name)  # also from elsewhere: a ticket that went astray ends here
+        self._used[name] = issued
         if normal_origin(origin) != issued.origin:
             raise _refused("the ticket is bound to another origin")
         return issued.principal
@@ -86,11 +93,19 @@ class Tickets:
         while self._issued:
             oldest = next(iter(self._issued))
             if self._issued[oldest].until > now:
+                break
+            self._take_back(oldest)
+        while self._used:
+            oldest = next(iter(self._used))
+            if self._used[oldest].until > now and len(self._used) <= self._options.tickets:
                 return
-            owner = self._issued.pop(oldest).principal.owner
-            self._held[owner] -= 1
-            if not self._held[owner]:
-                del self._held[owner]
+            del self._used[oldest]
+
+    def _take_back(self, name: bytes) -> None:
+        owner = self._issued.pop(name).principal.owner
+        self._held[owner] -= 1
+        if not self._held[owner]:
+            del self._held[owner]
 
     def _wait_ms(self) -> int:
         """Until the oldest ticket ends, and with it somebody's place."""

@@ -2,6 +2,8 @@
 
 import asyncio
 import getpass
+import os
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from http import HTTPStatus
@@ -15,12 +17,14 @@ from server.auth.tokens import Tokens as Issuer
 from server.cli.asking import NoAnswer, post
 from server.cli.port import url_of
 from server.cli.serving import living
-from server.config import Settings, secured, tokens_of
+from server.config import Settings, tokens_of, with_kept_secret
 
 VISITORS = "/api/v1/visitors"
 USUAL_PORT = 8000
 MINTED_S = 3600  # then another one is made
 STRANGER = "local"  # where the machine has no name for its user
+_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+(%[\w.-]+)?\]|[^\s\[\]:@]+)(:[0-9]*)?")
+_PATH = re.compile("[!-~]*")  # what a line of HTTP can hold
 
 Tokens: TypeAlias = Callable[[], Awaitable[str | None]]
 
@@ -38,6 +42,8 @@ class Found(Struct, frozen=True):
 
 def no_server(url: str, why: object = None) -> AccessFailed:
     """Nothing that speaks our protocol answers there."""
+    if isinstance(why, OSError) and why.errno is not None and why.errno > 0:  # else the resolver's
+        why = os.strerror(why.errno)
     because = f" ({why})" if why else ""
     return AccessFailed(
         f"No Parley server answers at {url}{because}. Start one with scripts/run,"
@@ -72,21 +78,23 @@ def find_tokens(token: str | None, found: Found, settings: Settings) -> Tokens:
     if token:
         return given(token)
     if found.ours:
-        with suppress(ValueError):  # only an issuer can sign those that it takes
-            return minted(tokens_of(secured(settings)))
+        with suppress(ValueError):  # only an issuer can sign those that it takes, or a lost secret
+            return minted(tokens_of(with_kept_secret(settings)))
     return Visitor(found.url)
 
 
 def checked(url: str) -> str:
     """An http(s) address without its last slash; a socket's address is taken for its server's."""
-    wrong = AccessFailed(f"{url} is no address of a server. One is http://127.0.0.1:8000.")
+    wrong = AccessFailed(f"{url[:200]!r} is no address of a server. One is http://127.0.0.1:8000.")
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         _ = parts.port  # looked at only when it is asked for
+        (parts.hostname or "").encode("idna")  # which the resolver does, and has no words for
     except ValueError:
         raise wrong from None
     scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
-    if scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+    fits = _AUTHORITY.fullmatch(parts.netloc) and _PATH.fullmatch(parts.path)
+    if scheme not in ("http", "https") or not fits:
         raise wrong
     path = parts.path.rstrip("/").removesuffix("/ws")
     return urlunsplit((scheme, parts.netloc, path, "", ""))

@@ -1,5 +1,6 @@
 """Questions to a server over HTTP, without a proxy and without waiting long."""
 
+from contextlib import closing
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from urllib.parse import urlsplit
 
@@ -28,15 +29,14 @@ def post(url: str, path: str, body: bytes) -> tuple[int, bytes]:
 def _ask(
     method: str, url: str, path: str, body: bytes | None, headers: dict[str, str]
 ) -> tuple[int, bytes]:
-    parts = urlsplit(url)
-    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-    connection = kind(parts.netloc, timeout=TIMEOUT_S)
     try:
-        connection.request(method, parts.path + path, body, headers)
-        response = connection.getresponse()
-        return response.status, response.read(BYTES)
-    except (OSError, HTTPException) as error:
+        parts = urlsplit(url)
+        kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+        with closing(kind(parts.netloc, timeout=TIMEOUT_S)) as connection:
+            connection.request(method, parts.path + path, body, headers)
+            response = connection.getresponse()
+            return response.status, response.read(BYTES)
+    # ValueError: no address at all, which a file may hold that somebody changed.
+    except (OSError, HTTPException, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise NoAnswer(f"{url} does not answer: {why}", why) from None
-    finally:
-        connection.close()

@@ -14,6 +14,7 @@ from websockets.exceptions import InvalidStatus
 from protocol.client_states import State
 from protocol.codes import CloseCode
 from protocol.frames.from_client import VISIBLE, ClientInfo
+from protocol.text import well_formed
 from protocol.types import ID_PATTERN, Outcome
 from server import VERSION
 from server.cli import access
@@ -65,9 +66,10 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
             stream.reconfigure(errors="replace")  # an answer may hold what this screen has not
     terminal = Terminal(sys.stdout, sys.stderr, os.environ, asks=sys.stdin.isatty())
     try:
+        args.token = args.token or os.environ.get("PARLEY_TOKEN")
         _check(args)
         found = access.find_server(args.url, settings)
-        tokens = access.find_tokens(args.token or os.environ.get("PARLEY_TOKEN"), found, settings)
+        tokens = access.find_tokens(args.token, found, settings)
         return asyncio.run(chat(args, found.url, tokens, terminal, sys.stdin))
     except AccessFailed as failure:
         terminal.end_line()
@@ -76,8 +78,11 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
+    for what, text in (("token", args.token), ("model", args.model)):
+        if not well_formed(text or ""):
+            raise AccessFailed(f"The {what} is no text in UTF-8.")
     if args.conversation is not None and not re.search(ID_PATTERN, args.conversation):
-        raise AccessFailed(f"{args.conversation} is no id of a conversation.")
+        raise AccessFailed(f"{args.conversation!r} is no id of a conversation.")
     if args.message == "-":
         args.message = sys.stdin.buffer.read().decode("utf-8", "replace").removesuffix("\n")
     if args.message is not None and not re.search(VISIBLE, args.message):

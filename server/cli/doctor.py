@@ -7,6 +7,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from enum import StrEnum
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -14,7 +15,7 @@ from server import VERSION
 from server.auth import secret
 from server.auth.keys import KeysAway, PublishedKeys
 from server.cli.port import NoPort, listening, url_of
-from server.cli.serving import Health, Serving, living, recorded
+from server.cli.serving import Health, Serving, leaving, living, recorded, why_not
 from server.config import Settings
 from storage.errors import StorageError
 from storage.sql import open_database
@@ -74,9 +75,14 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield from _configured(settings)
     yield from _secret(settings)
     yield from _data_dir(settings)
+    left = None
     if here is None or not settings.store_url.startswith("sqlite:"):
-        yield from asyncio.run(_database(settings))
-    yield from _server(settings, here)
+        try:
+            yield from asyncio.run(_database(settings))
+        except StorageError as error:
+            left = leaving(settings, error)
+            yield _no_database(settings, error, left)
+    yield from _server(settings, here, left)
     if settings.jwks_url is not None:
         yield asyncio.run(_issuer(settings, settings.jwks_url))
 
@@ -100,7 +106,7 @@ def _secret(settings: Settings) -> Iterator[Finding]:
     elif not settings.development:
         sentence = "There is none, so no visitor can be let in; users' tokens are the issuer's."
         yield Finding(Mark.NOTE, about, sentence, "PARLEY_JWT_SECRET would change that.")
-    elif not (settings.data_dir / secret.NAME).exists():
+    elif not _exists(settings.data_dir / secret.NAME):
         yield Finding(Mark.OK, about, "The first start will make one, in the data folder.")
     else:
         try:
@@ -113,8 +119,16 @@ def _secret(settings: Settings) -> Iterator[Finding]:
 
 def _data_dir(settings: Settings) -> Iterator[Finding]:
     about, folder = "data folder", settings.data_dir
+    try:
+        folder.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        sentence = f"{folder} cannot be used: {error.strerror}."
+        yield Finding(Mark.WRONG, about, sentence, "Change PARLEY_DATA_DIR.")
+        return
     place = folder
-    while not place.exists() and place != place.parent:
+    while not _exists(place) and place != place.parent:
         place = place.parent
     if not place.is_dir():
         sentence = f"{place.resolve()} is no folder."
@@ -123,7 +137,9 @@ def _data_dir(settings: Settings) -> Iterator[Finding]:
         sentence = f"{place.resolve()} is not this user's to write."
         yield Finding(Mark.WRONG, about, sentence, "Change its owner, or PARLEY_DATA_DIR.")
     elif place != folder:
-        yield Finding(Mark.OK, about, "It is not there yet; the first start will make it.")
+        sentence = f"{folder.resolve()} is not there: no server was started on it yet."
+        remedy = "The first start makes it; if there was one, PARLEY_DATA_DIR must say where."
+        yield Finding(Mark.NOTE, about, sentence, remedy)
     elif folder.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         sentence = "Other users of this machine may look into it."
         yield Finding(Mark.NOTE, about, sentence, f"`chmod 700 {folder}` keeps them out.")
@@ -138,20 +154,32 @@ def _data_dir(settings: Settings) -> Iterator[Finding]:
         yield Finding(Mark.OK, "disk", sentence)
 
 
+def _exists(path: Path) -> bool:
+    """Whether it can be seen: not behind a folder that is closed, nor under a name too long."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def _no_database(settings: Settings, error: StorageError, left: Serving | None) -> Finding:
+    if left is not None:
+        return Finding(Mark.NOTE, "database", why_not(settings, error))
+    sentence = f"It cannot be used: {error}."
+    return Finding(Mark.WRONG, "database", sentence, "DATABASE_URL says where it is.")
+
+
 async def _database(settings: Settings) -> list[Finding]:
+    """What an open one shows; `StorageError` if it cannot be opened."""
     about, url = "database", settings.store_url
-    remedy = "DATABASE_URL says where it is."
-    if url.startswith("sqlite:") and not path_of(url).exists():
+    if url.startswith("sqlite:") and not _exists(path_of(url)):
         sentence = f"{path_of(url)} is not there yet."
         return [Finding(Mark.OK, about, sentence, "`parley migrate` makes it.")]
+    db = await open_database(url, settings.database)
     try:
-        db = await open_database(url, settings.database)
-        try:
-            todo = await pending(db)
-        finally:
-            await db.close()
-    except StorageError as error:
-        return [Finding(Mark.WRONG, about, f"It cannot be used: {error}.", remedy)]
+        todo = await pending(db)
+    finally:
+        await db.close()
     found = [Finding(Mark.OK, about, f"It answers: {db.dialect} {db.version}.")]
     if db.dialect == "sqlite" and has_wal_reset_bug(db.version):
         sentence = f"SQLite {db.version} can damage a file that two connections write at once."
@@ -163,7 +191,9 @@ async def _database(settings: Settings) -> list[Finding]:
     return found
 
 
-def _server(settings: Settings, here: tuple[Serving, Health] | None) -> Iterator[Finding]:
+def _server(
+    settings: Settings, here: tuple[Serving, Health] | None, left: Serving | None
+) -> Iterator[Finding]:
     about = "server"
     if here is not None:
         serving, health = here
@@ -179,7 +209,10 @@ def _server(settings: Settings, here: tuple[Serving, Health] | None) -> Iterator
             yield Finding(Mark.NOTE, about, sentence, "Restart it to bring it level.")
         return
     left_behind = recorded(settings.data_dir)
-    if left_behind is not None:
+    if left is not None:
+        sentence = f"Process {left.pid}, which served at {left.url}, takes nobody any more."
+        yield Finding(Mark.NOTE, about, sentence)
+    elif left_behind is not None:
         sentence = f"Process {left_behind.pid} served at {left_behind.url}, and does not answer."
         yield Finding(Mark.NOTE, about, sentence, "If it was killed, the next start goes on.")
     else:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from server.cli.serving import living
+from server.cli.serving import living, why_not
 from server.config import ConfigError, Problem, Settings
 from storage.errors import MigrationError, StorageError
 from storage.sql import Database, open_database
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     try:
         applied = asyncio.run(brought_up_to_date(settings))
     except StorageError as error:
-        print(f"The database was not migrated: {error}", file=sys.stderr)
+        print(f"The database was not migrated: {why_not(settings, error)}", file=sys.stderr)
         return 1
     for migration in applied:
         print(f"applied {migration}")

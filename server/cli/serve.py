@@ -15,7 +15,7 @@ from server.app import App, open_app
 from server.cli.files import room_for
 from server.cli.migrate import brought_up_to_date, refuse_pending
 from server.cli.port import NoPort, listening, url_of
-from server.cli.serving import Serving, announced
+from server.cli.serving import Serving, announced, why_not
 from server.config import ConfigError, Problem, Settings, secured
 from server.net.server import Server, server_config
 from server.telemetry import logs
@@ -48,8 +48,11 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     _make_room(settings.limits.sockets)
     try:
         asyncio.run(_serve(settings, migrate=args.migrate))
-    except (StorageError, NoPort, Displaced) as error:
+    except (NoPort, Displaced) as error:
         print(f"Parley cannot serve. {error}", file=sys.stderr)
+        return 1
+    except StorageError as error:
+        print(f"Parley cannot serve. {why_not(settings, error)}", file=sys.stderr)
         return 1
     return 0
 

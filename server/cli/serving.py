@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from server.cli.asking import NoAnswer, get
 from server.config import ConfigError, Problem, Settings
+from storage.errors import Busy, StorageError
 
 FILE = "server.json"
 
@@ -77,6 +78,28 @@ def living(settings: Settings) -> tuple[Serving, Health] | None:
         if health.instance == serving.instance:
             return serving, health
     return None
+
+
+def leaving(settings: Settings, error: StorageError) -> Serving | None:
+    """The data folder's server, if it keeps the database from us and answers no more.
+
+    So it is from the first signal on: it takes no connection, and its answers may still end.
+    """
+    serving = recorded(settings.data_dir)
+    if serving is None or not isinstance(error, Busy) or error.holder != f"process {serving.pid}":
+        return None
+    return serving if living(settings) is None else None
+
+
+def why_not(settings: Settings, error: StorageError) -> str:
+    """Why the database is not to be had, and what to do."""
+    serving = leaving(settings, error)
+    if serving is None:
+        return str(error)
+    return (
+        f"The server with process id {serving.pid} is shutting down on this folder, or hangs. Wait "
+        f"until it has ended; a second signal (`kill {serving.pid}`) has it end at once."
+    )
 
 
 def health_of(url: str) -> Health:

@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from server.auth.principal import DEFAULT_TENANT, Role, Tier
-from server.config import Settings, secured, tokens_of
+from server.config import Settings, tokens_of, with_kept_secret
 
 HOUR_S = 3600
 
@@ -44,7 +44,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """The verb; its result is the process's exit status."""
     try:
-        token = tokens_of(secured(settings)).mint(
+        token = tokens_of(with_kept_secret(settings)).mint(
             user=args.user,
             tenant=args.tenant,
             roles=args.roles or [Role.USER],

@@ -2,7 +2,7 @@
 
 from server.config.errors import ConfigError, Problem
 from server.config.loading import load
-from server.config.secret import secured
+from server.config.secret import NoSecretYet, secured, with_kept_secret
 from server.config.settings import Environment, LogLevel, Settings
 from server.config.tokens import tokens_of
 
@@ -10,9 +10,11 @@ __all__ = [
     "ConfigError",
     "Environment",
     "LogLevel",
+    "NoSecretYet",
     "Problem",
     "Settings",
     "load",
     "secured",
     "tokens_of",
+    "with_kept_secret",
 ]

@@ -19,7 +19,6 @@ _SECTIONS = {
     "streams": "Followed conversations",
     "log": "Logs of conversations",
     "database": "The database",
-    "jobs": "Work in the background",
 }
 _HEAD = """\
 # Settings of Parley. Copy this file to .env, and take the # from what is to be otherwise.

@@ -7,7 +7,7 @@ span lines. Nothing is substituted: `$NAME` is five characters.
 
 import re
 
-from server.config.errors import Problem
+from server.config.errors import ConfigError, Problem
 
 _BLANK = r"[^\S\n]"
 _NOTHING = re.compile(rf"{_BLANK}*(?:\#[^\n]*)?(?:\n|\Z)")
@@ -22,9 +22,25 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\", "$": "$", "`": "`"}
 
 
+def legible(raw: bytes) -> str:
+    """The file's text; `ConfigError` where it has none, with the line at which that shows."""
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise _no_text(raw[: error.start].count(b"\n")) from None
+    if "\0" in text:
+        raise _no_text(text.count("\n", 0, text.index("\0")))
+    return text
+
+
+def _no_text(lines_before: int) -> ConfigError:
+    sentence = "is not text in UTF-8; save the file as that."
+    return ConfigError([Problem(f".env, line {lines_before + 1}", sentence)])
+
+
 def parse(text: str) -> tuple[dict[str, str], list[Problem]]:
     """What the file sets, by the last line of each name, and the lines that cannot be read."""
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     values: dict[str, str] = {}
     problems: list[Problem] = []
     at = 0

@@ -22,11 +22,13 @@ _NOT_OURS = re.compile(r"PARLEY_(TOKEN|TEST_\w+|NOT_RUN|SERVICE_\w+|PORT_\w+)")
 _LATER = {
     "a log that instances share": re.compile(r"REDIS_URL"),
     "document search": re.compile(r"QDRANT_\w+"),
-    "vendors' models": re.compile(r"(COHERE|OPENAI|AZURE_OPENAI|ANTHROPIC)_(API_KEY|BASE_URL)"),
+    "vendors' models": re.compile(r"(COHERE|OPENAI|ANTHROPIC)_(API_KEY|BASE_URL)|AZURE_OPENAI_\w+"),
     "tracing": re.compile(r"OTEL_EXPORTER_OTLP_ENDPOINT"),
     "error reports": re.compile(r"SENTRY_DSN"),
     "fallback models": re.compile(r"PARLEY_FALLBACK_MODELS"),
 }
+_COMMAND = re.compile(r"\$\(.*\)")
+_REFERENCE = re.compile(r"\$\{.*\}")
 
 
 def load(
@@ -53,7 +55,7 @@ def load(
         problems += [problem for problem in broken if problem.variable not in doubtful]
     if problems:
         raise ConfigError(sorted(problems, key=lambda problem: problem.variable))
-    return replace(settings, warnings=tuple(_without_effect(given)))
+    return replace(settings, warnings=tuple(_without_effect(settings, given)))
 
 
 def _merged(environ: Mapping[str, str], in_file: Mapping[str, str]) -> dict[str, str]:
@@ -126,6 +128,11 @@ def _legible(text: str, variable: Variable) -> str:
     except UnicodeEncodeError:
         raise ValueError("must be text in UTF-8") from None
     text = text if variable.secret else text.strip()
+    # Taken as they are, both could be secrets that anybody can guess.
+    if _COMMAND.fullmatch(text):
+        raise ValueError("is a command, and nothing runs it here: put in what it prints")
+    if _REFERENCE.fullmatch(text):
+        raise ValueError("names a variable, and nothing looks it up here: put in its value")
     if any(ord(character) < 32 or ord(character) == 127 for character in text):
         raise ValueError("must be one line without control characters")
     if variable.name == "PARLEY_PORT" and text.startswith("tcp://"):
@@ -136,7 +143,12 @@ def _legible(text: str, variable: Variable) -> str:
     return text
 
 
-def _without_effect(given: Collection[str]) -> Iterator[str]:
+def _without_effect(settings: Settings, given: Collection[str]) -> Iterator[str]:
+    if settings.development and settings.allowed_origins:
+        yield (
+            "PARLEY_ALLOWED_ORIGINS is without effect in development, where pages of this machine "
+            "alone may connect."
+        )
     for feature in _LATER:
         names = sorted(name for name in given if _later(name) == feature)
         if names:

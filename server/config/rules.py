@@ -14,14 +14,16 @@ from server.auth.tokens import claim_names
 from server.config.errors import Problem
 from server.config.settings import Settings
 from server.config.variables import spelled
+from server.providers.offline import Offline
+from server.providers.scripted import Scripted
 from storage.errors import Unsupported
 from storage.sql import dsn
 from storage.sql.dsn import path_of
 
 # A secret that a server made for itself says so, and nothing in public takes it.
 DEVELOPMENT_SECRET = "parley-development-"  # noqa: S105 - the beginning of one, not a secret
-MODELS = ("offline", "scripted")
-_MADE = "PARLEY_JWT_SECRET=$(openssl rand -hex 32)"
+MODELS = (Offline.name, Scripted.name)
+_MAKE = "put in what `openssl rand -hex 32` prints"
 _BASE_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 _ORIGIN = "https://chat.example.org"
 
@@ -111,8 +113,8 @@ def _storage(settings: Settings) -> Iterator[Problem]:
 def _credentials(settings: Settings) -> Iterator[Problem]:
     secret = settings.jwt_secret
     if secret is not None and len(secret.encode()) < SECRET_BYTES:
-        sentence = f"must have at least {SECRET_BYTES} bytes."
-        yield Problem("PARLEY_JWT_SECRET", sentence, _MADE)
+        sentence = f"must have at least {SECRET_BYTES} bytes: {_MAKE}."
+        yield Problem("PARLEY_JWT_SECRET", sentence)
     try:
         claim_names(settings.auth.claims)
     except ValueError as unfit:
@@ -127,7 +129,7 @@ def _model(settings: Settings) -> Iterator[Problem]:
     if settings.model not in MODELS:
         sentence = f"This version has the models {' and '.join(MODELS)}."
         yield Problem("PARLEY_MODEL", sentence, "PARLEY_MODEL=offline")
-    elif settings.model == "scripted" and not settings.offers_scripted:
+    elif settings.model == Scripted.name and not settings.offers_scripted:
         sentence = "The model scripted is offered here with PARLEY_SCRIPTED=1 alone."
         yield Problem("PARLEY_MODEL", sentence, "PARLEY_MODEL=offline")
 
@@ -174,11 +176,11 @@ def _development(settings: Settings) -> Iterator[Problem]:
 def _public(settings: Settings, given: Collection[str]) -> Iterator[Problem]:
     here = f"In {settings.env}"
     if settings.jwt_secret is None and settings.jwks_url is None:
-        sentence = f"{here} it must be set, or PARLEY_JWKS_URL must."
-        yield Problem("PARLEY_JWT_SECRET", sentence, _MADE)
+        sentence = f"{here} it must be set, or PARLEY_JWKS_URL must: {_MAKE}."
+        yield Problem("PARLEY_JWT_SECRET", sentence)
     if (settings.jwt_secret or "").startswith(DEVELOPMENT_SECRET):
-        sentence = f"{here} a secret that was made for development is not taken; make a new one."
-        yield Problem("PARLEY_JWT_SECRET", sentence, _MADE)
+        sentence = f"{here} a secret that was made for development is not taken: {_MAKE}."
+        yield Problem("PARLEY_JWT_SECRET", sentence)
     for name, what in (("PARLEY_JWT_ISSUER", "issuer"), ("PARLEY_JWT_AUDIENCE", "audience")):
         if name not in given:
             sentence = f"{here} it must be set, so that no other {what}'s tokens are taken."

@@ -16,7 +16,6 @@ from msgspec.structs import fields
 import server.auth.options
 import server.generation.options
 import server.http.options
-import server.jobs
 import server.limits.options
 import server.net.options
 import server.streams.options
@@ -91,8 +90,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     allowed_origins: Annotated[
         tuple[str, ...],
         Meta(
-            description="Origins whose pages may connect, `*`: any. In development those of this "
-            "machine may, and production refuses `*`.",
+            description="Origins whose pages may connect, beside that of PARLEY_PUBLIC_URL; `*` "
+            "is refused. In development it has no effect: pages of this machine alone may.",
             examples=["https://www.example.org,https://example.org"],
         ),
     ] = ()
@@ -114,9 +113,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     jwt_secret: Annotated[
         str | None,
         Meta(
-            description="What signs tokens (HS256), at least 32 bytes; with PARLEY_JWKS_URL those "
-            "of visitors alone. In development one is made and kept in the data folder.",
-            examples=["$(openssl rand -hex 32)"],
+            description="What signs tokens (HS256), at least 32 bytes: put in what `openssl rand "
+            "-hex 32` prints. With PARLEY_JWKS_URL it signs those of visitors alone. In "
+            "development one is made and kept in the data folder.",
             extra={"secret": True},
         ),
     ] = None
@@ -179,7 +178,6 @@ class Settings(Struct, frozen=True, kw_only=True):
     streams: server.streams.options.Options = server.streams.options.Options()
     log: storage.log.Retention = storage.log.Retention()
     database: storage.sql.Options = storage.sql.Options()
-    jobs: server.jobs.Options = server.jobs.Options()
 
     @property
     def development(self) -> bool:

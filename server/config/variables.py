@@ -33,9 +33,10 @@ class Variable(Struct, frozen=True, kw_only=True):
         return _wanted(_bare(inspect.type_info(self.type)))
 
     @property
-    def shown(self) -> str:
-        """An assignment that is right."""
-        return f"{self.name}={self.example or spelled(self.default)}"
+    def shown(self) -> str | None:
+        """An assignment that is right, where one can be shown to everybody."""
+        value = self.example or spelled(self.default)
+        return f"{self.name}={value}" if value else None
 
     def value(self, text: str) -> Any:
         """The text as a value of the type; ValueError if it is none."""

@@ -198,7 +198,7 @@ class Connection:
             return
         parts = self._parts
         limits = parts.limits.limits_of(principal)
-        self._requests = Requests(parts, self._following, principal, limits, self._name)
+        self._requests = Requests(parts, self._following, principal, limits, self._trace)
         self._belong(principal)
         welcome = s.Welcome(
             session=self._name,

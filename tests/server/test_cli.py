@@ -1,12 +1,16 @@
 """How `parley` begins and ends, whichever verb it is given."""
 
+import errno
 import io
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from server.cli import VERBS, main, settings_here
+from tests.support.parley import environment
 
 
 @pytest.fixture(autouse=True)
@@ -75,3 +79,52 @@ def test_a_reader_who_has_enough_is_no_error(monkeypatch: pytest.MonkeyPatch) ->
     with Path("spare").open("w") as spare:
         monkeypatch.setattr(sys, "stdout", Closed())
         assert main(["schema"]) == 1
+
+
+def test_another_failure_of_the_machine_keeps_its_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only output that cannot be written is nobody's fault here."""
+
+    class Broken(io.StringIO):
+        def write(self, _: str) -> int:
+            raise OSError(errno.EINVAL, "no such luck")
+
+    monkeypatch.setattr(sys, "stdout", Broken())
+    with pytest.raises(OSError, match="no such luck"):
+        main(["schema"])
+
+
+COMMANDS = ["schema", "migrate", "--help", "chat --url 127.0.0.1:1 x"]
+
+
+def shell(line: str) -> subprocess.CompletedProcess[str]:
+    """What a person types, `parley` standing for ours; buffered, as it is unless somebody asks."""
+    parley = f"{shlex.quote(sys.executable)} -m server"
+    return subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {line.replace('parley', parley)}"],
+        env={**environment(), "PARLEY_PORT": "0", "PYTHONUNBUFFERED": ""},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("streams", ["| head -0", ">/dev/full", "<&- >&-"])
+def test_streams_that_are_closed_or_full_end_in_words(command: str, streams: str) -> None:
+    """No traceback, and no word of the interpreter's; what was not written is no success."""
+    ended = shell(f"parley {command} {streams}")
+    assert ended.returncode in (0, 1), ended
+    assert "Traceback" not in ended.stderr
+    assert "Exception ignored" not in ended.stderr
+    if streams == ">/dev/full" and command != COMMANDS[-1]:
+        assert ended.returncode == 1
+        assert "The output cannot be written: No space left on device." in ended.stderr
+
+
+def test_output_and_complaint_that_cannot_be_written_leave_a_status() -> None:
+    """Nobody can be told more."""
+    assert shell("parley schema >/dev/full 2>/dev/full").returncode == 1

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server.app import _catalogue
 from server.config import ConfigError, Environment, LogLevel, Settings, load
-from server.config.rules import PAIRS, Pair
+from server.config.rules import MODELS, PAIRS, Pair
 from server.config.variables import VARIABLES
 
 SECRET = "correct horse battery staple, and more"
@@ -105,10 +106,44 @@ def test_an_unknown_name_is_refused_with_what_may_be_meant() -> None:
 def test_what_later_versions_know_is_not_silently_ignored() -> None:
     """Ours stop the start; names that others use too are only warned of."""
     assert "fallback" in problems({"PARLEY_FALLBACK_MODELS": "x"})["PARLEY_FALLBACK_MODELS"]
-    warnings = load({"REDIS_URL": "redis://x", "OPENAI_API_KEY": "sk-1", "QDRANT_URL": ""}).warnings
+    given = {"REDIS_URL": "redis://x", "OPENAI_API_KEY": "sk-1", "QDRANT_URL": ""}
+    warnings = load({**given, "AZURE_OPENAI_ENDPOINT": "https://x"}).warnings
     assert len(warnings) == 2
     assert "REDIS_URL is without effect" in warnings[0]
+    assert "AZURE_OPENAI_ENDPOINT, OPENAI_API_KEY are without effect" in warnings[1]
     assert "sk-1" not in "".join(warnings)
+
+
+def test_a_setting_that_nothing_reads_yet_is_none() -> None:
+    """The runner of jobs comes later, and its settings with it."""
+    assert "no such setting" in problems({"PARLEY_JOBS_POLL_S": "1"})["PARLEY_JOBS_POLL_S"]
+
+
+@pytest.mark.parametrize("origins", ["*", "https://chat.example.org"])
+def test_origins_in_development_are_said_to_have_no_effect(origins: str) -> None:
+    """There pages of this machine alone may connect; elsewhere there is nothing to say."""
+    assert "PARLEY_ALLOWED_ORIGINS" in load({"PARLEY_ALLOWED_ORIGINS": origins}).warnings[0]
+    public = load({**PUBLIC, "PARLEY_ALLOWED_ORIGINS": "https://chat.example.org"})
+    assert public.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "instead"),
+    [
+        ("$(openssl rand -hex 32)", "put in what it prints"),
+        ("$(head -c 32 /dev/urandom | base64)", "put in what it prints"),
+        (f"${{{'X' * 40}}}", "put in its value"),
+    ],
+)
+def test_what_a_shell_should_have_filled_in_is_no_value(text: str, instead: str) -> None:
+    """`.env` substitutes nothing, and a secret of that text would be anybody's to guess."""
+    said = problems({}, f"PARLEY_JWT_SECRET={text}\n")["PARLEY_JWT_SECRET"]
+    assert instead in said
+    assert "For example" not in said
+    assert (
+        "what `openssl rand -hex 32` prints"
+        in problems({"PARLEY_JWT_SECRET": "short"}).popitem()[1]
+    )
 
 
 def test_other_programs_variables_are_let_be() -> None:
@@ -246,6 +281,11 @@ def test_no_message_and_no_repr_has_a_secret() -> None:
 def test_only_what_the_environment_says_counts() -> None:
     """A folder's own secret is nothing that `load` reads."""
     assert load({"PARLEY_ENV": Environment.DEVELOPMENT}).jwt_secret is None
+
+
+def test_the_models_that_may_be_set_are_those_that_are_offered() -> None:
+    """What passes the rule is found by the server, and the other way round."""
+    assert _catalogue(Settings()).offered == MODELS
 
 
 VALUES = st.one_of(

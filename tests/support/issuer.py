@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from jose import jws  # type: ignore[import-untyped]
 
@@ -32,9 +32,8 @@ def private_key(kind: str) -> PrivateKeyTypes:
             return rsa.generate_private_key(65537, 1024)
         case "ec" | "ec-other":
             return ec.generate_private_key(ec.SECP256R1())
-        case "ec-384":
-            return ec.generate_private_key(ec.SECP384R1())
-    return ed25519.Ed25519PrivateKey.generate()
+    assert kind == "ec-384"
+    return ec.generate_private_key(ec.SECP384R1())
 
 
 def private_pem(kind: str) -> str:

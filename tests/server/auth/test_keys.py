@@ -73,9 +73,6 @@ async def test_a_configured_key_is_found_for_its_algorithm_whatever_the_name() -
     secret = OneKey.of_secret(issuer.SECRET)
     assert await secret.find("any", "HS256") is secret.key
     assert await secret.find(None, "RS256") is None
-    public = OneKey.of_pem(issuer.public_pem("ec"))
-    assert await public.find(None, "ES256") is public.key
-    assert await public.find(None, "HS256") is None
 
 
 def test_secrets_for_different_purposes_are_different() -> None:

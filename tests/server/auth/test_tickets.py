@@ -87,10 +87,37 @@ def test_nobody_holds_more_than_a_few(office: Office) -> None:
     refusal = office.too_many()
     assert (refusal.code, refusal.retry_after_ms) == (ErrorCode.RATE_LIMITED, 20_000)
     assert office.issue(BOB)
-    office.tickets.redeem(text, HOME)
-    assert office.too_many().code is ErrorCode.RATE_LIMITED
     office.now += 20
     assert office.issue()
+    assert office.too_many().code is ErrorCode.RATE_LIMITED
+    assert office.tickets.redeem(text, HOME) == ANN
+
+
+def test_a_used_ticket_is_held_no_longer() -> None:
+    """Who uses each at once gets as many as they like; one that went astray is used too."""
+    office = Office(tickets_per_user=1)
+    for _ in range(3):
+        office.tickets.redeem(office.issue(), HOME)
+    office.refused(office.issue(), "https://evil.example")
+    office.issue()
+    office.too_many()
+    office.now += 30
+    office.issue()
+    office.too_many()
+    assert office.tickets._held == {ANN.owner: 1}
+
+
+def test_those_in_all_are_those_that_are_out() -> None:
+    """Who uses many keeps nobody else from one, and no more used ones than that are remembered."""
+    office = Office(tickets=2)
+    used = []
+    for _ in range(5):
+        used.append(office.issue())
+        office.tickets.redeem(used[-1], HOME)
+    office.issue(BOB)
+    assert len(office.tickets._used) == 2
+    assert [office.refused(text).replayed for text in used[-2:]] == [ANN.owner] * 2
+    assert office.refused(used[0]).replayed is None
 
 
 def test_in_all_there_are_no_more_than_so_many(office: Office) -> None:

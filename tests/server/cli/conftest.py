@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from server.cli import main
+from server.cli import main, settings_here
+from server.config import secured
 from tests.support.parley import environment
 
 Call = Callable[..., tuple[int, str, str]]
@@ -20,6 +21,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in os.environ.keys() - clean.keys():
         monkeypatch.delenv(name)
     return tmp_path
+
+
+@pytest.fixture
+def started(folder: Path) -> Path:
+    """The folder once a server was started in it: it made a secret."""
+    secured(settings_here())
+    return folder
 
 
 @pytest.fixture

@@ -45,6 +45,8 @@ def test_a_file_that_a_killed_server_left_names_none(tmp_path: Path) -> None:
         ("localhost:8000", "http://localhost:8000"),
         ("wss://a.example/chat/ws?x=1", "https://a.example/chat"),
         ("http://[::1]:1/", "http://[::1]:1"),
+        ("http://[fe80::1%eth0]", "http://[fe80::1%eth0]"),
+        ("http://bücher.example/a%20b", "http://bücher.example/a%20b"),
     ],
 )
 def test_an_address_is_taken_in_any_form(named: str, url: str) -> None:
@@ -53,15 +55,30 @@ def test_an_address_is_taken_in_any_form(named: str, url: str) -> None:
     assert access.socket_url(url) == f"ws{url[4:]}/ws"
 
 
-@pytest.mark.parametrize("named", ["ftp://x", "http://", "http://x:99999", "http://[x", "a@b.org"])
+@pytest.mark.parametrize(
+    "named",
+    [
+        *("ftp://x", "http://", "http://x:99999", "http://[x", "a@b.org", "", "http://a b"),
+        *("http://a..b", f"http://{'a' * 64}.b", "http://\udcff", "http://[::1]x:1"),
+        *("http://a/ä", "http://a/b c", "http://a/\x01", "http://a/\udcff"),
+    ],
+)
 def test_what_is_no_address_is_refused_in_words(named: str) -> None:
     """Not with a traceback."""
-    with pytest.raises(AccessFailed, match="no address of a server"):
+    with pytest.raises(AccessFailed, match="no address of a server") as failed:
         access.checked(named)
+    str(failed.value).encode()
+
+
+def test_a_reason_is_in_plain_words() -> None:
+    """As the machine says it, without the numbers and tuples around it."""
+    refused = ConnectionRefusedError(111, "Connect call failed ('127.0.0.1', 1)")
+    assert "at http://x (Connection refused)." in str(access.no_server("http://x", refused))
+    assert "(nobody home)" in str(access.no_server("http://x", OSError("nobody home")))
 
 
 async def test_for_our_own_server_a_token_is_made_of_its_secret(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    started: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For whoever is logged in, and another when it ends."""
     monkeypatch.setenv("LOGNAME", "ann")
@@ -76,6 +93,13 @@ async def test_for_our_own_server_a_token_is_made_of_its_secret(
 
     monkeypatch.setattr("getpass.getuser", nobody)
     assert access.user_here() == "local"
+
+
+def test_without_its_secret_we_are_a_stranger_to_our_own_server(folder: Path) -> None:
+    """One that we make would be none of the server's; nothing is left in the folder."""
+    tokens = find_tokens(None, Found("http://x", ours=True), settings_here())
+    assert isinstance(tokens, access.Visitor)
+    assert list(folder.iterdir()) == []
 
 
 async def test_a_token_that_was_given_is_used_once(folder: Path) -> None:

@@ -14,6 +14,13 @@ def test_the_body_comes_whatever_the_proxy(monkeypatch: pytest.MonkeyPatch) -> N
         assert get(asked.url, "/health") == b'{"a": 1}'
 
 
+@pytest.mark.parametrize("url", ["http://a..b", "http://a b", "http://[x", "http://a:b", ""])
+def test_what_is_no_address_has_a_reason(url: str) -> None:
+    """A file that names one may have been changed by anybody."""
+    with pytest.raises(NoAnswer):
+        get(url, "/health")
+
+
 def test_where_nobody_listens_there_is_a_reason() -> None:
     """It names the address."""
     url = f"http://127.0.0.1:{free_port()}"

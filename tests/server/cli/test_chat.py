@@ -157,7 +157,9 @@ async def test_a_conversation_of_somebody_else_is_not_opened(peer: Peer) -> None
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["chat", "hi", "--conversation", "a b"], "a b is no id"),
+        (["chat", "hi", "--conversation", "a b"], "'a b' is no id"),
+        (["chat", "hi", "--token", "\udcff"], "The token is no text"),
+        (["chat", "hi", "--model", "\udcff"], "The model is no text"),
         (["chat", " "], "The message is empty"),
         (["chat", "hi", "--url", "ftp://x"], "is no address"),
     ],

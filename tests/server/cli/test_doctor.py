@@ -31,15 +31,15 @@ def wrong(printed: str) -> list[str]:
 def test_before_the_first_start_nothing_is_wrong_and_nothing_is_made(
     call: Call, folder: Path
 ) -> None:
-    """It only looks."""
+    """It only looks, and says that there is nothing to see."""
     status, printed, _ = call("doctor")
     assert (status, wrong(printed)) == (0, [])
+    assert f"{folder / 'data'} is not there: no server was started on it yet." in printed
     assert not (folder / "data").exists()
 
 
-def test_after_it_the_database_answers(call: Call) -> None:
+def test_after_it_the_database_answers(call: Call, started: Path) -> None:
     """With its kind and version."""
-    call("token", "--user", "ann")
     call("migrate")
     status, printed, _ = call("doctor")
     assert (status, wrong(printed)) == (0, [])
@@ -67,10 +67,9 @@ def test_a_taken_port_is_wrong(call: Call, folder: Path) -> None:
     assert "taken by another program" in wrong(printed)[0]
 
 
-def test_a_secret_that_others_can_read_is_wrong(call: Call, folder: Path) -> None:
+def test_a_secret_that_others_can_read_is_wrong(call: Call, started: Path) -> None:
     """The remedy is a command."""
-    call("token", "--user", "ann")
-    (folder / "data" / "secret").chmod(0o644)
+    (started / "data" / "secret").chmod(0o644)
     status, printed, _ = call("doctor")
     assert status == 1
     assert "chmod 600" in wrong(printed)[0]
@@ -91,6 +90,14 @@ def test_a_file_in_the_folders_place_is_wrong(call: Call, folder: Path) -> None:
     status, printed, _ = call("doctor")
     assert status == 1
     assert "is no folder" in wrong(printed)[0]
+
+
+def test_a_folder_that_can_never_be_is_wrong(call: Call, folder: Path) -> None:
+    """It is looked at no further, and ends in words."""
+    (folder / ".env").write_text(f"PARLEY_PORT=0\nPARLEY_DATA_DIR={'a' * 300}\n")
+    status, printed, _ = call("doctor")
+    assert status == 1
+    assert "File name too long" in wrong(printed)[0]
 
 
 def test_a_full_disk_is_wrong(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

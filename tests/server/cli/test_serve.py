@@ -2,16 +2,21 @@
 
 import json
 import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 
 from server.cli.serve import greeting
-from server.cli.serving import FILE, Serving
+from server.cli.serving import FILE, Serving, living
 from server.config import Environment, Settings
 from tests.support.health import saying
-from tests.support.parley import Parley
+from tests.support.parley import Parley, environment
+from tests.support.waiting import until
 
 HERE = Serving(pid=1, url="http://127.0.0.1:8000", instance="one", version="0.1.0", started="")
 
@@ -59,6 +64,47 @@ def test_a_second_server_on_the_folder_says_who_holds_it(parley: Parley) -> None
         third = parley.run("serve")
         assert third.returncode == 1
         assert f"process {serving.pid} serves this very data folder" in third.stderr
+
+
+@contextmanager
+def answering(parley: Parley) -> Iterator[None]:
+    """Somebody is being answered, for longer than any test lasts."""
+    with subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "server",
+            "chat",
+            '{"tokens": 9999, "text": "word ", "every_ms": 20}',
+        ],
+        cwd=parley.folder,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as asking:
+        assert asking.stdout is not None
+        try:
+            assert asking.stdout.read(4) == b"word"
+            yield
+        finally:
+            asking.kill()
+
+
+async def test_while_it_shuts_down_the_verbs_say_so(parley: Parley) -> None:
+    """It takes nobody any more, and an answer may still end: to wait is no failure of anything."""
+    parley.set(PARLEY_MODEL="scripted", PARLEY_SOCKET_DRAIN_GRACE_S="200")
+    with parley.serving() as serving, answering(parley):
+        parley.send(signal.SIGTERM)
+        await until(lambda: living(Settings(data_dir=parley.data)) is None)
+        words = f"server with process id {serving.pid} is shutting down on this folder"
+        migrate, doctor, second = (parley.run(verb) for verb in ("migrate", "doctor", "serve"))
+        assert (migrate.returncode, second.returncode) == (1, 1)
+        assert all(words in said for said in (migrate.stderr, doctor.stdout, second.stderr))
+        assert doctor.returncode == 0
+        assert f"Process {serving.pid}, which served at {serving.url}" in doctor.stdout
+        parley.send(signal.SIGTERM)
+        assert parley.ended() == -signal.SIGTERM
 
 
 def test_a_start_after_a_kill_takes_the_folder_over(parley: Parley) -> None:

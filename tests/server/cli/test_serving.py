@@ -7,8 +7,18 @@ import pytest
 from msgspec.structs import replace
 
 from server.cli.asking import NoAnswer
-from server.cli.serving import FILE, Serving, announced, health_of, living, recorded
+from server.cli.serving import (
+    FILE,
+    Serving,
+    announced,
+    health_of,
+    leaving,
+    living,
+    recorded,
+    why_not,
+)
 from server.config import ConfigError, Settings
+from storage.errors import Busy, Unavailable
 from tests.support.health import health, saying
 
 HERE = Serving(
@@ -78,3 +88,23 @@ def test_one_that_was_killed_does_not_live(tmp_path: Path) -> None:
         assert living(settings) is None
     with pytest.raises(NoAnswer):
         health_of(HERE.url)
+
+
+def test_who_holds_the_database_and_answers_no_more_is_leaving(tmp_path: Path) -> None:
+    """The sentence says who, and how not to wait; of any other reason it is the reason's own."""
+    settings = Settings(data_dir=tmp_path)
+    busy = Busy("the database", f"process {HERE.pid}")
+    assert leaving(settings, busy) is None
+    with announced(tmp_path, HERE):
+        assert leaving(settings, busy) == HERE
+        assert f"process id {HERE.pid} is shutting down" in why_not(settings, busy)
+        for other in (Busy("the database", "process 1"), Busy("x"), Unavailable("gone")):
+            assert leaving(settings, other) is None
+            assert why_not(settings, other) == str(other)
+
+
+def test_a_server_that_answers_is_not_leaving(tmp_path: Path) -> None:
+    """It holds its database because it serves."""
+    with saying(health("one")) as asked, announced(tmp_path, replace(HERE, url=asked.url)):
+        busy = Busy("the database", f"process {HERE.pid}")
+        assert leaving(Settings(data_dir=tmp_path), busy) is None

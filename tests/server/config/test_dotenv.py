@@ -2,7 +2,8 @@
 
 import pytest
 
-from server.config.dotenv import parse
+from server.config import ConfigError
+from server.config.dotenv import legible, parse
 
 LINES = {
     "a bare value": ("A=one two", "one two"),
@@ -21,6 +22,7 @@ LINES = {
     "no substitution": ("A=$HOME", "$HOME"),
     "quotes within a bare value": ("A=it's", "it's"),
     "Windows' line ends": ("A=one\r\nB=two\r\n", "one"),
+    "an old Mac's": ("A=one\rB=two", "one"),
     "a byte order mark": ("\ufeffA=one", "one"),
     "the last of a name": ("A=one\nA=two", "two"),
 }
@@ -46,3 +48,20 @@ def test_a_line_that_cannot_be_read_is_named_by_its_number(line: str) -> None:
     assert values == {"B": "1", "C": "2"}
     assert [problem.variable for problem in problems] == [".env, line 2"]
     assert "x" not in problems[0].sentence.split()
+
+
+@pytest.mark.parametrize(
+    ("raw", "line"),
+    [
+        (b"A=one\nB=\xff\n", 2),
+        (b"A=one\r\nB=\0two", 2),
+        ("A=one\n".encode("utf-16"), 1),
+        ("A=one\n".encode("utf-16-le"), 1),
+    ],
+    ids=["another encoding", "a zero byte", "UTF-16", "UTF-16 without its mark"],
+)
+def test_a_file_of_another_encoding_is_named_with_its_line(raw: bytes, line: int) -> None:
+    """What would be read of it is not what was meant."""
+    with pytest.raises(ConfigError, match=rf"\.env, line {line}: is not text in UTF-8"):
+        legible(raw)
+    assert legible("\ufeffA=ä".encode()) == "\ufeffA=ä"

@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from server.config import ConfigError, Environment, Settings, load, secured
+from server.config import (
+    ConfigError,
+    Environment,
+    NoSecretYet,
+    Settings,
+    load,
+    secured,
+    with_kept_secret,
+)
 
 
 def test_development_makes_a_secret_and_keeps_it(tmp_path: Path) -> None:
@@ -13,6 +21,18 @@ def test_development_makes_a_secret_and_keeps_it(tmp_path: Path) -> None:
     first = secured(settings)
     assert first.jwt_secret is not None
     assert secured(settings) == first
+
+
+def test_who_is_no_server_finds_a_secret_and_makes_none(tmp_path: Path) -> None:
+    """Where there is none, nothing is left behind; a secret that was set needs no folder."""
+    settings = Settings(data_dir=tmp_path / "data")
+    with pytest.raises(NoSecretYet, match="no server was started on"):
+        with_kept_secret(settings)
+    assert not (tmp_path / "data").exists()
+    made = secured(settings)
+    assert with_kept_secret(settings) == made
+    given = Settings(data_dir=tmp_path / "elsewhere", jwt_secret="y" * 32)
+    assert with_kept_secret(given) is given
 
 
 def test_production_refuses_what_development_made(tmp_path: Path) -> None:
