@@ -459,7 +459,11 @@ async def test_looking_after_followers_costs_what_changed(
 ) -> None:
     """A second in which nobody comes or goes looks at none of them."""
     counted: list[Channel] = []
-    monkeypatch.setattr(Channel, "count", lambda channel: counted.append(channel))
+
+    def count(channel: Channel) -> None:
+        counted.append(channel)
+
+    monkeypatch.setattr(Channel, "count", count)
     sent = [await place.sent() for _ in range(5)]
     listeners = [await place.follow(each) for each in sent]
     await place.hub.sweep()
