@@ -1,6 +1,7 @@
 """Everything this instance has to do with conversation logs: what it writes and whom it tells."""
 
 import asyncio
+import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -24,6 +25,7 @@ from storage.store import Internal
 OVERDUE_MS = 5_000
 OVERDUE_AT_ONCE = 100
 EPOCHS_TRIED = 3
+MEND_PAUSE_S = 1.0  # half of it to one and a half: every writer waits for the same store
 CHECKED_AT_ONCE = 100  # positions, before others have their turn
 
 # For logs: what went wrong, in which conversation (None: in none of them).
@@ -280,7 +282,8 @@ class Hub:
             writer.lose()
         except StorageError as error:
             self._report(answer.conversation, error)
-            asyncio.get_running_loop().call_later(1.0, self._pump.ready, writer)
+            pause = MEND_PAUSE_S * (0.5 + random.random())  # noqa: S311 - no secret
+            asyncio.get_running_loop().call_later(pause, self._pump.ready, writer)
         else:
             writer.renew(position, ordinal, said)
 

@@ -1,7 +1,7 @@
 """A hub over a real store and log: rows in order, answers whole, followers level."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 import pytest
 
@@ -12,12 +12,10 @@ from protocol.frames.from_server import (
     MessageMade,
     Presence,
     Reset,
-    ServerFrame,
     Status,
 )
 from protocol.types import AnswerState, Position, ResetReason
 from server.streams.channel import Channel
-from server.streams.entry import Shared
 from server.streams.options import Options
 from storage.errors import Fenced, Unavailable
 from storage.log import Lost
@@ -399,59 +397,64 @@ async def test_an_end_is_not_told_where_its_text_was_not(place: Place) -> None:
     assert (await place.follow(sent)).entries == []
 
 
-class Tab:
-    """A follower that comes back with a snapshot, as sockets do, and fails if it gets none."""
+class Snapshots:
+    """Takes so many readers at once, and counts whom it would have to refuse."""
 
-    store_takes = 100  # snapshots at once
-    reading = failed = 0
+    takes = 100
 
-    def __init__(self, place: Place, conversation: str) -> None:
-        self.listener = Listener()
+    def __init__(self) -> None:
+        self.reading = self.refused = 0
+
+    async def read(self) -> None:
+        """It takes its time."""
+        self.reading += 1
+        self.refused += self.reading > self.takes
+        for _ in range(3):
+            await asyncio.sleep(0)
+        self.reading -= 1
+
+
+class Tab(Listener):
+    """A follower that comes back with a snapshot, as sockets do."""
+
+    def __init__(self, place: Place, conversation: str, snapshots: Snapshots) -> None:
+        super().__init__()
+        self.level = 0  # how often it was brought level
         self._place = place
         self._conversation = conversation
+        self._snapshots = snapshots
 
     async def open(self) -> None:
         """Follow from the beginning of an epoch."""
         position = await self._place.log.open(self._conversation, None, 0, {})
         assert position is not None
         await self._place.hub.join(self._place.tenant, self._conversation, self, position)
-
-    def take(self, entries: Sequence[Shared], *, live: bool) -> None:
-        """Keep them."""
-        self.listener.take(entries, live=live)
-
-    def tell(self, frame: ServerFrame) -> None:
-        """Of no interest."""
+        self.level += 1
 
     def lose(self) -> None:
-        """Read a snapshot."""
-        self.listener.lost += 1
+        """Read a snapshot, and follow again."""
+        super().lose()
         self._back = asyncio.create_task(self._come_back())
 
     async def _come_back(self) -> None:
-        Tab.reading += 1
-        Tab.failed += Tab.reading > Tab.store_takes
-        for _ in range(3):
-            await asyncio.sleep(0)
-        Tab.reading -= 1
+        await self._snapshots.read()
         self._place.hub.leave(self._conversation, self)
         await self.open()
 
 
 async def test_a_new_epoch_of_all_logs_does_not_overwhelm_the_store(place: Place) -> None:
     """Thousands of idle tabs lose their positions at once, and none of them is refused."""
-    tabs = {f"c_{number}": Tab(place, f"c_{number}") for number in range(5000)}
+    snapshots = Snapshots()
+    tabs = {f"c_{number}": Tab(place, f"c_{number}", snapshots) for number in range(5000)}
     for tab in tabs.values():
         await tab.open()
     await place.log.drop(list(tabs))
-    await until(lambda: all(tab.listener.lost for tab in tabs.values()))
-    await until(lambda: not Tab.reading)
-    assert Tab.failed == 0
-    channels = [place.hub._channel(name) for name in tabs]
-    await until(lambda: all(channel and channel.position for channel in channels))
+    await until(lambda: all(tab.level == 2 for tab in tabs.values()))
+    assert snapshots.refused == 0
+    assert [tab.lost for tab in tabs.values()] == [1] * 5000
+    assert len(place.hub._comebacks) == 0
     for name, tab in tabs.items():
         place.hub.leave(name, tab)
-    assert len(place.hub._comebacks) == 0
 
 
 async def test_looking_after_followers_costs_what_changed(
