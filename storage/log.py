@@ -76,7 +76,7 @@ class Retention(Struct, frozen=True, kw_only=True):
             ge=0,
             le=MAX_SAFE_INTEGER,
             description="Milliseconds after which a silent conversation's log is given up, since "
-            "its last open, fence, append or checkpoint; 0: never.",
+            "its last open, fence, append or checkpoint, or since nobody follows it; 0: never.",
         ),
     ] = 60 * 60_000
 
@@ -257,7 +257,10 @@ class EventLog(Protocol):
     async def heads(self, conversations: Collection[Id]) -> Mapping[Id, Position | None]:
         """Where each log stands; None: no epoch is open. What was out of reach is left out.
 
-        This and `read` do not count as use: following thousands must not turn into writes.
+        This and `read` do not count as use of a log, but of what this client itself follows: that
+        does not expire as long as it is looked at each quarter of `idle_ms`. Who keeps expiry in a
+        store of its own puts it off as seldom as that, for thousands of silent followers must not
+        turn into thousands of writes at each look.
         """
 
     async def read(self, conversation: Id, after: Position, limit: int) -> Slice | Lost:
@@ -272,7 +275,8 @@ class EventLog(Protocol):
 
         Deliveries are hints: they may be lost, doubled or out of order, and may come before the
         append that made them has returned. So follow first, then read; a hole is filled by reading.
-        `sink` must neither block nor raise. A log that expires tells nobody.
+        `sink` must neither block nor raise. A log that expires tells nobody; one that is followed
+        does not expire, if `heads` is asked for it in time.
         """
 
     async def drop(self, conversations: Collection[Id]) -> None:

@@ -5,10 +5,11 @@ to be answered, and of the older ones as many as fit, the newest first. A messag
 not at all, and the oldest that is shown is never the model's own.
 
 Nobody here knows a vendor's tokens. They are reckoned from bytes of UTF-8, three to a token: more
-than there are for most texts, so that what fits here fits there.
+than there are for most texts, so that what fits here fits there. Texts count as they were sent, for
+only what is shown is worth the time that it takes to clean.
 """
 
-from collections.abc import Sequence
+import asyncio
 
 import msgspec
 from msgspec import Struct
@@ -22,6 +23,8 @@ from storage.records import Thread
 
 BYTES_PER_TOKEN = 3
 TOKENS_PER_TURN = 4  # what a vendor adds to mark where one begins
+# So many signs are cleaned before others have their turn; the worst of them take 20 ms.
+SIGNS_AT_ONCE = 32 * 1024
 
 
 class Context(Struct, frozen=True):
@@ -40,55 +43,77 @@ def tokens(text: str | bytes) -> int:
     return -(-size // BYTES_PER_TOKEN)
 
 
+class Turns:
+    """What was said, each text cleaned once, however often and to how many models it is shown.
+
+    An answer that came to nothing says nothing; one that broke off, its part.
+    """
+
+    def __init__(self, thread: Thread) -> None:
+        self.more = thread.more
+        self._said = [each for each in reversed(thread.messages) if each.content]
+        self._costs = [TOKENS_PER_TURN + tokens(each.content) for each in self._said]
+        self._clean: list[Turn] = []  # the newest first, as in the others
+
+    def __len__(self) -> int:
+        return len(self._said)
+
+    def fitting(self, room: int) -> tuple[int, int]:
+        """How many of the newest fit, beginning with what a person said, and their tokens."""
+        count = spent = 0
+        for cost in self._costs:
+            if spent + cost > room:
+                break
+            spent += cost
+            count += 1
+        while count > 1 and self._said[count - 1].role is Role.ASSISTANT:
+            count -= 1
+            spent -= self._costs[count]
+        return count, spent
+
+    def newest(self, count: int) -> tuple[Turn, ...]:
+        """So many as a model is shown them, oldest first."""
+        while len(self._clean) < count:
+            self._clean_next()
+        return tuple(reversed(self._clean[:count]))
+
+    async def prepare(self, room: int) -> None:
+        """Clean what would fit, without keeping the loop for long."""
+        count, _ = self.fitting(room)
+        signs = 0
+        while len(self._clean) < count:
+            signs += self._clean_next()
+            if signs > SIGNS_AT_ONCE:
+                signs = 0
+                await asyncio.sleep(0)
+
+    def _clean_next(self) -> int:
+        said = self._said[len(self._clean)]
+        self._clean.append(Turn(role=said.role, content=visible(said.content)))
+        return len(said.content)
+
+
 def build(
-    thread: Thread, request: Request, system_prompt: str | None, model: Model, *, reserve: int
+    turns: Turns, request: Request, system_prompt: str | None, model: Model, *, reserve: int
 ) -> Context:
     """What this model is shown of the thread that ends in the message to be answered.
 
     Raises `ModelFailed` if not even that one fits.
     """
     prompt = visible(system_prompt) if system_prompt else None
-    turns = _turns(thread)
     room = model.context_tokens - (request.max_tokens or reserve)
     if model.calls_tools:
         room -= tokens(msgspec.json.encode(request.tools))
     if prompt:
         room -= tokens(prompt)
-    if not turns or _cost(turns[-1]) > room:
+    count, spent = turns.fitting(room)
+    if not count:
         words = "The message and its system prompt are longer than the model reads; shorten them."
         raise ModelFailed(ErrorCode.CONTEXT_TOO_LONG, words, retryable=False)
-    shown, spent = _newest(turns, room)
     return Context(
-        turns=tuple(shown),
+        turns=turns.newest(count),
         system_prompt=prompt,
         tokens=spent,
-        left_out=len(turns) - len(shown),
-        more=thread.more,
+        left_out=len(turns) - count,
+        more=turns.more,
     )
-
-
-def _turns(thread: Thread) -> list[Turn]:
-    """What was said. An answer that came to nothing says nothing; one that broke off, its part."""
-    return [
-        Turn(role=message.role, content=visible(message.content))
-        for message in thread.messages
-        if message.content
-    ]
-
-
-def _newest(turns: Sequence[Turn], room: int) -> tuple[Sequence[Turn], int]:
-    """As many as fit from the end, beginning with what a person said, and their tokens."""
-    first, spent = len(turns), 0
-    for turn in reversed(turns):
-        if spent + _cost(turn) > room:
-            break
-        spent += _cost(turn)
-        first -= 1
-    while first < len(turns) - 1 and turns[first].role is Role.ASSISTANT:
-        spent -= _cost(turns[first])
-        first += 1
-    return turns[first:], spent
-
-
-def _cost(turn: Turn) -> int:
-    return TOKENS_PER_TURN + tokens(turn.content)

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from server.generation import context, request, transcript
-from server.generation.context import Context
+from server.generation.context import Context, Turns
 from server.generation.means import Means
 from server.generation.request import Request
 from server.generation.transcript import Transcript
 from server.providers.base import Model, ModelRequest, ToolOutcome
 from server.telemetry.logs import get_logger
-from storage.records import Answer, Thread
+from storage.records import Answer
 
 _log = get_logger()
 
@@ -32,6 +32,8 @@ async def read(answer: Answer, means: Means) -> "Material":
     usual = thread.model if thread.model in catalogue.offered else None
     models = [catalogue.find(answer.model or asked.model or usual)]
     models += [model for model in catalogue.fallbacks if model not in models]
+    turns = Turns(thread)
+    await turns.prepare(max(model.context_tokens for model in models))
     said = ""
     if answer.length:
         opening = await patience(lambda: answers.opening(answer.tenant, answer.conversation))
@@ -40,7 +42,7 @@ async def read(answer: Answer, means: Means) -> "Material":
         answer=answer.id,
         asked=asked,
         models=tuple(models),
-        thread=thread,
+        turns=turns,
         system_prompt=asked.system_prompt or thread.system_prompt,
         said=said,
         left=transcript.decode(answer.transcript),
@@ -57,7 +59,7 @@ class Material(Struct, frozen=True, kw_only=True):
     answer: str
     asked: Request
     models: tuple[Model, ...]
-    thread: Thread
+    turns: Turns
     system_prompt: str | None
     said: str
     left: Transcript
@@ -68,7 +70,7 @@ class Material(Struct, frozen=True, kw_only=True):
     ) -> ModelRequest:
         """What that model is asked in a step; `ModelFailed` if it does not fit."""
         shown = context.build(
-            self.thread, self.asked, self.system_prompt, model, reserve=self.reserve
+            self.turns, self.asked, self.system_prompt, model, reserve=self.reserve
         )
         if step == 0 and (shown.left_out or shown.more):
             self._tell(model, shown)

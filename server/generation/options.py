@@ -55,8 +55,8 @@ class Options(Struct, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=64 << 20,
-            description="Bytes of UTF-8 that an answer may have; 0: any number. The default fits "
-            "a frame even if every second sign of it is escaped.",
+            description="Bytes of UTF-8 that an answer may have, with the thoughts that are shown; "
+            "0: any number. The default fits a frame even if every second sign is escaped.",
         ),
     ] = 128 * 1024
     context_messages: Annotated[

@@ -24,15 +24,13 @@ from server.generation import draft, endings, transcript
 from server.generation.draft import Draft
 from server.generation.endings import failed
 from server.generation.means import Means
-from server.generation.speech import TooLong
+from server.generation.speech import MOST_CALLS, TooLong
 from server.generation.transcript import Transcript
 from server.providers.base import Finished, Model, ModelFailed
 from server.telemetry.lines import AnswerEnded
 from server.telemetry.logs import get_logger
 from storage.errors import Fenced, NotFound
 from storage.records import Answer, Checkpoint, Checkpointed, Ended, Ending, Verdict
-
-MOST_CALLS = 16  # of one step
 
 _log = get_logger()
 
@@ -123,7 +121,7 @@ class Run:
                 words = f"The model called tools in {work.step + 1} steps, and may in {work.step}."
                 return failed(ErrorCode.PROVIDER_ERROR, words, FinishReason.LIMIT, retryable=False)
             if not 0 < len(work.speech.calls) <= MOST_CALLS:
-                words = f"The model called {len(work.speech.calls)} tools in one step."
+                words = f"The model called no tool or more than {MOST_CALLS} of them in one step."
                 raise ModelFailed(ErrorCode.PROVIDER_ERROR, words)
             await work.take_calls()
 

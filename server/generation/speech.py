@@ -8,7 +8,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 import msgspec
 from msgspec import Raw
@@ -19,14 +19,18 @@ from protocol.text import utf16_length
 from protocol.types import AnswerState
 from server.generation.options import Options
 from server.providers.base import CallsTool, Cites, Finished, ModelEvent, Thinking
-from server.streams.writer import Writer
+from server.streams.writer import CHUNK_CHARACTERS, Writer
 from storage.records import Answer
 from storage.values import EMPTY_LIST, Json
 
 # So many pieces of a model that never waits, and others have their turn.
 PIECES_PER_TURN = 256
+MOST_CALLS = 16  # of tools, in one step
 MOST_CITATIONS = 1000
 MOST_SOURCES = 64
+# Of all citations as JSON: with them and with the sources among them, a message whose text is as
+# long as is usual at most still fits one frame.
+CITED_BYTES = 48 * 1024
 
 _SOURCES: msgspec.json.Decoder[list[Source]] = msgspec.json.Decoder(Sources)
 
@@ -34,7 +38,7 @@ Citations: TypeAlias = tuple[Cited, ...]
 
 
 class TooLong(Exception):
-    """The answer reached its greatest length; its text was cut there."""
+    """The answer reached its greatest length; its text or thought was cut there."""
 
 
 class Speech:
@@ -54,16 +58,19 @@ class Speech:
         self.phase = answer.phase
         self.calls: list[CallsTool] = []  # of this step
         self.thought = thought  # UTF-16 units
-        self.cited = list(cited)
+        self.cited = list(cited)  # some may not stand in the log yet
         self.first_at: float | None = None  # when its first text came
         self.blocked = False  # waiting for the log, not for the model
         self._answer = answer
         self._writer = writer
         self._options = options
         self._clock = clock
+        self._cited_before = len(cited)
+        self._cited_left = CITED_BYTES - sum(map(_size, cited))
         self._encoded, self._citations = 0, EMPTY_LIST
         self._said = [said] if said else []
-        self._left = (options.output_bytes or math.inf) - len(said.encode())
+        # Of earlier thoughts only the units are known, which are not more than their bytes.
+        self._left = (options.output_bytes or math.inf) - len(said.encode()) - thought
         self._others = 0  # events that are no text
         self._held: asyncio.Event | None = None
         self._step_begins = 0  # UTF-16 units
@@ -113,31 +120,31 @@ class Speech:
 
     async def read(self, events: AsyncIterator[ModelEvent]) -> Finished | None:
         """Write what comes until the step is finished; None: it broke off without a word."""
-        writer, said, write, left = self._writer, self._said, self._writer.text, self._left
-        try:
-            async for event in events:
-                if isinstance(event, str):
-                    said.append(event)
-                    if self._held is not None:
-                        await self._held.wait()
-                    if self.phase is not AnswerState.GENERATING:
-                        self._begin_text()
-                    left -= len(event) if event.isascii() else len(event.encode())
-                    if left < 0:
-                        self._end_with(event, round(left))
-                        raise TooLong
-                    write(event)
-                    if writer.full:
-                        await self._room()
-                    if not len(said) % PIECES_PER_TURN:
-                        await asyncio.sleep(0)
-                elif isinstance(event, Finished):
-                    return event
-                else:
-                    self._take(event)
+        writer, said, write = self._writer, self._said, self._writer.text
+        async for event in events:
+            if isinstance(event, str):
+                said.append(event)
+                if self._held is not None:
+                    await self._until_not_held()
+                if self.phase is not AnswerState.GENERATING:
+                    self._begin_text()
+                self._left -= len(event) if event.isascii() else len(event.encode())
+                if self._left < 0:
+                    self._end_with(event, write)
+                write(event)
+                if writer.full:
+                    await self._room()
+                if not len(said) % PIECES_PER_TURN:
                     await asyncio.sleep(0)
-        finally:
-            self._left = left
+            else:
+                await self._until_not_held()
+                if isinstance(event, Finished):
+                    return event
+                self._others += 1
+                self._take(event)
+                if writer.full:
+                    await self._room()
+                await asyncio.sleep(0)
         return None
 
     def _begin_text(self) -> None:
@@ -145,48 +152,60 @@ class Speech:
         if self.first_at is None:
             self.first_at = self._clock()
 
-    def _end_with(self, piece: str, left: int) -> None:
-        """Of the piece that does not fit, what does, up to a code point's end."""
+    def _end_with(self, piece: str, write: Callable[[str], None]) -> NoReturn:
+        """Write of the piece that does not fit what does, up to a code point's end."""
         whole = piece.encode()
-        part = whole[: len(whole) + left].decode(errors="ignore")
+        part = whole[: len(whole) + round(self._left)].decode(errors="ignore")
         if part:
-            self._writer.text(part)
+            write(part)
+        raise TooLong
 
     def _take(self, event: Thinking | Cites | CallsTool) -> None:
-        self._others += 1
         match event:
             case Thinking():
-                self._think(event)
+                self._think(event.text)
             case Cites():
                 self._cite(event)
             case CallsTool():
-                self.calls.append(event)
+                if len(self.calls) <= MOST_CALLS:  # one more says that there are too many
+                    self.calls.append(event)
 
-    def _think(self, event: Thinking) -> None:
+    def _think(self, text: str) -> None:
         if not self._options.thoughts:
             return
-        self._writer.frame(
-            Thought(
-                conversation=self._answer.conversation,
-                answer=self._answer.id,
-                offset=self.thought,
-                text=event.text,
+        self._left -= len(text.encode())
+        if self._left < 0:
+            self._end_with(text, self._write_thought)
+        self._write_thought(text)
+
+    def _write_thought(self, text: str) -> None:
+        for begin in range(0, len(text), CHUNK_CHARACTERS):
+            part = text[begin : begin + CHUNK_CHARACTERS]
+            answer = self._answer
+            self._writer.frame(
+                Thought(
+                    conversation=answer.conversation,
+                    answer=answer.id,
+                    offset=self.thought,
+                    text=part,
+                )
             )
-        )
-        self.thought += utf16_length(event.text)
+            self.thought += utf16_length(part)
 
     def _cite(self, event: Cites) -> None:
-        """What is no span of this step's text, or names no sources, is left out."""
+        """What is no span of this step's text, or has no sources that fit, is left out."""
+        if len(self.cited) == MOST_CITATIONS or self._cited_left <= 0:
+            return
         start, end = self._step_begins + event.start, self._step_begins + event.end
         try:
-            sources = _SOURCES.decode(event.sources)
+            sources = self._fitting(_SOURCES.decode(event.sources))
         except msgspec.MsgspecError:
             return
-        if not 0 <= event.start <= event.end or end > self._writer.length:
+        if not sources or not 0 <= event.start <= event.end or end > self._writer.length:
             return
-        if len(self.cited) == MOST_CITATIONS:
-            return
-        self.cited.append(Cited(start=start, end=end, sources=sources))
+        cited = Cited(start=start, end=end, sources=sources)
+        self._cited_left -= _size(cited)
+        self.cited.append(cited)
         answer = self._answer
         self._writer.frame(
             Citation(
@@ -197,6 +216,19 @@ class Speech:
                 sources=sources,
             )
         )
+
+    def _fitting(self, sources: list[Source]) -> list[Source]:
+        """The first of them, as many as there is room for."""
+        left = self._cited_left
+        for count, source in enumerate(sources):
+            left -= _size(source)
+            if left < 0:
+                return sources[:count]
+        return sources
+
+    async def _until_not_held(self) -> None:
+        while self._held is not None:
+            await self._held.wait()
 
     async def _room(self) -> None:
         self.blocked = True
@@ -236,13 +268,24 @@ class Speech:
             self._held.set()
             self._held = None
 
+    @property
+    def _told(self) -> int:
+        """How many citations stand in the log, of all that there are."""
+        return self._cited_before + self._writer.cited
+
     def citations(self) -> Json:
-        """All of them, as rows keep them."""
-        if len(self.cited) != self._encoded:
-            self._encoded, self._citations = len(self.cited), Raw(msgspec.json.encode(self.cited))
+        """Those that were told, as rows keep them; whoever cut the rest off never showed it."""
+        if self._told != self._encoded:
+            told = self.cited[: self._told]
+            self._encoded, self._citations = len(told), Raw(msgspec.json.encode(told))
         return self._citations
 
     def sources(self) -> Json:
-        """What was cited, each place once, in the order in which it was first cited."""
-        found = dict.fromkeys(source for cited in self.cited for source in cited.sources)
+        """What they rest on, each place once, in the order in which it was first cited."""
+        told = self.cited[: self._told]
+        found = dict.fromkeys(source for cited in told for source in cited.sources)
         return Raw(msgspec.json.encode(list(found)[:MOST_SOURCES]))
+
+
+def _size(item: Cited | Source) -> int:
+    return len(msgspec.json.encode(item)) + len(",")

@@ -1,10 +1,11 @@
 """One conversation's live tail on this instance: read once, handed to all its followers here."""
 
 import asyncio
+import random
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from protocol.frames.from_server import ServerFrame
+from protocol.frames.from_server import Presence, ServerFrame
 from protocol.types import Position
 from server.streams.entry import Shared
 from server.streams.options import Options
@@ -13,7 +14,7 @@ from server.telemetry.logs import get_logger
 from storage.errors import Unavailable
 from storage.log import Delivery, EventLog, Following, Lost
 
-UNANSWERED_PAUSE_S = 0.2
+UNANSWERED_PAUSE_S = 0.2  # half of it to one and a half: others wait for the same store
 
 _log = get_logger()
 
@@ -25,14 +26,20 @@ class Follower(Protocol):
         """The next entries, without a hole; those that were missed come at once, not `live`."""
 
     def lose(self) -> None:
-        """Its position is no place in the log any more; it was let go, and needs a snapshot."""
+        """Its position is no place in the log any more; it was let go, and needs a snapshot.
+
+        When it has one, or has given up, it leaves.
+        """
 
     def tell(self, frame: ServerFrame) -> None:
         """Something beside the log: `typing`, `presence`."""
 
 
 class Channel:
-    """Made by `Hub`, one for each conversation that somebody here follows."""
+    """Made by `Hub`, one for each conversation that somebody here follows.
+
+    `lose` has a follower told that it is lost, at once or when there is time.
+    """
 
     def __init__(
         self,
@@ -40,12 +47,14 @@ class Channel:
         log: EventLog,
         options: Options,
         closed: Callable[["Channel"], None],
+        lose: Callable[[Follower], None],
     ) -> None:
         self.conversation = conversation
-        self.counted = 0  # followers that were last told how many they are
+        self._counted = 0  # followers that were last told how many they are
         self._log = log
         self._options = options
         self._closed = closed
+        self._tell_lost = lose
         self._replay: Replay | None = None
         self._level: dict[Follower, None] = {}
         self._joining: set[Follower] = set()
@@ -78,7 +87,7 @@ class Channel:
         except _Gone:
             if follower in self._joining:
                 self.leave(follower)
-                follower.lose()
+                self._tell_lost(follower)
             return
         except BaseException:
             self.leave(follower)
@@ -103,6 +112,15 @@ class Channel:
         for follower in tuple(self._level):
             if follower is not but:
                 follower.tell(frame)
+
+    def count(self) -> None:
+        """Tell followers how many they are, if that changed; not one who is alone and was."""
+        if self.followers == self._counted:
+            return
+        alone = max(self._counted, self.followers) == 1
+        self._counted = self.followers
+        if not alone:
+            self.tell(Presence(conversation=self.conversation, sockets=self.followers))
 
     def check(self, asked: Position, head: Position | None) -> None:
         """What a look at the log's head means; `asked` is `position` of when it was asked for."""
@@ -181,7 +199,7 @@ class Channel:
         except Exception as error:  # noqa: BLE001 - it must not hurt others, nor the log's writers
             _log.error("a follower failed", conversation=self.conversation, exc_info=error)
             self.leave(follower)
-            follower.lose()
+            self._tell_lost(follower)
 
     async def _read(self, step: Read) -> None:
         replay = self._replay
@@ -189,7 +207,8 @@ class Channel:
             try:
                 answer = await self._log.read(self.conversation, step.after, self._options.page)
             except Unavailable:
-                await asyncio.sleep(UNANSWERED_PAUSE_S)
+                spread = 0.5 + random.random()  # noqa: S311 - no secret
+                await asyncio.sleep(UNANSWERED_PAUSE_S * spread)
                 continue
             if self._replay is replay:
                 self._act(replay.stored(answer))
@@ -202,7 +221,7 @@ class Channel:
         self._joining.clear()
         self._close()
         for follower in followers:
-            follower.lose()
+            self._tell_lost(follower)
 
     def _close_if_alone(self) -> None:
         if not self.followers:

@@ -1,15 +1,17 @@
 """Everything this instance has to do with conversation logs: what it writes and whom it tells."""
 
 import asyncio
-from collections import OrderedDict
+import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
-from protocol.frames.from_server import Presence, ServerFrame
+from protocol.frames.from_server import ServerFrame
 from protocol.text import utf16_length
 from protocol.types import Position
 from server.streams.channel import Channel, Follower
+from server.streams.comebacks import Comebacks
+from server.streams.known import Known
 from server.streams.options import Options
 from server.streams.pump import Pump
 from server.streams.rows import Rows
@@ -23,6 +25,8 @@ from storage.store import Internal
 OVERDUE_MS = 5_000
 OVERDUE_AT_ONCE = 100
 EPOCHS_TRIED = 3
+MEND_PAUSE_S = 1.0  # half of it to one and a half: every writer waits for the same store
+CHECKED_AT_ONCE = 100  # positions, before others have their turn
 
 # For logs: what went wrong, in which conversation (None: in none of them).
 Report = Callable[[str | None, BaseException], None]
@@ -38,7 +42,10 @@ class Hub:
         self._store = store
         self._report = report
         self._options = options or Options()
-        self._streams: OrderedDict[str, Stream] = OrderedDict()
+        self._streams = Known(self._options.idle_streams)
+        self._followed: dict[str, Channel] = {}
+        self._recount: dict[Channel, None] = {}  # those whose followers came or went
+        self._comebacks = Comebacks()
         self._rows = Rows(log, store.outbox, self._open)
         self._pump = Pump(log, self._mend, self._options)
 
@@ -46,7 +53,7 @@ class Hub:
 
     async def position(self, tenant: str, conversation: str) -> Position:
         """Where the log stands; an epoch is opened if none is open."""
-        stream = self._stream(tenant, conversation)
+        stream = self._streams.of(tenant, conversation)
         head = (await self._log.heads([conversation])).get(conversation)
         if head is None:
             return await self._open(stream, None)
@@ -58,7 +65,7 @@ class Hub:
 
         False: another opened one meanwhile, from a reading that has the rows, and tells them not.
         """
-        stream = self._stream(tenant, sent.conversation)
+        stream = self._streams.of(tenant, sent.conversation)
         rows, fences = sent.numbers[0] - 1, {sent.answer: sent.fence}
         if not sent.created:
             opening = await self._store.answers.opening(tenant, sent.conversation)
@@ -77,7 +84,7 @@ class Hub:
 
         `known` are rows committed just now, which need not be read then.
         """
-        stream = self._stream(tenant, conversation)
+        stream = self._streams.of(tenant, conversation)
         try:
             async with stream.telling:
                 await self._rows.tell(stream, known)
@@ -89,7 +96,7 @@ class Hub:
 
         Its row is told before it says anything; where that fails, it may not speak yet.
         """
-        stream = self._stream(answer.tenant, answer.conversation)
+        stream = self._streams.of(answer.tenant, answer.conversation)
         if stream.told is None or stream.told < answer.number:
             async with stream.telling:
                 await self._rows.tell(stream, ())
@@ -105,6 +112,7 @@ class Hub:
         if stream is not None and stream.writers.get(writer.answer.id) is writer:
             stream.advanced(writer.position)
             del stream.writers[writer.answer.id]
+            self._streams.touch(stream)
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────
 
@@ -138,18 +146,24 @@ class Hub:
         self, tenant: str, conversation: str, follower: Follower, after: Position
     ) -> None:
         """Bring a follower level from its position, and keep it so until it leaves or is lost."""
-        stream = self._stream(tenant, conversation)
-        if stream.channel is None:
-            stream.channel = Channel(
-                conversation, self._log, self._options, partial(self._unfollowed, stream)
-            )
-        await stream.channel.join(follower, after)
+        stream = self._streams.of(tenant, conversation)
+        channel = stream.channel
+        if channel is None:
+            closed = partial(self._unfollowed, stream)
+            channel = Channel(conversation, self._log, self._options, closed, self._comebacks.lose)
+            stream.channel = self._followed[conversation] = channel
+        try:
+            await channel.join(follower, after)
+        finally:
+            self._recount[channel] = None
 
     def leave(self, conversation: str, follower: Follower) -> None:
-        """It follows no more."""
+        """It follows no more, or as another."""
         channel = self._channel(conversation)
         if channel is not None:
             channel.leave(follower)
+            self._recount[channel] = None
+        self._comebacks.left(follower)
 
     def aside(self, conversation: str, frame: ServerFrame, but: Follower | None = None) -> None:
         """Say something beside the log to all followers here, `but` one."""
@@ -175,23 +189,27 @@ class Hub:
             overdue = []
         for tenant, conversation in overdue:
             await self.tell(tenant, conversation)
-        self._count_followers()
-        self._forget_idle()
+        changed, self._recount = self._recount, {}
+        for channel in changed:
+            channel.count()
+        self._streams.forget()
 
     async def check(self) -> None:
         """Each `check_s`: whether followed logs moved on without a word."""
         asked = {
-            stream.conversation: position
-            for stream in self._streams.values()
-            if stream.channel is not None and (position := stream.channel.position) is not None
+            conversation: position
+            for conversation, channel in self._followed.items()
+            if (position := channel.position) is not None
         }
         if not asked:
             return
         heads = await self._log.heads(list(asked))
-        for conversation, head in heads.items():
+        for number, (conversation, head) in enumerate(heads.items(), 1):
             channel = self._channel(conversation)
             if channel is not None:
                 channel.check(asked[conversation], head)
+            if not number % CHECKED_AT_ONCE:
+                await asyncio.sleep(0)
 
     async def stop(self) -> None:
         """Leave nothing untold that SQL could be told."""
@@ -200,14 +218,6 @@ class Hub:
 
     # ── within ───────────────────────────────────────────────────────────────────────────────────
 
-    def _stream(self, tenant: str, conversation: str) -> Stream:
-        stream = self._streams.get(conversation)
-        if stream is None:
-            stream = self._streams[conversation] = Stream(tenant, conversation)
-        else:
-            self._streams.move_to_end(conversation)
-        return stream
-
     def _channel(self, conversation: str) -> Channel | None:
         stream = self._streams.get(conversation)
         return None if stream is None else stream.channel
@@ -215,11 +225,8 @@ class Hub:
     def _unfollowed(self, stream: Stream, channel: Channel) -> None:
         if stream.channel is channel:
             stream.channel = None
-
-    def _forget_idle(self) -> None:
-        idle = [key for key, stream in self._streams.items() if not stream.in_use]
-        for conversation in idle[: max(0, len(idle) - self._options.idle_streams)]:
-            del self._streams[conversation]
+            del self._followed[stream.conversation]
+            self._streams.touch(stream)
 
     async def _open(self, stream: Stream, instead_of: str | None) -> Position:
         """Open an epoch from one reading of SQL, or learn which one another has opened."""
@@ -257,7 +264,7 @@ class Hub:
     async def _mend(self, writer: Writer, refusal: Refusal) -> None:
         """An append was refused: another epoch, or another owner."""
         answer = writer.answer
-        stream = self._stream(answer.tenant, answer.conversation)
+        stream = self._streams.of(answer.tenant, answer.conversation)
         if refusal in (Refusal.FENCED, Refusal.ENDED):
             writer.lose()
             return
@@ -275,7 +282,8 @@ class Hub:
             writer.lose()
         except StorageError as error:
             self._report(answer.conversation, error)
-            asyncio.get_running_loop().call_later(1.0, self._pump.ready, writer)
+            pause = MEND_PAUSE_S * (0.5 + random.random())  # noqa: S311 - no secret
+            asyncio.get_running_loop().call_later(pause, self._pump.ready, writer)
         else:
             writer.renew(position, ordinal, said)
 
@@ -287,15 +295,3 @@ class Hub:
             if (each.answer.id, each.answer.fence) == (answer.id, answer.fence):
                 return each.text
         raise Fenced(f"answer {answer.id!r}", answer.fence)
-
-    def _count_followers(self) -> None:
-        """Tell followers how many they are, where that changed since the last second."""
-        for stream in self._streams.values():
-            channel = stream.channel
-            if channel is not None and channel.followers != channel.counted:
-                alone = max(channel.counted, channel.followers) == 1
-                channel.counted = channel.followers
-                if not alone:
-                    channel.tell(
-                        Presence(conversation=stream.conversation, sockets=channel.followers)
-                    )

@@ -169,22 +169,6 @@ def tool(row: r.ToolCall) -> o.ToolCall:
     )
 
 
-def tool_frame(conversation: str, row: r.ToolCall) -> s.Tool:
-    """The frame that tells of it."""
-    shown = tool(row)
-    return s.Tool(
-        conversation=conversation,
-        answer=row.answer,
-        call=shown.call,
-        name=shown.name,
-        state=shown.state,
-        arguments=shown.arguments,
-        args_hash=shown.args_hash,
-        result=shown.result,
-        expires_at=shown.expires_at,
-    )
-
-
 def feedback(row: r.Feedback) -> o.Feedback:
     """What the reader thinks of a message."""
     return o.Feedback(rating=rating(row.rating), comment=row.comment)

@@ -2,7 +2,8 @@
 
 Text is taken synchronously and gathers: while an append is under way, and for a moment after it,
 tokens wait for the next one, which takes them all. So a token after a pause leaves at once, and
-under load chunks grow instead of queues. Frames keep their place between the texts.
+under load chunks grow instead of queues. Frames keep their place between the texts, and none of
+them is bigger than a server's frame may be.
 
 What an append became of is told to `took`. An append without a reply is asked again with the same
 bytes; in a new epoch everything that SQL does not have is told anew.
@@ -12,7 +13,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from protocol.frames.from_server import Chunk, Logged, Reset
+from protocol.frames.from_server import Chunk, Citation, Logged, Reset, Thought, Tool
 from protocol.text import utf16_length
 from protocol.types import Position, ResetReason
 from server.streams.entry import encode
@@ -22,7 +23,7 @@ from storage.errors import Fenced
 from storage.log import Append, Appended, Refusal, Refused
 from storage.records import Answer, Tail
 
-# Characters of one chunk: even if each takes six bytes as an escape, it fits a server's frame.
+# Characters of a chunk or thought: even if each takes six bytes as an escape, it fits a frame.
 CHUNK_CHARACTERS = 32 * 1024
 
 
@@ -48,6 +49,7 @@ class Writer:
     ) -> None:
         self.answer = answer
         self.position = position  # behind everything of this answer that stands in the log
+        self.cited = 0  # citations that stand in the log
         self.lost = False
         self.failure: Exception | None = None
         self._pump = pump
@@ -90,6 +92,7 @@ class Writer:
     def frame(self, frame: Logged) -> None:
         """Append any other frame of the answer, behind the text so far."""
         self._queue.append(frame)
+        self._queued_characters += _characters(frame)
         if not self._due:
             self._plan()
 
@@ -100,20 +103,19 @@ class Writer:
 
     async def settled(self) -> None:
         """Wait until everything written stands in the log; `Fenced` if another owns the answer."""
-        while (self._queue or self._under_way) and not self.lost:
-            if self._hurried is not None:
-                self._hurried.cancel()
-                self._hurried = None
-                self._pump.ready(self)
-            await self._change()
+        await self._flushed()
         self._demand()
 
     async def cut(self) -> None:
-        """Drop what waits, and wait for what is under way."""
+        """Drop what waits, and wait for what is under way.
+
+        Only tool calls are told all the same: they stand in SQL, where a reload finds them.
+        """
         self._drop()
         while self._under_way and not self.lost:
             await self._change()
         self._drop()
+        await self._flushed()
 
     async def reset(self, attempt: int, reason: ResetReason) -> None:
         """Give up the attempt's text; SQL has committed to the next attempt already."""
@@ -160,6 +162,8 @@ class Writer:
                 self.position = Position(self.position.epoch, result.seq)
             if isinstance(frame, Chunk):
                 self._told.add(frame.text)
+            elif isinstance(frame, Citation):
+                self.cited += 1
             done += 1
         del self._under_way[:done]
         if refusal is None:
@@ -179,7 +183,8 @@ class Writer:
         """Another owns the answer, or it has ended: nothing of this owner is told any more."""
         self.lost = True
         self._under_way.clear()
-        self._drop()
+        self._queue.clear()
+        self._queued_characters = 0
         self._wake()
 
     def renew(self, position: Position, ordinal: int, said: str) -> None:
@@ -196,7 +201,7 @@ class Writer:
             frame.text if isinstance(frame, Chunk) else frame for frame, _ in self._under_way
         ]
         self._queue[:0] = pending
-        self._queued_characters = sum(len(item) for item in self._queue if isinstance(item, str))
+        self._queued_characters = sum(map(_characters, self._queue))
         self.position, self._ordinal = position, ordinal
         # What was told before is no more to be cut.
         self._send_off(self._chunks(kept, start))
@@ -264,8 +269,16 @@ class Writer:
         )
 
     def _drop(self) -> None:
-        self._queue.clear()
+        self._queue = [item for item in self._queue if isinstance(item, Tool)]
         self._queued_characters = 0
+
+    async def _flushed(self) -> None:
+        while (self._queue or self._under_way) and not self.lost:
+            if self._hurried is not None:
+                self._hurried.cancel()
+                self._hurried = None
+                self._pump.ready(self)
+            await self._change()
 
     def _demand(self) -> None:
         if self.failure is not None:
@@ -297,3 +310,10 @@ def _gathered(queue: Sequence[str | Logged]) -> Iterator[str | Logged]:
         yield item
     if texts:
         yield "".join(texts)
+
+
+def _characters(item: str | Logged) -> int:
+    """Those that a model made, and whose number nothing else bounds."""
+    if isinstance(item, str):
+        return len(item)
+    return len(item.text) if isinstance(item, Thought) else 0

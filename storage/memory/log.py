@@ -105,7 +105,9 @@ class MemoryLog:
         return life.read(after, limit) if life else Lost(Loss.NO_LOG)
 
     async def follow(self, conversation: Id, sink: Sink) -> Following:
-        subscription = _Subscription(conversation, sink, self._subscriptions)
+        if self._use(conversation, self._clock()) is None:
+            self._lives.pop(conversation, None)  # expired: being followed brings nothing back
+        subscription = _Subscription(conversation, sink, self._unfollow)
         self._subscriptions.setdefault(conversation, []).append(subscription)
         return subscription
 
@@ -116,7 +118,9 @@ class MemoryLog:
 
     def _present(self, conversation: Id, now: int) -> "_Life | None":
         life = self._lives.get(conversation)
-        return None if life is None or life.expired(self._retention, now) else life
+        if life is None or conversation in self._subscriptions:
+            return life
+        return None if life.expired(self._retention, now) else life
 
     def _use(self, conversation: Id, now: int) -> "_Life | None":
         life = self._present(conversation, now)
@@ -127,8 +131,20 @@ class MemoryLog:
 
     def _forget_expired(self, now: int) -> None:
         # At each opening, so memory cannot grow faster than this frees it; nothing wakes for it.
-        while self._lives and next(iter(self._lives.values())).expired(self._retention, now):
-            self._lives.popitem(last=False)
+        while self._lives:
+            conversation, life = next(iter(self._lives.items()))
+            if not life.expired(self._retention, now):
+                break
+            if self._use(conversation, now) is None:  # else it is followed, and goes to the end
+                del self._lives[conversation]
+
+    def _unfollow(self, subscription: "_Subscription") -> None:
+        conversation = subscription.conversation
+        self._use(conversation, self._clock())
+        others = self._subscriptions[conversation]
+        others.remove(subscription)
+        if not others:
+            del self._subscriptions[conversation]
 
     def _tell(self, conversation: Id, delivery: Delivery) -> None:
         # A copy: a sink may close its own subscription or another.
@@ -137,27 +153,23 @@ class MemoryLog:
 
 
 class _Subscription:
-    __slots__ = ("_all", "_conversation", "_sink")
+    __slots__ = ("_closed", "_sink", "conversation")
 
     def __init__(
-        self, conversation: Id, sink: Sink, subscriptions: dict[Id, list["_Subscription"]]
+        self, conversation: Id, sink: Sink, closed: Callable[["_Subscription"], None]
     ) -> None:
-        self._conversation = conversation
+        self.conversation = conversation
         self._sink: Sink | None = sink
-        self._all = subscriptions
+        self._closed = closed
 
     def deliver(self, delivery: Delivery) -> None:
         if self._sink is not None:
             self._sink(delivery)
 
     def close(self) -> None:
-        if self._sink is None:
-            return
-        self._sink = None
-        others = self._all[self._conversation]
-        others.remove(self)
-        if not others:
-            del self._all[self._conversation]
+        if self._sink is not None:
+            self._sink = None
+            self._closed(self)
 
 
 class _Source:

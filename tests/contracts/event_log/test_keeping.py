@@ -155,6 +155,49 @@ class TestRetention:
         await harness.pass_time(700)
         assert await harness.one.heads([TALK]) == {TALK: None}
 
+    async def test_a_followed_log_does_not_expire(self, make: Make) -> None:
+        """Its follower's client looks at it; left, it lives on as after any other use."""
+        harness = await make(Retention(idle_ms=1000))
+        position = await opened(harness.one)
+        await opened(harness.one, conversation="c_more")
+        mail = Mailbox()
+        following = await harness.one.follow(TALK, mail)
+        for _ in range(20):
+            await harness.pass_time(200)
+            assert await harness.one.heads([TALK]) == {TALK: position}
+        assert await harness.one.heads(["c_more"]) == {"c_more": None}
+        following.close()
+        await harness.pass_time(700)
+        assert await append(harness.other, piece(position, 1)) == [Appended(1)]
+        await harness.pass_time(1001)
+        assert await harness.one.heads([TALK]) == {TALK: None}
+        assert mail.deliveries == []
+
+    async def test_following_brings_nothing_back(self, make: Make) -> None:
+        """What has expired is gone, whoever comes then."""
+        harness = await make(Retention(idle_ms=1000))
+        await opened(harness.one)
+        await harness.pass_time(1001)
+        following = await harness.one.follow(TALK, Mailbox())
+        assert await harness.one.heads([TALK]) == {TALK: None}
+        following.close()
+
+    async def test_of_two_followers_the_last_one_keeps_it(self, make: Make) -> None:
+        """And an opening elsewhere, at which what has expired is let go, takes nothing from it."""
+        harness = await make(Retention(idle_ms=1000))
+        position = await opened(harness.one)
+        first, last = [await harness.one.follow(TALK, Mailbox()) for _ in range(2)]
+        for turn in range(10):
+            await harness.pass_time(200)
+            await harness.one.heads([TALK])
+            await opened(harness.one, conversation=f"c_{turn}")
+        first.close()
+        for _ in range(10):
+            await harness.pass_time(200)
+            await harness.one.heads([TALK])
+        assert await append(harness.one, piece(position, 1)) == [Appended(1)]
+        last.close()
+
 
 class TestDropping:
     async def test_a_dropped_log_is_gone_and_stays_gone(self, harness: Harness) -> None:

@@ -225,7 +225,10 @@ class Model(RuleBasedStateMachine):
     @rule(expires=st.booleans())
     @driven
     async def lose(self, expires: bool) -> None:
-        """The log is gone: idle for too long, flushed, or of a store that noticed it went back."""
+        """The log is gone: flushed, or of a store that noticed it went back.
+
+        Or nobody wrote for long, nor looked: then it is gone where looks are what keeps it.
+        """
         if expires:
             await self.harness.pass_time(70_000)
         else:

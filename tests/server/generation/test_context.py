@@ -1,10 +1,22 @@
 """What of a conversation a model is shown."""
 
+import asyncio
+
 import pytest
 
 from protocol.codes import ErrorCode
+from protocol.limits import CONTENT_BYTES
 from protocol.types import Role
-from server.generation.context import BYTES_PER_TOKEN, TOKENS_PER_TURN, Context, build, tokens
+from server.generation import context
+from server.generation.context import (
+    BYTES_PER_TOKEN,
+    SIGNS_AT_ONCE,
+    TOKENS_PER_TURN,
+    Context,
+    Turns,
+    build,
+    tokens,
+)
 from server.generation.request import Request
 from server.providers.base import Model, ModelFailed, ToolOffer
 from storage.records import Said, Thread
@@ -24,11 +36,24 @@ def shown(said: Thread, room: int, asked: Request | None = None, **more: object)
     model = Model("m", Puppet(), context_tokens=room, calls_tools=bool(more.get("tools")))
     prompt = more.get("prompt")
     assert prompt is None or isinstance(prompt, str)
-    return build(said, asked or Request(), prompt, model, reserve=10)
+    return build(Turns(said), asked or Request(), prompt, model, reserve=10)
 
 
-def texts(context: Context) -> list[str]:
-    return [turn.content for turn in context.turns]
+def texts(found: Context) -> list[str]:
+    return [turn.content for turn in found.turns]
+
+
+@pytest.fixture
+def cleaned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts that were cleaned."""
+    texts: list[str] = []
+
+    def visible(text: str) -> str:
+        texts.append(text)
+        return text
+
+    monkeypatch.setattr(context, "visible", visible)
+    return texts
 
 
 def test_all_of_a_short_conversation_is_shown() -> None:
@@ -88,3 +113,35 @@ def test_hidden_signs_are_not_shown() -> None:
 def test_a_person_is_answered_even_behind_an_answer() -> None:
     """Whatever the last message is, it is shown."""
     assert texts(shown(thread("u:" + "x" * 90, "a:now"), 20)) == ["now"]
+
+
+def test_only_what_is_shown_is_cleaned(cleaned: list[str]) -> None:
+    """A text of hidden signs alone takes its room as well, or any number of them would be gone
+    through."""
+    said = thread(*(f"u:{n}" + "\u200b" * 30 for n in range(50)))
+    found = shown(said, 10 + 3 * (TOKENS_PER_TURN + 31))
+    assert (len(found.turns), found.left_out) == (3, 47)
+    assert [text[:2] for text in cleaned] == ["49", "48", "47"]
+
+
+def test_a_text_is_cleaned_once(cleaned: list[str]) -> None:
+    """However many steps, tries and models there are."""
+    turns = Turns(thread("u:one", "a:two", "u:three"))
+    for room in (1000, 25, 1000):
+        build(turns, Request(), None, Model("m", Puppet(), context_tokens=room), reserve=10)
+    assert sorted(cleaned) == ["one", "three", "two"]
+
+
+async def test_the_longest_thread_leaves_others_their_turn(cleaned: list[str]) -> None:
+    """Between two turns of the loop no more signs are cleaned than take some milliseconds."""
+    text = "я" * (CONTENT_BYTES // 2)
+    turns = Turns(thread(*["u:" + text] * 50))
+    slices: list[int] = []
+    watching = asyncio.create_task(turns.prepare(1_000_000))
+    while not watching.done():
+        before = len(cleaned)
+        await asyncio.sleep(0)
+        slices.append(sum(map(len, cleaned[before:])))
+    assert sum(slices) == 50 * len(text)
+    assert max(slices) <= SIGNS_AT_ONCE + len(text)
+    assert len(turns.newest(50)) == len(cleaned) == 50

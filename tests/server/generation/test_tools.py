@@ -5,9 +5,12 @@ from hashlib import sha256
 import pytest
 from msgspec import Raw
 
+from protocol.codec import JSON
 from protocol.frames.from_server import Tool
+from protocol.limits import SERVER_FRAME_BYTES
 from protocol.types import FinishReason, ToolState
 from server.generation.request import Request
+from server.generation.speech import MOST_CALLS
 from server.generation.tools import canonical
 from server.providers.base import CallsTool, ToolOffer
 from storage.records import Held, Sent, Tail, ToolCall
@@ -369,4 +372,30 @@ async def test_reasons_beside_calls_end_the_answer(scene: Scene) -> None:
     sent = await scene.send()
     await scene.idle()
     assert (await scene.complete(sent)).finish_reason == "length"
+    assert await scene.tools(sent) == []
+
+
+async def test_the_longest_arguments_and_results_fit_a_frame(scene: Scene) -> None:
+    """Also where each of their signs takes six bytes."""
+    long = Raw(b'{"a":"' + b"\\u0001" * 2700 + b'"}')
+    call = CallsTool(name="t", arguments=long, scripted_result="\u0001" * 100_000)
+    scene.plays([call, done(None)], AFTER)
+    sent = await scene.send()
+    await scene.idle()
+    frames = await scene.frames(sent.conversation)
+    told = [JSON.encode(one) for one in frames if isinstance(one, Tool)]
+    assert [state for state, _ in await scene.tools(sent)] == ["requested", "running", "done"]
+    assert SERVER_FRAME_BYTES / 2 < max(map(len, told)) < SERVER_FRAME_BYTES
+
+
+async def test_calls_beyond_number_are_not_kept(scene: Scene) -> None:
+    """The step has failed with the first that is too many."""
+    scene.plays([*[NOON] * 1000, done(None)])
+    sent = await scene.send()
+    await scene.until(lambda: scene.supervisor._runs[sent.answer]._draft)
+    work = scene.supervisor._runs[sent.answer]._draft
+    assert work is not None
+    await scene.idle()
+    assert len(work.speech.calls) == MOST_CALLS + 1
+    assert (await scene.complete(sent)).finish_reason == "error"
     assert await scene.tools(sent) == []

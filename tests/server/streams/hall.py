@@ -45,7 +45,9 @@ class Hall:
     async def join(self, listener: Listener, seq: int) -> None:
         """Follow from a place of the present epoch, as the hub has it done."""
         if self.channel is None:
-            self.channel = Channel(HERE, self.log, self.options, self._closed)
+            self.channel = Channel(
+                HERE, self.log, self.options, self._closed, lambda lost: lost.lose()
+            )
         await self.channel.join(listener, Position(self.head.epoch, seq))
 
     @property

@@ -1,17 +1,27 @@
 """A hub over a real store and log: rows in order, answers whole, followers level."""
 
 import asyncio
+from collections.abc import Collection, Mapping
 
 import pytest
 
 from protocol.codec import JSON, MSGPACK
-from protocol.frames.from_server import Chunk, Complete, MessageMade, Presence, Reset, Status
+from protocol.frames.from_server import (
+    Chunk,
+    Complete,
+    MessageMade,
+    Presence,
+    Reset,
+    Status,
+)
 from protocol.types import AnswerState, Position, ResetReason
+from server.streams.channel import Channel
 from server.streams.options import Options
 from storage.errors import Fenced, Unavailable
 from storage.log import Lost
 from storage.records import Commit, Opening
 from tests.support.place import Listener, Place
+from tests.support.waiting import until
 
 
 async def test_a_first_message_is_told_before_its_answer(place: Place) -> None:
@@ -385,3 +395,106 @@ async def test_an_end_is_not_told_where_its_text_was_not(place: Place) -> None:
     await listener.until_lost()
     assert listener.entries == []
     assert (await place.follow(sent)).entries == []
+
+
+class Snapshots:
+    """Takes so many readers at once, and counts whom it would have to refuse."""
+
+    takes = 100
+
+    def __init__(self) -> None:
+        self.reading = self.refused = 0
+
+    async def read(self) -> None:
+        """It takes its time."""
+        self.reading += 1
+        self.refused += self.reading > self.takes
+        for _ in range(3):
+            await asyncio.sleep(0)
+        self.reading -= 1
+
+
+class Tab(Listener):
+    """A follower that comes back with a snapshot, as sockets do."""
+
+    def __init__(self, place: Place, conversation: str, snapshots: Snapshots) -> None:
+        super().__init__()
+        self.level = 0  # how often it was brought level
+        self._place = place
+        self._conversation = conversation
+        self._snapshots = snapshots
+
+    async def open(self) -> None:
+        """Follow from the beginning of an epoch."""
+        position = await self._place.log.open(self._conversation, None, 0, {})
+        assert position is not None
+        await self._place.hub.join(self._place.tenant, self._conversation, self, position)
+        self.level += 1
+
+    def lose(self) -> None:
+        """Read a snapshot, and follow again."""
+        super().lose()
+        self._back = asyncio.create_task(self._come_back())
+
+    async def _come_back(self) -> None:
+        await self._snapshots.read()
+        self._place.hub.leave(self._conversation, self)
+        await self.open()
+
+
+async def test_a_new_epoch_of_all_logs_does_not_overwhelm_the_store(place: Place) -> None:
+    """Thousands of idle tabs lose their positions at once, and none of them is refused."""
+    snapshots = Snapshots()
+    tabs = {f"c_{number}": Tab(place, f"c_{number}", snapshots) for number in range(5000)}
+    for tab in tabs.values():
+        await tab.open()
+    await place.log.drop(list(tabs))
+    await until(lambda: all(tab.level == 2 for tab in tabs.values()))
+    assert snapshots.refused == 0
+    assert [tab.lost for tab in tabs.values()] == [1] * 5000
+    assert len(place.hub._comebacks) == 0
+    for name, tab in tabs.items():
+        place.hub.leave(name, tab)
+
+
+async def test_looking_after_followers_costs_what_changed(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second in which nobody comes or goes looks at none of them."""
+    counted: list[Channel] = []
+
+    def count(channel: Channel) -> None:
+        counted.append(channel)
+
+    monkeypatch.setattr(Channel, "count", count)
+    sent = [await place.sent() for _ in range(5)]
+    listeners = [await place.follow(each) for each in sent]
+    await place.hub.sweep()
+    assert len(counted) == 5
+    await place.hub.sweep()
+    assert len(counted) == 5
+    place.hub.leave(sent[0].conversation, listeners[0])
+    await place.follow(sent[1])
+    await place.hub.sweep()
+    assert len(counted) == 7
+
+
+async def test_only_what_is_followed_is_looked_up(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many logs are remembered."""
+    first, second = await place.sent(), await place.sent()
+    listener = await place.follow(first)
+    asked: list[list[str]] = []
+    heads = place.log.heads
+
+    async def watched(conversations: Collection[str]) -> Mapping[str, Position | None]:
+        asked.append(list(conversations))
+        return await heads(conversations)
+
+    monkeypatch.setattr(place.log, "heads", watched)
+    await place.hub.check()
+    place.hub.leave(first.conversation, listener)
+    await place.hub.check()
+    assert asked == [[first.conversation]]
+    assert second.conversation in place.hub._streams

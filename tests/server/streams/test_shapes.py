@@ -330,15 +330,14 @@ def test_an_answer_under_way_is_shown_whole_or_bare() -> None:
 
 def test_tools_histories_and_lists_fit_the_schema() -> None:
     """The same objects in other frames."""
-    told = as_sent(shapes.tool_frame("c_1", TOOL))
-    assert (told["call"], told["state"], told["expires_at"]) == (
+    told = as_sent(History(ref="h-1", messages=[shapes.message(ANSWER)], more=False))
+    call = told["messages"][0]["tools"][0]
+    assert (call["call"], call["state"], call["expires_at"]) == (
         "k_1",
         "awaiting_approval",
         SHOWN_AT,
     )
-    done = structs.replace(TOOL, state=ToolState.DONE, result="ok", expires_at=None)
-    assert as_sent(shapes.tool_frame("c_1", done))["result"] == "ok"
-    as_sent(History(ref="h-1", messages=[shapes.message(ANSWER)], more=False))
+    assert shapes.tool(structs.replace(TOOL, result="ok", expires_at=None)).expires_at is None
     as_sent(ConversationsChanged(conversation=shapes.conversation(CONVERSATION), change="created"))
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.frames.from_server import Chunk, Reset, Status
+from protocol.frames.from_server import Chunk, Citation, Reset, Status, Thought, Tool
 from protocol.text import utf16_length
-from protocol.types import ResetReason
+from protocol.types import ResetReason, ToolState
 from server.streams.options import Options
 from server.streams.writer import Writer
 from storage.errors import Fenced
@@ -18,6 +18,10 @@ from storage.log import Refusal, Refused
 from tests.server.streams.desk import Author, Desk, shown, status
 from tests.support.faultylog import Fault
 from tests.support.virtual import running, virtually
+
+CITATION = Citation(conversation="c_1", answer="m_2", start=0, end=1, sources=[])
+THOUGHT = Thought(conversation="c_1", answer="m_2", offset=0, text="x")
+TOOL = Tool(conversation="c_1", answer="m_2", call="t_1", name="t", state=ToolState.DONE)
 
 Play = Callable[[Desk, Writer], Awaitable[None]]
 
@@ -174,6 +178,59 @@ def test_without_a_reply_the_same_is_asked_again(fault: Fault) -> None:
         assert writer.unsaved().text == "one two"
 
     play(script)
+
+
+def test_tool_calls_are_told_though_the_rest_is_cut() -> None:
+    """They stand in SQL already; a citation that nobody was shown does not."""
+
+    async def script(desk: Desk, writer: Writer) -> None:
+        writer.text("one")
+        writer.frame(CITATION)
+        await writer.settled()
+        writer.text("two")
+        for frame in (TOOL, CITATION, status(), THOUGHT, TOOL):
+            writer.frame(frame)
+        await writer.cut()
+        assert shown(await desk.frames()) == ["one", "Citation", "Tool", "Tool"]
+        assert (writer.unsaved().text, writer.cited, writer.full) == ("one", 1, False)
+
+    play(script)
+
+
+def test_a_citation_counts_when_it_stands_in_the_log() -> None:
+    """Not while it waits or is under way, and once however often it is asked for."""
+
+    async def script(desk: Desk, writer: Writer) -> None:
+        desk.log.faults += [Fault.AWAY, Fault.NO_REPLY]
+        writer.text("text")
+        writer.frame(CITATION)
+        await turns()
+        assert (len(desk.log.appends), writer.cited) == (1, 0)
+        await writer.settled()
+        assert writer.cited == 1
+        await desk.lose()
+        writer.frame(CITATION)
+        await writer.settled()
+        assert writer.cited == 2
+
+    play(script)
+
+
+def test_thoughts_fill_the_queue_as_text_does() -> None:
+    """And empty it when they are told."""
+
+    async def script(desk: Desk, writer: Writer) -> None:
+        desk.log.gate.clear()
+        writer.text("x")
+        await turns()
+        for _ in range(1025):
+            writer.frame(THOUGHT)
+        assert writer.full
+        desk.log.gate.set()
+        await writer.room()
+        assert not writer.full
+
+    play(script, Options(gathered_bytes=1024))
 
 
 def test_another_owner_ends_it() -> None:
