@@ -4,6 +4,9 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+# An answer that no frame could hold would never be read again, so this is no bound to be raised.
+MOST_OUTPUT_BYTES = 192 * 1024
+
 
 class Options(Struct, frozen=True, kw_only=True):
     """How answers are made."""
@@ -53,12 +56,12 @@ class Options(Struct, frozen=True, kw_only=True):
     output_bytes: Annotated[
         int,
         Meta(
-            ge=0,
-            le=64 << 20,
-            description="Bytes of UTF-8 that an answer may have, with the thoughts that are shown; "
-            "0: any number. The default fits a frame even if every second sign is escaped.",
+            ge=1024,
+            le=MOST_OUTPUT_BYTES,
+            description="Bytes that an answer may have as JSON, with the thoughts that are shown; "
+            "with more than the default it would not fit a frame.",
         ),
-    ] = 128 * 1024
+    ] = MOST_OUTPUT_BYTES
     context_messages: Annotated[
         int,
         Meta(

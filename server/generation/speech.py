@@ -5,8 +5,8 @@ for many. The silence of a model is seen by comparing `events` from time to time
 """
 
 import asyncio
-import math
 import time
+from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable
 from typing import NoReturn, TypeAlias
 
@@ -28,10 +28,11 @@ PIECES_PER_TURN = 256
 MOST_CALLS = 16  # of tools, in one step
 MOST_CITATIONS = 1000
 MOST_SOURCES = 64
-# Of all citations as JSON: with them and with the sources among them, a message whose text is as
-# long as is usual at most still fits one frame.
+# Of all citations as JSON: with them and with the sources among them, a message whose text is not
+# of the very longest still fits one frame.
 CITED_BYTES = 48 * 1024
 
+_JSON = msgspec.json.Encoder()
 _SOURCES: msgspec.json.Decoder[list[Source]] = msgspec.json.Decoder(Sources)
 
 Citations: TypeAlias = tuple[Cited, ...]
@@ -70,7 +71,7 @@ class Speech:
         self._encoded, self._citations = 0, EMPTY_LIST
         self._said = [said] if said else []
         # Of earlier thoughts only the units are known, which are not more than their bytes.
-        self._left = (options.output_bytes or math.inf) - len(said.encode()) - thought
+        self._left = options.output_bytes - _json_bytes(said) - thought
         self._others = 0  # events that are no text
         self._held: asyncio.Event | None = None
         self._step_begins = 0  # UTF-16 units
@@ -128,7 +129,7 @@ class Speech:
                     await self._until_not_held()
                 if self.phase is not AnswerState.GENERATING:
                     self._begin_text()
-                self._left -= len(event) if event.isascii() else len(event.encode())
+                self._left -= _json_bytes(event)
                 if self._left < 0:
                     self._end_with(event, write)
                 write(event)
@@ -154,10 +155,11 @@ class Speech:
 
     def _end_with(self, piece: str, write: Callable[[str], None]) -> NoReturn:
         """Write of the piece that does not fit what does, up to a code point's end."""
-        whole = piece.encode()
-        part = whole[: len(whole) + round(self._left)].decode(errors="ignore")
-        if part:
-            write(part)
+        room = self._left + _json_bytes(piece)
+        piece = piece[:room]  # no character has less than a byte
+        fits = bisect_right(range(len(piece) + 1), room, key=lambda end: _json_bytes(piece[:end]))
+        if fits > 1:
+            write(piece[: fits - 1])
         raise TooLong
 
     def _take(self, event: Thinking | Cites | CallsTool) -> None:
@@ -173,7 +175,7 @@ class Speech:
     def _think(self, text: str) -> None:
         if not self._options.thoughts:
             return
-        self._left -= len(text.encode())
+        self._left -= _json_bytes(text)
         if self._left < 0:
             self._end_with(text, self._write_thought)
         self._write_thought(text)
@@ -289,3 +291,8 @@ class Speech:
 
 def _size(item: Cited | Source) -> int:
     return len(msgspec.json.encode(item)) + len(",")
+
+
+def _json_bytes(text: str) -> int:
+    """What it takes in a frame of either encoding, at most; escapes count."""
+    return len(_JSON.encode(text)) - len('""')

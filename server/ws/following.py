@@ -1,6 +1,7 @@
 """Which conversations one socket follows, and how it is brought level with each."""
 
 import asyncio
+import random
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
@@ -206,7 +207,7 @@ class Following:
                 if asyncio.get_running_loop().time() > deadline:
                     self._adrift()
                     return
-                await asyncio.sleep(RETRY_S)
+                await asyncio.sleep(RETRY_S * (0.5 + random.random()))  # noqa: S311
             else:
                 return
 

@@ -76,6 +76,8 @@ async def sizes(scene: Scene, conversation: str) -> list[int]:
         (["ab", "👋👋"], 7, "ab👋"),
         (["ab", "👋"], 5, "ab"),
         (["👋"], 1, ""),
+        (["\x1b\x1b"], 11, "\x1b"),
+        (['say "hello"'], 9, 'say "hel'),
     ],
 )
 async def test_an_answer_is_cut_at_its_greatest_length(
@@ -93,8 +95,8 @@ async def test_an_answer_is_cut_at_its_greatest_length(
 
 
 async def test_what_fits_exactly_is_whole(make: Makes) -> None:
-    """And 0 bounds nothing."""
-    for most in (6, 0):
+    """Or has room left."""
+    for most in (6, 7):
         scene = await make(output_bytes=most)
         scene.plays(["abcdef", done(tokens=6)])
         sent = await scene.send()
@@ -249,7 +251,7 @@ async def test_a_model_waits_for_a_log_that_is_slow(make: Makes) -> None:
 
 async def test_a_model_that_only_thinks_waits_as_well(make: Makes) -> None:
     """For a log that is slow, with no more thoughts in the queue than text might be."""
-    scene = await make(output_bytes=0)
+    scene = await make(output_bytes=1 << 30)
     gate = Gate(scene)
     thought = 0
 
@@ -298,7 +300,7 @@ async def test_while_an_answer_is_held_nothing_of_it_is_told(scene: Scene) -> No
 
 async def test_a_long_thought_is_told_in_pieces(make: Makes) -> None:
     """None of which is bigger than a frame may be, whatever it consists of."""
-    scene = await make(output_bytes=0)
+    scene = await make(output_bytes=1 << 30)
     text = "\u0001" * 100_000 + "👋" * 1000
     scene.plays([Thinking(text), Thinking("!"), done()])
     sent = await scene.send()
