@@ -13,10 +13,12 @@ async def test_all_that_run_are_stored_in_one_transaction(scene: Scene) -> None:
     """What they said, what they do, and where their logs stand."""
     gate = asyncio.Event()
     scene.plays(["one", gate, done()], ["two👋", gate, done()], [gate, done()])
-    sent = [await scene.send() for _ in range(3)]
-    for one, text in zip(sent, ("one", "two👋", ""), strict=True):
-        await scene.shown(one.conversation, text)
-    await scene.until(lambda: scene.puppet.open == 3)
+    sent = []
+    for count, text in enumerate(("one", "two👋", ""), 1):
+        sent.append(await scene.send())
+        # Whoever asks first gets the next script, so the others wait until this one has.
+        await scene.until(lambda: scene.puppet.open == count)  # noqa: B023 - awaited at once
+        await scene.shown(sent[-1].conversation, text)
     silent = scene.supervisor._runs[sent[2].answer]._draft
     assert silent is not None
     await silent.writer.settled()
