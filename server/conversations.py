@@ -231,8 +231,8 @@ class Conversations:
                     max_queued=most,
                     on_busy=busy,
                     incarnation=holder,
-                    request=_as_before(before, trace),
-                    model=frame.model or before.model,
+                    request=self._as_before(before, trace),
+                    model=frame.model or self._still_offered(before.model),
                     answer=frame.answer,
                 )
                 return await sending.regenerate(owner, again)
@@ -244,14 +244,24 @@ class Conversations:
                     max_queued=most,
                     on_busy=busy,
                     incarnation=holder,
-                    request=_as_before(answered, trace),
-                    model=None if answered is None else answered.model,
+                    request=self._as_before(answered, trace),
+                    model=None if answered is None else self._still_offered(answered.model),
                     message=frame.message,
                     content=frame.content,
                     metadata=written.metadata,
                     attachments=written.attachments,
                 )
                 return await sending.edit(owner, edit)
+
+    def _as_before(self, answer: Answer | None, trace: str | None) -> Json:
+        """With what that answer was asked, by another connection."""
+        asked = Request() if answer is None else request.decode(answer.request)
+        model = self._still_offered(asked.model)
+        return request.encode(structs.replace(asked, model=model, trace=trace))
+
+    def _still_offered(self, model: str | None) -> str | None:
+        """That model; one that was taken away since binds nobody."""
+        return model if model in self._catalogue.offered else None
 
     async def _acked_again(self, owner: Owner, sent: Sent, acked: Acked) -> None:
         """What the id got the first time, and the place before it if the log still has it."""
@@ -308,12 +318,6 @@ def _request(frame: c.Chat, trace: str | None) -> Request:
         metadata=frame.metadata,
         trace=trace,
     )
-
-
-def _as_before(answer: Answer | None, trace: str | None) -> Json:
-    """With what that answer was asked, by another connection."""
-    asked = Request() if answer is None else request.decode(answer.request)
-    return request.encode(structs.replace(asked, trace=trace))
 
 
 def _json(value: object) -> Json:

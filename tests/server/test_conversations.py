@@ -147,6 +147,21 @@ async def test_what_was_asked_is_kept_for_the_run(desk: Desk) -> None:
     assert msgspec.json.decode(message.metadata) == {"page": 1}
 
 
+async def test_a_model_that_is_gone_is_not_asked_again(desk: Desk) -> None:
+    """Another answer, or one to an edited message, comes from what is offered now."""
+    first = await desk.chat()
+    await desk.ended(first)
+    await desk.lobby.world.run(
+        'UPDATE answers SET model = \'gone/one\', request = \'{"model":"gone/one","max_tokens":7}\''
+    )
+    again = await desk.ask(c.Regenerate(id="r-1", answer=first.answer))
+    edited = await desk.ask(c.Edit(id="e-1", message=first.message, content=SHORT))
+    for sent in (again, edited):
+        await desk.ended(sent)
+        row = await desk.row(sent)
+        assert (row.model, request.decode(row.request).max_tokens) == ("scripted", 7)
+
+
 @pytest.mark.parametrize(
     ("frame", "principal", "code"),
     [
