@@ -17,7 +17,7 @@ class _Line:
 
 
 class Shares:
-    """The requests of this process that read or change rows."""
+    """Requests of one kind in this process."""
 
     def __init__(self, most: int) -> None:
         self._most = most

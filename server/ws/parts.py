@@ -39,7 +39,8 @@ class Parts:
     revocations: Revocations
     admission: Admission
     rates: Rates
-    shares: Shares
+    fetches: Shares
+    commands: Shares
     limits: LimitOptions
     registry: Registry
     conversations: Conversations

@@ -58,7 +58,7 @@ class Requests:
                 if not self._parts.rates.typing(self.principal):
                     self._following.typing(frame.conversation)
             case frame:
-                async with self._parts.shares.one(self.principal.owner):
+                async with self._parts.commands.one(self.principal.owner):
                     await self._command(frame)
                 answered(s.Ok(ref=reference(frame) or ""))
 
@@ -68,7 +68,7 @@ class Requests:
         outbox = self._following.outbox
         while True:
             await outbox.relieved()
-            async with self._parts.shares.one(self.principal.owner):
+            async with self._parts.fetches.one(self.principal.owner):
                 if outbox.has_room:  # others of this socket may have filled it meanwhile
                     yield
                     return
