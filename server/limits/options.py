@@ -33,7 +33,7 @@ class Options(Struct, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=1000,
-            description="Requests of a person that read rows, and as many that change them, at a time.",
+            description="Requests of a person at a time: so many that read, so many that change.",
         ),
     ] = 4
     burst_s: Annotated[
