@@ -15,6 +15,7 @@ from storage import errors
         (errors.ApprovalExpired("k"), ErrorCode.APPROVAL_EXPIRED),
         (errors.DecidedOtherwise("k"), ErrorCode.APPROVAL_CONFLICT),
         (errors.NotEditable("m_1"), ErrorCode.INVALID_FIELD),
+        (errors.TooMany("children", "m_1", 1000), ErrorCode.QUOTA_EXCEEDED),
         (errors.Busy("it"), ErrorCode.BUSY),
         (errors.Overloaded("queue", 250), ErrorCode.OVERLOADED),
         (errors.Unavailable("away"), ErrorCode.UNAVAILABLE),

@@ -12,6 +12,7 @@ EXAMPLES = [
     (errors.ApprovalExpired("t1"), "the time to decide tool call 't1' has passed"),
     (errors.DecidedOtherwise("t1"), "tool call 't1' was decided otherwise"),
     (errors.NotEditable("m1"), "message 'm1' is an answer"),
+    (errors.TooMany("children", "m1", 1000), "'m1' has 1000 children"),
     (errors.Busy("the file", "process 7", "Stop it."), "held by process 7. Stop it."),
     (errors.Busy("the file"), "held by another"),
     (errors.Fenced("answer a1", 3), "fence 3 of answer a1"),
