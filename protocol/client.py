@@ -25,6 +25,7 @@ from protocol.codes import Advice, CloseCode, ErrorCode, advice
 from protocol.following import Following, OfConversation, greeting
 from protocol.frames import from_client as c
 from protocol.frames import from_server as s
+from protocol.limits import GREETING_FRAME_BYTES
 from protocol.news import (
     Action,
     Answered,
@@ -44,7 +45,7 @@ from protocol.replica import Effect, Replica
 from protocol.session import LocalError
 from protocol.types import OnBusy, Position
 
-CONNECT_S = 15.0  # from `Connect` to `welcome`
+CONNECT_S = 15.0  # from `Connect` to `welcome`, unless somebody chose another time
 SILENCE = 1.5  # heartbeats without a word, after which this end asks for one
 PONG_S = 10.0
 REFUSALS = 8  # of one request, some two minutes of trying; then the application is told
@@ -73,7 +74,12 @@ class ClientSession:
     """A client, what it follows and what it asks. `codec` measures what is to be sent."""
 
     def __init__(
-        self, *, token: str | None = None, info: c.ClientInfo | None = None, codec: Codec = JSON
+        self,
+        *,
+        token: str | None = None,
+        info: c.ClientInfo | None = None,
+        codec: Codec = JSON,
+        connect_s: float = CONNECT_S,
     ) -> None:
         self.state = State.STOPPED
         self.welcome: s.Welcome | None = None  # the newest one; it outlives its connection
@@ -83,6 +89,7 @@ class ClientSession:
         self._untried = False  # a token came after the one that the server knows
         self._info = info
         self._codec = codec
+        self._connect_s = connect_s
         self._offer = Offer()
         self._backoff = Backoff()
         self._pings = 0
@@ -106,6 +113,12 @@ class ClientSession:
         return min(due, self.outbox.due(starts=self.state is State.OPEN))
 
     @property
+    def bearer(self) -> str | None:
+        """A token that does not fit in `hello`: the handshake's `Authorization` brings it."""
+        hello = c.Hello(token=self._token, client=self._info)
+        return self._token if len(self._codec.encode(hello)) > GREETING_FRAME_BYTES else None
+
+    @property
     def _full(self) -> bool:
         """Whether no more conversations can be followed."""
         return len(self.following) >= self._offer.limits.attached_conversations
@@ -115,7 +128,7 @@ class ClientSession:
     def connect(self, now: float) -> list[Action]:
         """Begin, or begin again."""
         told = self._move(Event.CONNECT)
-        self._due = {Due.WELCOME: now + CONNECT_S}
+        self._due = {Due.WELCOME: now + self._connect_s}
         return [*told, Connect()]
 
     def stop(self) -> list[Action]:
@@ -192,7 +205,8 @@ class ClientSession:
         told = self._move(Event.OPENED)
         self._untried = False
         attaches = self.following.attaches()
-        hello = greeting(c.Hello(token=self._token, client=self._info), attaches, self._codec)
+        token = self._token if self.bearer is None else None
+        hello = greeting(c.Hello(token=token, client=self._info), attaches, self._codec)
         named = len(hello.attach or [])
         self.outbox.greet(attaches[:named], attaches[named:])
         return [*told, Send(hello)]

@@ -45,8 +45,6 @@ def _run(given: Sequence[str]) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return BAD_SETTINGS
-    except KeyboardInterrupt:
-        return 130
     return status
 
 

@@ -19,7 +19,7 @@ from protocol.types import ID_PATTERN, Outcome
 from server import VERSION
 from server.cli import access
 from server.cli.access import AccessFailed
-from server.cli.link import Link, LinkStopped
+from server.cli.link import HungUp, Link, LinkStopped
 from server.cli.prompt import Prompt
 from server.cli.talk import Talk
 from server.cli.terminal import Terminal
@@ -27,6 +27,9 @@ from server.config.settings import Settings
 
 INTERRUPTED = 128 + signal.SIGINT
 INFO = ClientInfo(name="parley-chat", version=VERSION)
+
+_TOKEN = re.compile(r"[!-~]{1,8192}")  # what a header can bring too
+ATTEMPTS = 4  # at a server that hangs up; with the pauses between them some seconds
 
 FINAL: dict[int, str] = {
     CloseCode.TOKEN_EXPIRED: "The token has ended. Bring another by --token or PARLEY_TOKEN.",
@@ -81,6 +84,11 @@ def _check(args: argparse.Namespace) -> None:
     for what, text in (("token", args.token), ("model", args.model)):
         if not well_formed(text or ""):
             raise AccessFailed(f"The {what} is no text in UTF-8.")
+    if args.token and not _TOKEN.fullmatch(args.token):
+        raise AccessFailed(
+            "The token is none: one has up to 8,192 visible characters of ASCII."
+            " `parley token --user NAME` prints one."
+        )
     if args.conversation is not None and not re.search(ID_PATTERN, args.conversation):
         raise AccessFailed(f"{args.conversation!r} is no id of a conversation.")
     if args.message == "-":
@@ -115,6 +123,7 @@ async def chat(
     me = asyncio.current_task()
     assert me is not None
     loop = asyncio.get_running_loop()
+    before = signal.getsignal(signal.SIGINT)
     loop.add_signal_handler(signal.SIGINT, lambda: _interrupted(talk, terminal, me))
     try:
         async with link:
@@ -134,6 +143,7 @@ async def chat(
         raise _final(stopped, link, url) from None
     finally:
         loop.remove_signal_handler(signal.SIGINT)
+        signal.signal(signal.SIGINT, before)  # which asyncio does not
 
 
 def _interrupted(talk: Talk, terminal: Terminal, me: "asyncio.Task[int]") -> None:
@@ -154,7 +164,7 @@ async def _greeted(link: Link, talk: Talk, url: str) -> None:
         )
     )
     if link.welcome is None:
-        raise talk.broken or access.no_server(url, link.trouble)
+        raise talk.broken or _no_welcome(link.trouble, url)
     if talk.conversation is not None:
         link.follow(talk.conversation)
         await link.until(lambda: talk.level or talk.broken is not None)
@@ -163,7 +173,18 @@ async def _greeted(link: Link, talk: Talk, url: str) -> None:
 
 def _is_no_server(trouble: Exception | None) -> bool:
     """Whether an attempt failed in a way that another one will not mend by itself."""
+    if isinstance(trouble, HungUp):
+        return trouble.times >= ATTEMPTS
     return trouble is not None and not isinstance(trouble, InvalidStatus)
+
+
+def _no_welcome(trouble: Exception | None, url: str) -> AccessFailed:
+    if not isinstance(trouble, HungUp):
+        return access.no_server(url, trouble)
+    return AccessFailed(
+        f"What answers at {url} {trouble}, {trouble.times} times in a row. If it is a Parley"
+        " server, its log may say why; else name one with --url."
+    )
 
 
 def _status(talk: Talk) -> int:

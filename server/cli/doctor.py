@@ -14,6 +14,7 @@ from msgspec import Struct
 from server import VERSION
 from server.auth import secret
 from server.auth.keys import KeysAway, PublishedKeys
+from server.cli.folder import obstacle
 from server.cli.port import NoPort, listening, url_of
 from server.cli.serving import Health, Serving, leaving, living, recorded, why_not
 from server.config import Settings
@@ -92,7 +93,7 @@ def _configured(settings: Settings) -> Iterator[Finding]:
         Mark.OK,
         "settings",
         f"Parley {VERSION}, {settings.env}, model {settings.model}, "
-        f"data in {settings.data_dir.resolve()}.",
+        f"data in {settings.data_dir.absolute()}.",
     )
     for warning in settings.warnings:
         yield Finding(Mark.NOTE, "settings", warning)
@@ -106,6 +107,8 @@ def _secret(settings: Settings) -> Iterator[Finding]:
     elif not settings.development:
         sentence = "There is none, so no visitor can be let in; users' tokens are the issuer's."
         yield Finding(Mark.NOTE, about, sentence, "PARLEY_JWT_SECRET would change that.")
+    elif obstacle(settings.data_dir) is not None:
+        yield Finding(Mark.NOTE, about, "Without a data folder none can be made.")
     elif not _exists(settings.data_dir / secret.NAME):
         yield Finding(Mark.OK, about, "The first start will make one, in the data folder.")
     else:
@@ -119,25 +122,18 @@ def _secret(settings: Settings) -> Iterator[Finding]:
 
 def _data_dir(settings: Settings) -> Iterator[Finding]:
     about, folder = "data folder", settings.data_dir
-    try:
-        folder.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        pass
-    except OSError as error:
-        sentence = f"{folder} cannot be used: {error.strerror}."
-        yield Finding(Mark.WRONG, about, sentence, "Change PARLEY_DATA_DIR.")
+    why = obstacle(folder)
+    if why is not None:
+        yield Finding(Mark.WRONG, about, why, "Move it away, or change PARLEY_DATA_DIR.")
         return
     place = folder
     while not _exists(place) and place != place.parent:
         place = place.parent
-    if not place.is_dir():
-        sentence = f"{place.resolve()} is no folder."
-        yield Finding(Mark.WRONG, about, sentence, "Move it away, or change PARLEY_DATA_DIR.")
-    elif not os.access(place, os.W_OK | os.X_OK):
-        sentence = f"{place.resolve()} is not this user's to write."
+    if not os.access(place, os.W_OK | os.X_OK):
+        sentence = f"{place.absolute()} is not this user's to write."
         yield Finding(Mark.WRONG, about, sentence, "Change its owner, or PARLEY_DATA_DIR.")
     elif place != folder:
-        sentence = f"{folder.resolve()} is not there: no server was started on it yet."
+        sentence = f"{folder.absolute()} is not there: no server was started on it yet."
         remedy = "The first start makes it; if there was one, PARLEY_DATA_DIR must say where."
         yield Finding(Mark.NOTE, about, sentence, remedy)
     elif folder.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
@@ -173,6 +169,9 @@ async def _database(settings: Settings) -> list[Finding]:
     """What an open one shows; `StorageError` if it cannot be opened."""
     about, url = "database", settings.store_url
     if url.startswith("sqlite:") and not _exists(path_of(url)):
+        why = obstacle(path_of(url).parent)
+        if why is not None:
+            return [Finding(Mark.WRONG, about, f"It cannot be made: {why}")]
         sentence = f"{path_of(url)} is not there yet."
         return [Finding(Mark.OK, about, sentence, "`parley migrate` makes it.")]
     db = await open_database(url, settings.database)

@@ -41,6 +41,7 @@ from protocol.replica import Replica
 
 MESSAGE_BYTES = 1024 * 1024  # four times what a server of this version sends
 QUEUED_MESSAGES = 16
+CONNECT_S = 7.0  # to `welcome`; a server waits 5 s for `hello`, and a person for all of it
 CLOSE_S = 1.0  # for a farewell; a dead peer would never finish it
 
 Renew: TypeAlias = Callable[[], Awaitable[str | None]]
@@ -55,6 +56,19 @@ class LinkStopped(Exception):
 
     def __str__(self) -> str:
         return f"the link has stopped (close code {self.close})"
+
+
+class HungUp(Exception):
+    """The server ended the connection before it let us in, so many times in a row."""
+
+    def __init__(self, code: int, times: int) -> None:
+        super().__init__(code, times)
+        self.code = code
+        self.times = times
+
+    def __str__(self) -> str:
+        how = "" if self.code == CloseCode.ABNORMAL else f" (close code {self.code})"
+        return f"hung up before it let us in{how}"
 
 
 class Link:
@@ -83,7 +97,7 @@ class Link:
         self._codec = codec
         self._clock = clock
         self._chance = chance
-        self._session = ClientSession(token=token, info=info, codec=codec)
+        self._session = ClientSession(token=token, info=info, codec=codec, connect_s=CONNECT_S)
         self._tasks = asyncio.TaskGroup()
         self._actions: deque[Action] = deque()
         self._watched: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
@@ -94,6 +108,8 @@ class Link:
         self._rearmed = asyncio.Event()
         self._armed = float("inf")  # when `_keep_time` looks again by itself
         self._close: int | None = None
+        self._hung_up = 0  # connections in a row
+        self._heard = False  # whether anything came by this connection
 
     def __repr__(self) -> str:
         """Show where it leads and how it stands."""
@@ -201,7 +217,8 @@ class Link:
                 assert self._connection is not None
                 self._connection.cancel()
                 if code is CloseCode.HELLO_TIMEOUT:
-                    self.trouble = TimeoutError("it says nothing")
+                    what = "nothing that Parley says" if self._heard else "nothing"
+                    self.trouble = TimeoutError(f"it says {what}")
                 self._closed(code)
             case Tell(news):
                 self._tell(news)
@@ -214,6 +231,7 @@ class Link:
                 self._close = close
             case Heard(Welcome()):
                 self._renewed = False
+                self._hung_up = 0
             case NeedToken("expiring"):
                 self._begin_renewal()
             case NeedToken("expired") if not self._renewed:
@@ -267,9 +285,12 @@ class Link:
 
     async def _open(self) -> ClientConnection | None:
         self.trouble = None
+        self._heard = False
+        bearer = self._session.bearer
         try:
             return await connect(
                 self._url,
+                additional_headers={"Authorization": f"Bearer {bearer}"} if bearer else None,
                 subprotocols=[Subprotocol(self._codec.subprotocol)],
                 compression=None,
                 proxy=None,
@@ -293,9 +314,14 @@ class Link:
         try:
             while True:
                 received = self._codec.decode_server(await socket.recv(decode=False))
+                self._heard = True
                 self._do(self._session.receive(received, self._clock(), self._chance()))
         except ConnectionClosed:
-            self._closed(socket.close_code or CloseCode.ABNORMAL)
+            code = socket.close_code or CloseCode.ABNORMAL
+            if self._session.state is State.GREETING:
+                self._hung_up += 1
+                self.trouble = HungUp(code, self._hung_up)
+            self._closed(code)
 
     async def _write(self, socket: ClientConnection, outgoing: asyncio.Queue[bytes]) -> None:
         try:

@@ -6,8 +6,9 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from server.cli import folder
 from server.cli.serving import living, why_not
-from server.config import ConfigError, Problem, Settings
+from server.config import Settings
 from storage.errors import MigrationError, StorageError
 from storage.sql import Database, open_database
 from storage.sql.migrate import Migration, migrate, pending
@@ -63,13 +64,7 @@ async def refuse_pending(settings: Settings) -> None:
 
 @asynccontextmanager
 async def _opened(settings: Settings) -> AsyncIterator[Database]:
-    folder = settings.data_dir
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        sentence = f"The folder {folder} cannot be made: {error.strerror}."
-        example = "PARLEY_DATA_DIR=/var/lib/parley"
-        raise ConfigError([Problem("PARLEY_DATA_DIR", sentence, example)]) from None
+    folder.make(settings.data_dir)
     db = await open_database(settings.store_url, settings.database)
     try:
         yield db

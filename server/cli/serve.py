@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from server import VERSION
 from server.alone import Displaced
 from server.app import App, open_app
+from server.cli import folder
 from server.cli.files import room_for
 from server.cli.migrate import brought_up_to_date, refuse_pending
 from server.cli.port import NoPort, listening, url_of
@@ -39,6 +40,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """The verb; its result is the process's exit status."""
+    folder.make(settings.data_dir)
     settings = secured(settings)
     if settings.development:
         _arm(os.environ.get("FAIL_AT", ""))

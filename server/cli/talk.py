@@ -17,7 +17,7 @@ from protocol.news import Answered, Heard, Moved, News, Unfollowed, Updated
 from protocol.text import mend
 from protocol.types import Outcome, Role
 from server.cli.access import AccessFailed
-from server.cli.link import Link
+from server.cli.link import HungUp, Link
 from server.cli.showing import Showing
 from server.cli.terminal import Terminal
 
@@ -285,6 +285,8 @@ class Talk:
             trouble = self.link.trouble
             if isinstance(trouble, InvalidStatus):
                 self._terminal.note(f"the server is busy ({trouble}), trying again…")
+            elif isinstance(trouble, HungUp) and self.link.welcome is None:
+                self._terminal.note(f"the server {trouble}, trying again…")
             elif trouble is None:  # it was open, and ended
                 why = "the server restarts" if close == CloseCode.RESTART else "connection lost"
                 self._terminal.note(f"{why}, resuming…")

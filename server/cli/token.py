@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from server.auth.principal import DEFAULT_TENANT, Role, Tier
+from server.cli.folder import refuse_unfit
 from server.config import Settings, tokens_of, with_kept_secret
 
 HOUR_S = 3600
@@ -43,6 +44,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """The verb; its result is the process's exit status."""
+    if settings.jwt_secret is None and settings.development:
+        refuse_unfit(settings.data_dir)
     try:
         token = tokens_of(with_kept_secret(settings)).mint(
             user=args.user,

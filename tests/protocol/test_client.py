@@ -14,11 +14,11 @@ from protocol.client import (
     ClientSession,
 )
 from protocol.client_states import TRANSITIONS, Event, State
-from protocol.codec import Refusal, Unknown
+from protocol.codec import JSON, MSGPACK, Codec, Refusal, Unknown
 from protocol.codes import Advice, CloseCode, ErrorCode, advice
 from protocol.frames import from_client as c
 from protocol.frames import from_server as s
-from protocol.limits import ATTACHED_CONVERSATIONS
+from protocol.limits import ATTACHED_CONVERSATIONS, GREETING_FRAME_BYTES
 from protocol.news import (
     Action,
     Answered,
@@ -317,6 +317,28 @@ def test_attachments_that_hello_has_no_room_for_follow_after_welcome() -> None:
         == (names[::-1])
     )
     assert last == CHAT
+
+
+@pytest.mark.parametrize("codec", [JSON, MSGPACK])
+def test_a_token_is_in_hello_or_left_to_the_handshake(codec: Codec) -> None:
+    """As `hello` has room for it, to the byte; never in both, and never in none."""
+    room = GREETING_FRAME_BYTES - len(codec.encode(c.Hello(token="t" * 1000))) + 1000
+    for length, fits in ((room, True), (room + 1, False), (8192, False)):
+        client = ClientSession(token="t" * length, codec=codec)
+        client.connect(0.0)
+        assert client.bearer == (None if fits else "t" * length)
+        (hello,) = sent(client.opened())
+        assert len(codec.encode(hello)) <= GREETING_FRAME_BYTES
+        assert isinstance(hello, c.Hello)
+        assert hello.token == ("t" * length if fits else None)
+
+
+def test_how_long_the_welcome_is_waited_for_can_be_chosen() -> None:
+    """A person has less patience than a program."""
+    client = ClientSession(connect_s=7.0)
+    client.connect(1.0)
+    assert client.deadline == 8.0
+    assert client.tick(8.0) == [Close(CloseCode.HELLO_TIMEOUT)]
 
 
 def test_unfollowing_without_a_connection_needs_no_detach() -> None:

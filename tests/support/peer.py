@@ -56,6 +56,12 @@ class Line:
         self._session = ServerSession(trace="t", now=0.0)
         self._asked: asyncio.Queue[Deliver] = asyncio.Queue()
 
+    @property
+    def authorization(self) -> str | None:
+        """What the handshake's header brought."""
+        assert self._socket.request is not None
+        return self._socket.request.headers.get("Authorization")
+
     async def read(self) -> None:
         """Take what comes, until the connection ends."""
         try:
@@ -94,6 +100,10 @@ class Line:
         """Say this, answers and all else."""
         for frame in frames:
             await self._socket.send(JSON.encode(frame), text=True)
+
+    async def babble(self) -> None:
+        """Say something that no server of this protocol says."""
+        await self._socket.send('{"type":"nonsense"}')
 
     async def goaway(self) -> None:
         """Ask the client to come again at once."""

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import os
+import re
 import signal
 from argparse import Namespace
 from collections.abc import AsyncIterator
@@ -10,13 +11,14 @@ from http import HTTPStatus
 
 import pytest
 
-from protocol.codes import ErrorCode
+from protocol.codes import CloseCode, ErrorCode
 from protocol.frames import from_client as c
 from protocol.frames import from_server as s
 from protocol.types import Outcome
 from server import VERSION
 from server.cli.access import AccessFailed, given
-from server.cli.chat import FINAL, INTERRUPTED, chat
+from server.cli.chat import ATTEMPTS, FINAL, INTERRUPTED, chat
+from server.cli.link import CONNECT_S
 from tests.server.cli.conftest import Call
 from tests.server.cli.screens import Screens
 from tests.support.peer import PATIENCE_S, Log, Peer, peering
@@ -37,6 +39,22 @@ async def chatting(
     args = Namespace(message=message, conversation=conversation, model=None)
     async with asyncio.timeout(PATIENCE_S):
         return await chat(args, url, given("t-1"), screens.terminal, io.StringIO())
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits before coming again."""
+    monkeypatch.setattr("protocol.backoff.BASE_S", 0.0)
+
+
+async def hang_up(peer: Peer, code: int | None = None) -> None:
+    """Take the next connection's greeting, and end it."""
+    line = await peer.arrival()
+    await line.asked(c.Hello)
+    if code is None:
+        line.cut()
+    else:
+        await line.close(code)
 
 
 @pytest.mark.parametrize(
@@ -143,6 +161,71 @@ async def test_a_busy_server_is_waited_for(peer: Peer) -> None:
     assert "waiting for 1 earlier answer(s)" in screens.err
 
 
+@pytest.mark.parametrize("code", [None, CloseCode.INTERNAL_ERROR, CloseCode.HELLO_TIMEOUT])
+@pytest.mark.usefixtures("hasty")
+async def test_a_server_that_only_hangs_up_is_given_up(peer: Peer, code: int | None) -> None:
+    """After some attempts, with what came; nothing was open that could be resumed."""
+    screens = Screens()
+    verb = asyncio.ensure_future(chatting(peer.url, screens))
+    for _ in range(ATTEMPTS):
+        await hang_up(peer, code)
+    came = f" (close code {int(code)})" if code else ""
+    words = f"{peer.url} hung up before it let us in{came}, {ATTEMPTS} times in a row. "
+    with pytest.raises(AccessFailed, match=re.escape(words)):
+        await verb
+    assert screens.err == f"the server hung up before it let us in{came}, trying again…\n"
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_server_that_lets_us_in_at_last_is_talked_to(peer: Peer) -> None:
+    """And one that hangs up later, as often as it likes, is come back to."""
+    screens, log = Screens(), Log()
+    verb = asyncio.ensure_future(chatting(peer.url, screens))
+    for _ in range(ATTEMPTS - 1):
+        await hang_up(peer)
+    line = await peer.line()
+    await line.send(*log.begin(await line.asked(c.Chat)), log.chunk("Hel"))
+    line.cut()
+    for _ in range(ATTEMPTS):
+        await hang_up(peer)
+    line = await peer.arrival()
+    (wanted,) = (await line.welcome()).attach or []
+    await line.send(log.resumed(wanted), log.chunk("lo"), log.complete())
+    assert await verb == 0
+    assert screens.out == "Hello\n"
+    assert "connection lost, resuming…\nresumed\n" in screens.err
+
+
+@pytest.mark.parametrize("babbles", [False, True])
+async def test_a_server_that_does_not_let_us_in_is_named(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch, babbles: bool
+) -> None:
+    """Within the ten seconds that a person has."""
+    assert CONNECT_S < 10
+    monkeypatch.setattr("server.cli.link.CONNECT_S", 0.5)
+    verb = asyncio.ensure_future(chatting(peer.url, Screens()))
+    line = await peer.arrival()
+    if babbles:
+        await line.babble()
+    what = "it says nothing that Parley says" if babbles else "it says nothing"
+    with pytest.raises(AccessFailed, match=rf"{peer.url} \({what}\)"):
+        await verb
+
+
+async def test_afterwards_ctrl_c_is_whose_it_was(peer: Peer) -> None:
+    """What comes while the program ends must not become a traceback."""
+    mine = signal.getsignal(signal.SIGINT)
+    try:
+        signal.signal(signal.SIGINT, lambda *_: None)
+        theirs = signal.getsignal(signal.SIGINT)
+        peer.refusals = [HTTPStatus.NOT_FOUND]
+        with pytest.raises(AccessFailed):
+            await chatting(peer.url, Screens())
+        assert signal.getsignal(signal.SIGINT) is theirs
+    finally:
+        signal.signal(signal.SIGINT, mine)
+
+
 async def test_a_conversation_of_somebody_else_is_not_opened(peer: Peer) -> None:
     """Before anything is said in it."""
     verb = asyncio.ensure_future(chatting(peer.url, Screens(), conversation="c-9"))
@@ -159,6 +242,9 @@ async def test_a_conversation_of_somebody_else_is_not_opened(peer: Peer) -> None
     [
         (["chat", "hi", "--conversation", "a b"], "'a b' is no id"),
         (["chat", "hi", "--token", "\udcff"], "The token is no text"),
+        (["chat", "hi", "--token", "a b"], "The token is none"),
+        (["chat", "hi", "--token", "a\r\nX: b"], "The token is none"),
+        (["chat", "hi", "--token", "t" * 8193], "The token is none"),
         (["chat", "hi", "--model", "\udcff"], "The model is no text"),
         (["chat", " "], "The message is empty"),
         (["chat", "hi", "--url", "ftp://x"], "is no address"),

@@ -162,12 +162,60 @@ async def test_a_server_that_says_nothing_is_trouble(
     peer: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As one that is not there; and it is tried again."""
-    monkeypatch.setattr("protocol.client.CONNECT_S", 0.05)
+    monkeypatch.setattr("server.cli.link.CONNECT_S", 0.05)
     async with link_to(peer) as link:
         await peer.arrival()
         await until(link, lambda: link.state is State.WAITING)
         assert isinstance(link.trouble, TimeoutError)
         await peer.arrival()
+
+
+async def test_a_server_that_babbles_is_trouble_as_well(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it says, it lets nobody in; a person reads which of the two it is."""
+    monkeypatch.setattr("server.cli.link.CONNECT_S", 0.5)
+    async with link_to(peer) as link:
+        line = await peer.arrival()
+        await line.babble()
+        await until(link, lambda: link.state is State.WAITING)
+        assert str(link.trouble) == "it says nothing that Parley says"
+
+
+async def test_hanging_up_before_the_welcome_is_trouble_that_is_counted(peer: Peer) -> None:
+    """By connections in a row: one that was let in begins anew."""
+    async with link_to(peer) as link:
+        for times in (1, 2):
+            line = await peer.arrival()
+            await line.asked(c.Hello)
+            await line.close(CloseCode.INTERNAL_ERROR)
+            await until(link, lambda times=times: getattr(link.trouble, "times", 0) == times)
+        line = await peer.line()
+        await until(link, lambda: link.state is State.OPEN)
+        line.cut()
+        line = await peer.arrival()
+        await line.asked(c.Hello)
+        assert link.trouble is None
+        line.cut()
+        await until(link, lambda: link.trouble is not None)
+        assert str(link.trouble) == "hung up before it let us in"
+        assert getattr(link.trouble, "times", 0) == 1
+
+
+async def test_a_token_too_long_for_the_greeting_comes_in_the_header(peer: Peer) -> None:
+    """By each connection; a short one stays out of it."""
+    token = "t" * 5000
+    async with Link(peer.socket, token=token, chance=lambda: 0.0) as link:
+        for _ in range(2):
+            line = await peer.arrival()
+            assert (await line.welcome()).token is None
+            assert line.authorization == f"Bearer {token}"
+            await until(link, lambda: link.state is State.OPEN)
+            line.cut()
+    async with link_to(peer):
+        line = await peer.arrival()
+        assert (await line.welcome()).token == "t-1"
+        assert line.authorization is None
 
 
 async def test_an_error_of_the_block_comes_out_as_it_is(peer: Peer) -> None:

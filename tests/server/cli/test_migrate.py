@@ -70,7 +70,7 @@ def test_a_folder_that_cannot_be_made_is_named(call: Call, folder: Path) -> None
     (folder / "data").touch()
     status, _, complaint = call("migrate")
     assert status == 2
-    assert "The folder data cannot be made: File exists." in complaint
+    assert "data is no folder." in complaint
 
 
 async def test_serving_wants_a_database_that_is_up_to_date(tmp_path: Path) -> None:

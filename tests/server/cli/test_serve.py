@@ -16,7 +16,7 @@ from server.cli.serving import FILE, Serving, living
 from server.config import Environment, Settings
 from tests.support.health import saying
 from tests.support.parley import Parley, environment
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 HERE = Serving(pid=1, url="http://127.0.0.1:8000", instance="one", version="0.1.0", started="")
 
@@ -150,3 +150,33 @@ def test_a_greeting_says_where_and_what_next() -> None:
     )
     assert "parley chat" not in greeting(public, HERE)
     assert "https://chat.example.org/chat" in greeting(public, HERE)
+
+
+@contextmanager
+def streamless(parley: Parley) -> Iterator["subprocess.Popen[bytes]"]:
+    """A server that was started with none of the standard streams."""
+    command = f'exec "{sys.executable}" -m server serve --migrate <&- >&- 2>&-'
+    with subprocess.Popen(["bash", "-c", command], cwd=parley.folder, env=environment()) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+async def test_it_serves_without_standard_streams(parley: Parley) -> None:
+    """As some supervisors start it; what it would say is dropped."""
+    with streamless(parley) as process:
+        await until(lambda: living(Settings(data_dir=parley.data)))
+        process.terminate()
+        assert process.wait(PATIENCE_S) == 0
+
+
+async def test_a_second_ctrl_c_ends_it_at_once(parley: Parley) -> None:
+    """Of the second signal it dies, with the status of an interruption and no traceback."""
+    parley.set(PARLEY_MODEL="scripted", PARLEY_SOCKET_DRAIN_GRACE_S="200")
+    with parley.serving(), answering(parley):
+        parley.send(signal.SIGINT)
+        await until(lambda: living(Settings(data_dir=parley.data)) is None)
+        parley.send(signal.SIGINT)
+        assert parley.ended() == 128 + signal.SIGINT
+        assert "Traceback" not in parley.log.read_text()

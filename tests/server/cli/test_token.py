@@ -43,7 +43,7 @@ def test_a_folder_that_cannot_be_read_is_no_folder_without_a_server(
     (folder / "data").touch()
     status, _, complaint = call("token", "--user", "ann")
     assert status == 2
-    assert "cannot be made or read" in complaint
+    assert "data is no folder" in complaint
 
 
 async def test_another_folder_has_another_secret(call: Call, started: Path) -> None:
