@@ -218,7 +218,7 @@ class App:
 
     async def _ask_database(self) -> None:
         async with asyncio.timeout(2.0):
-            await self._db.read(lambda c: c.one("SELECT 1 AS one"))
+            await self._db.check()
 
     async def _ask_background(self) -> None:
         if self._background.fallen:

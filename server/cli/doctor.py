@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from server import VERSION
 from server.auth import secret
 from server.auth.keys import KeysAway, PublishedKeys
+from server.cli.asking import NoAnswer, get
 from server.cli.folder import obstacle
 from server.cli.port import NoPort, listening, url_of
 from server.cli.serving import Health, Serving, leaving, living, recorded, why_not
@@ -77,6 +79,8 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield from _secret(settings)
     yield from _data_dir(settings)
     left = None
+    if here is not None:
+        yield from _held(settings, here[0])
     if here is None or not settings.store_url.startswith("sqlite:"):
         try:
             yield from asyncio.run(_database(settings))
@@ -158,10 +162,33 @@ def _exists(path: Path) -> bool:
         return False
 
 
+class _Ready(Struct, frozen=True):
+    dependencies: dict[str, str] = {}
+
+
+def _held(settings: Settings, serving: Serving) -> Iterator[Finding]:
+    """What a server says of the file that it opened, which may not be the one that is there."""
+    if not settings.store_url.startswith("sqlite:"):
+        return
+    try:
+        ready = msgspec.json.decode(get(serving.url, "/health/ready"), type=_Ready)
+    except (NoAnswer, msgspec.DecodeError, UnicodeDecodeError):
+        return  # as the line on the server will say
+    if ready.dependencies.get("database", "ok") != "ok":
+        path = path_of(settings.store_url)
+        sentence = (
+            f"The server cannot use {path}: another file has its place, or its log says why."
+            if _exists(path)
+            else f"{path} was deleted or moved under the server, which accepts nothing now."
+        )
+        remedy = "Put the file back, or stop the server and start it on what is there."
+        yield Finding(Mark.WRONG, "database", sentence, remedy)
+
+
 def _no_database(settings: Settings, error: StorageError, left: Serving | None) -> Finding:
     if left is not None:
         return Finding(Mark.NOTE, "database", why_not(settings, error))
-    sentence = f"It cannot be used: {error}."
+    sentence = f"It cannot be used: {str(error).removesuffix('.')}."
     return Finding(Mark.WRONG, "database", sentence, "DATABASE_URL says where it is.")
 
 

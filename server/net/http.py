@@ -1,6 +1,7 @@
 """HTTP up to the application or the upgrade: uvicorn's protocol, with bounds on time and size."""
 
 import asyncio
+import re
 from enum import Enum
 from http import HTTPStatus
 from typing import Any
@@ -132,7 +133,7 @@ class Http(HttpToolsProtocol):
         """Its head is complete: ask the application, unless it is an upgrade."""
         self._unparsed_bytes = 0
         version = self.parser.get_http_version()
-        if len(self.pipeline) >= PIPELINED or not _is_sound(version, self.headers):
+        if len(self.pipeline) >= PIPELINED or not _is_sound(version, self.url, self.headers):
             raise _malformed()
         if not self.parser.should_upgrade():
             super().on_headers_complete()
@@ -251,12 +252,23 @@ class Http(HttpToolsProtocol):
         return self._awaited is Awaited.BODY
 
 
-def _is_sound(version: str, headers: list[tuple[bytes, bytes]]) -> bool:
+def _is_sound(version: str, target: bytes, headers: list[tuple[bytes, bytes]]) -> bool:
     """What the parser lets pass and a proxy may read otherwise (RFC 9112, 3.2 and 6.1)."""
-    names = [name for name, _ in headers]
+    hosts = [value.strip(b" \t").lower() for name, value in headers if name == b"host"]
+    encodings = [
+        value.strip(b" \t").lower() for name, value in headers if name == b"transfer-encoding"
+    ]
+    if target[:1] not in b"/*" and hosts != [_authority(target).lower()]:
+        return False  # 3.2.2: the target's would count, and rules go by Host
     if version == "1.1":
-        return names.count(b"host") == 1
-    return version == "1.0" and names.count(b"host") <= 1 and b"transfer-encoding" not in names
+        # The parser looks at the last coding alone, and takes off no other than chunks.
+        return len(hosts) == 1 and encodings in ([], [b"chunked"])
+    return version == "1.0" and len(hosts) <= 1 and not encodings
+
+
+def _authority(target: bytes) -> bytes:
+    """Of a target in absolute form; with whatever is before an `@`, so that it equals no Host."""
+    return re.split(rb"[/?#]", target.partition(b"://")[2], maxsplit=1)[0]
 
 
 def _has_body(headers: list[tuple[bytes, bytes]]) -> bool:

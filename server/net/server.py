@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import signal
 import socket
+import threading
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -70,8 +72,8 @@ def server_config(app: ASGIApp, options: Options, *, trusted_proxies: Sequence[s
 class Server(uvicorn.Server):
     """Serves until a signal; then takes no new connections, drains, and ends what is left.
 
-    A second signal cuts that short. After the first one the process may exit with status 0, for it
-    did what it was told; of the second one it dies.
+    A second signal cuts that short, if it is no hangup. After the first one the process may exit
+    with status 0, for it did what it was told; of the second one it dies.
     """
 
     def __init__(
@@ -115,10 +117,31 @@ class Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         """Take the signals, and raise them again at the end only if they had to insist."""
-        with super().capture_signals():
+        with super().capture_signals(), self._hangups():
             yield
             if not self.force_exit:
                 self._captured_signals.clear()
+
+    @contextmanager
+    def _hangups(self) -> Generator[None, None, None]:
+        """Take the end of the terminal for a signal too, unless we are to outlive it (nohup)."""
+        heeded = signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+        if not heeded or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        signal.signal(signal.SIGHUP, self._hang_up)
+        try:
+            yield
+        finally:
+            # One that was taken stays ignored, for what follows the drain is not to be cut either.
+            if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+                signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+    def _hang_up(self, sig: int, frame: FrameType | None) -> None:
+        """A terminal that closes says so up to three times (kernel and shell): none insists."""
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        if not self.should_exit:
+            self.handle_exit(sig, frame)
 
     def _cut_short(self) -> None:
         if self._draining is not None:

@@ -87,6 +87,19 @@ class Load(Struct, frozen=True):
     waiting: int  # units of work that have not begun
 
 
+class Refused(StorageError):
+    """The engine did not take a statement: our own mistake, or somebody changed the schema."""
+
+    def __init__(self, engine: str, sql: str, why: str) -> None:
+        super().__init__(engine, sql, why)
+        self.engine = engine
+        self.sql = sql
+        self.why = why  # the engine's own words, where they are free of values
+
+    def __str__(self) -> str:
+        return f"{self.engine} refused {self.sql!r}: {self.why}"
+
+
 class Driver(Protocol):
     """What one engine does with one connection; raises only what `storage.errors` names."""
 
@@ -199,6 +212,10 @@ class Database(ABC):
 
         Held by another it is `Busy`. A transaction pooler cannot hold one: `Unsupported`.
         """
+
+    async def check(self) -> None:
+        """Fails if it does not answer, or is no more what was opened."""
+        await self.read(lambda c: c.run("SELECT 1"))
 
     @abstractmethod
     def load(self) -> Load:

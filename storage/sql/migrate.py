@@ -8,14 +8,15 @@ import asyncio
 import hashlib
 import random
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from msgspec import Struct
 
-from storage.errors import MigrationError, Overloaded
-from storage.sql.database import Connection, Database, Dialect, T
+from storage.errors import Conflict, MigrationError, Overloaded
+from storage.sql.database import Connection, Database, Dialect, Refused, T
 
 # Any number will do that nobody else takes; it spells "parley".
 LOCK = 0x7061726C6579
@@ -29,10 +30,17 @@ _TABLE = (
     "CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL,"
     " checksum TEXT NOT NULL, applied_at BIGINT NOT NULL)"
 )
-_TABLE_EXISTS: dict[Dialect, str] = {
-    "sqlite": "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'migrations'",
-    "postgresql": "SELECT 1 WHERE to_regclass('migrations') IS NOT NULL",
+_COLUMNS: dict[Dialect, str] = {
+    "sqlite": "SELECT name FROM pragma_table_info('migrations')",
+    "postgresql": "SELECT attname AS name FROM pg_attribute"
+    " WHERE attrelid = to_regclass('migrations') AND attnum > 0 AND NOT attisdropped",
 }
+_TABLES: dict[Dialect, str] = {
+    "sqlite": "SELECT name FROM sqlite_schema WHERE type = 'table'",
+    "postgresql": "SELECT tablename AS name FROM pg_tables"
+    " WHERE schemaname = ANY (current_schemas(false))",
+}
+_MADE = re.compile(r"^CREATE TABLE (?:IF NOT EXISTS )?(\w+)", re.MULTILINE)
 
 
 class Migration(Struct, frozen=True):
@@ -104,9 +112,10 @@ async def _patiently(attempt: Callable[[], Awaitable[T]]) -> T:
 
 async def _pending(c: Connection, migrations: Sequence[Migration]) -> list[Migration]:
     """What is not applied yet; refuses a database that these files did not make."""
-    if await c.one(_TABLE_EXISTS[c.dialect]) is None:
+    if not await _has_ours(c, migrations):
         return list(migrations)
-    rows = await c.all("SELECT number, name, checksum FROM migrations ORDER BY number")
+    with _in_words("Reading which migrations were applied"):
+        rows = await c.all("SELECT number, name, checksum FROM migrations ORDER BY number")
     for expected, row in enumerate(rows, 1):
         applied = f"migration {row['number']:04} {row['name']}"
         if row["number"] != expected:
@@ -122,17 +131,52 @@ async def _pending(c: Connection, migrations: Sequence[Migration]) -> list[Migra
     return list(migrations[len(rows) :])
 
 
+async def _has_ours(c: Connection, migrations: Sequence[Migration]) -> bool:
+    """Whether a migration was applied; refuses what others have made.
+
+    Tables that we would not make are nobody's business here: PostgreSQL's extensions have some,
+    and a SQLite file that has only such was refused when it was opened.
+    """
+    columns = {row["name"] for row in await c.all(_COLUMNS[c.dialect])}
+    if "checksum" in columns:
+        return True
+    made = {name for migration in migrations for name in _MADE.findall(migration.sql)}
+    others = sorted({row["name"] for row in await c.all(_TABLES[c.dialect])} & made)
+    if columns or others:
+        table = "migrations" if columns else others[0]
+        problem = f"this is another program's database: its table {table} is not Parley's"
+        raise MigrationError(problem, "It was not changed. Have DATABASE_URL name another one.")
+    return False
+
+
+@contextmanager
+def _in_words(what: str) -> Iterator[None]:
+    """Whoever migrates reads the database's own words, and no SQL of ours."""
+    try:
+        yield
+    except Refused as refused:
+        why = refused.why
+    except Conflict as conflict:
+        why = str(conflict)
+    else:
+        return
+    remedy = "Nothing was changed by it. See that the role may create tables, and that nobody else"
+    raise MigrationError(f"{what} failed: {why}", f"{remedy} has changed this database.") from None
+
+
 async def _step(c: Connection, migrations: Sequence[Migration]) -> Migration | None:
     """Applies one migration and returns it; None if other processes were faster."""
     if c.dialect == "postgresql":  # where SQLite has one writer at a time
         await c.run("SELECT pg_advisory_xact_lock(CAST(:lock AS BIGINT))", lock=LOCK)
         await c.run(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
-    await c.run(_TABLE)
+    with _in_words("Making the table of migrations"):
+        await c.run(_TABLE)
     todo = await _pending(c, migrations)
     if not todo:
         return None
     migration = todo[0]
-    await c.script(migration.sql)
+    with _in_words(f"migration {migration}"):
+        await c.script(migration.sql)
     await c.run(
         "INSERT INTO migrations (number, name, checksum, applied_at)"
         f" VALUES (:number, :name, :checksum, {c.clock})",

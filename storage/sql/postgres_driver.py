@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 
 from storage.errors import Conflict, Corrupt, Overloaded, StorageError, Unavailable, Unsupported
-from storage.sql.database import Dialect, Row, Value
+from storage.sql.database import Dialect, Refused, Row, Value
 
 # The statement's start, because a volatile clock would keep an index on times from being used.
 CLOCK = "CAST(FLOOR(EXTRACT(EPOCH FROM statement_timestamp()) * 1000) AS BIGINT)"
@@ -197,7 +197,7 @@ def _refused(error: Exception, sql: str) -> StorageError:
     why = type(error).__name__
     if isinstance(error, asyncpg.SyntaxOrAccessError):
         why = f"{why}: {error.args[0]}"
-    return StorageError(f"PostgreSQL refused {sql!r}: {why}")
+    return Refused("PostgreSQL", sql, why)
 
 
 @contextmanager

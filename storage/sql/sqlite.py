@@ -6,24 +6,33 @@ SQLite before 3.51.3 can damage a WAL database that two connections write or che
 """
 
 import asyncio
+import logging
 import os
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 from urllib.parse import quote
 
 import aiosqlite
 import databases
 
-from storage.errors import Unsupported
+from storage.errors import MigrationError, Unavailable, Unsupported
 from storage.sql.database import Database, Dialect, Load, Options, T, Work
 from storage.sql.dsn import path_of
 from storage.sql.lock import LockFile
 from storage.sql.sqlite_driver import CLOCK, translated
 from storage.sql.sqlite_units import Reads, Writes
 
+_log = logging.getLogger(__name__)
+# Some table, where there is no table of migrations as ours is.
+_FOREIGN_TABLE = """
+SELECT 1 FROM sqlite_schema
+WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+  AND NOT EXISTS (SELECT 1 FROM pragma_table_info('migrations') WHERE name = 'checksum')
+"""
 _SHARED = "Stop that process first; several processes at once need PostgreSQL (DATABASE_URL)."
 
 
@@ -43,9 +52,12 @@ class SQLite(Database):
 
     def __init__(self, url: str, options: Options) -> None:
         self._path = path_of(url)
+        self._file = _File(self._path)
         self._lock = self._lock_file("", "the database") if options.exclusive else None
         waiting, turn = options.waiting, options.turn
-        writer, reader = (partial(self._hold, kind, options) for kind in (_Writer, _Reader))
+        writer, reader = (
+            partial(self._hold, kind, options) for kind in (partial(_Writer, self._file), _Reader)
+        )
         self._writer = Writes(writer, count=1, waiting=waiting, turn=turn)
         self._readers = Reads(reader, count=options.readers, waiting=waiting, turn=turn)
 
@@ -69,6 +81,10 @@ class SQLite(Database):
 
     async def write(self, work: Work[T], *, durable: bool = True) -> T:
         return await self._writer.run(work)
+
+    async def check(self) -> None:
+        self._file.check()
+        await super().check()
 
     @asynccontextmanager
     async def hold_lock(self, name: str) -> AsyncIterator[asyncio.Event]:
@@ -102,7 +118,13 @@ class SQLite(Database):
         with suppress(OSError):  # SQLite will say why
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         with translated("connect", write=True):
-            sqlite3.connect(self._path, factory=_Writer, timeout=options.statement).close()
+            with closing(sqlite3.connect(self._path, timeout=options.statement)) as looking:
+                _refuse_foreign(looking, self._path)
+            self._file.note()
+            writer = partial(_Writer, self._file)
+            # typeshed wants a class, and sqlite3 whatever makes a connection.
+            factory = cast("type[sqlite3.Connection]", writer)
+            sqlite3.connect(self._path, factory=factory, timeout=options.statement).close()
 
     def _lock_file(self, suffix: str, what: str) -> LockFile:
         file = self._path.resolve()  # another name of the file must not be another lock
@@ -111,7 +133,7 @@ class SQLite(Database):
 
     @asynccontextmanager
     async def _hold(
-        self, factory: type[sqlite3.Connection], options: Options
+        self, factory: Callable[..., sqlite3.Connection], options: Options
     ) -> AsyncIterator[aiosqlite.Connection]:
         url = f"sqlite:///{quote(str(self._path))}"
         with translated("connect", write=True):
@@ -120,10 +142,56 @@ class SQLite(Database):
                 yield held.raw_connection
 
 
+def _refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
+    """MigrationError for another program's file, before anything of it is changed."""
+    connection.execute("PRAGMA query_only = ON")
+    if connection.execute(_FOREIGN_TABLE).fetchone() is not None:
+        problem = f"{path} is another program's database: it has tables, and not Parley's"
+        raise MigrationError(problem, "It was not changed. Have DATABASE_URL name another file.")
+
+
+class _File:
+    """The file as it was opened, which is not always what has its name later."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._opened: tuple[int, int] | None = None
+        self._told = False
+
+    def note(self) -> None:
+        """This is the one."""
+        self._opened = self._now()
+
+    def check(self) -> None:
+        """`Unavailable` if it was deleted, moved or replaced: what is written to it is lost."""
+        now = self._now()
+        if now == self._opened:
+            self._told = False
+            return
+        what = "deleted or moved" if now is None else "replaced by another"
+        if not self._told:
+            self._told = True
+            _log.error(
+                "The database file %s was %s under this server, so nothing is accepted any more. "
+                "Put it back, or stop the server and start it on what is there.",
+                self._path,
+                what,
+            )
+        raise Unavailable(f"the database file {self._path} was {what} under this server")
+
+    def _now(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+
 class _Writer(sqlite3.Connection):
     """The one connection that writes and checkpoints."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, file: _File, *args: Any, **options: Any) -> None:
+        self._file = file
         super().__init__(*args, **options)
         (mode,) = self.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":
@@ -131,6 +199,11 @@ class _Writer(sqlite3.Connection):
         # FULL, because an acknowledged write must outlive the power; NORMAL syncs at checkpoints.
         self.execute("PRAGMA synchronous = FULL")
         self.execute("PRAGMA foreign_keys = ON")
+
+    def commit(self) -> None:
+        """Keep the change, unless nobody will find it: one look takes 2 µs, a commit 100."""
+        self._file.check()
+        super().commit()
 
 
 class _Reader(sqlite3.Connection):

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 from storage.errors import Conflict, Corrupt, Overloaded, StorageError, Unavailable
-from storage.sql.database import Dialect, Row, Value
+from storage.sql.database import Dialect, Refused, Row, Value
 
 # julianday counts whole milliseconds inside; ROUND undoes what dividing by a day's length did.
 CLOCK = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)"
@@ -139,4 +139,4 @@ def _ours(error: Exception, sql: str, *, write: bool) -> StorageError:
         return Unavailable(_AWAY[code], outcome_unknown=sql == "COMMIT")
     # Of SQLite's own words only those on the SQL itself are free of values.
     why = text if code == sqlite3.SQLITE_ERROR and extended == code else type(error).__name__
-    return StorageError(f"SQLite refused {sql!r}: {why}")
+    return Refused("SQLite", sql, why)

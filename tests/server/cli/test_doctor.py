@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import sqlite3
 from collections import namedtuple
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,37 @@ def test_a_server_that_runs_is_part_of_it(call: Call, folder: Path) -> None:
     assert status == 0
     assert f"It serves at {asked.url}: process {os.getpid()} since now" in printed
     assert "It runs version 0.0.9" in printed
+
+
+@pytest.mark.parametrize(("there", "words"), [(True, "another file has"), (False, "was deleted")])
+def test_a_servers_database_that_went_away_is_wrong(
+    call: Call, folder: Path, there: bool, words: str
+) -> None:
+    """Only the server knows that what it opened is not what is there."""
+    (folder / "data").mkdir(0o700)
+    if there:
+        (folder / "data" / "parley.db").touch()
+    with saying(health("one", dependencies={"database": "failed"})) as asked:
+        here = Serving(pid=os.getpid(), url=asked.url, instance="one", version="0", started="now")
+        with announced(folder / "data", here):
+            status, printed, _ = call("doctor")
+    assert status == 1
+    assert words in wrong(printed)[0]
+    assert "Put the file back, or stop the server" in wrong(printed)[0]
+
+
+def test_another_programs_database_is_wrong(call: Call, folder: Path) -> None:
+    """It is not offered to be migrated."""
+    (folder / "data").mkdir(0o700)
+    with closing(sqlite3.connect(folder / "data" / "parley.db")) as other:
+        other.execute("CREATE TABLE users (x)")
+    status, printed, _ = call("doctor")
+    assert status == 1
+    assert "is another program's database" in wrong(printed)[0]
+    status, _, complaint = call("migrate")
+    assert status == 1
+    assert "is another program's database" in complaint
+    assert "CREATE" not in complaint
 
 
 def test_a_taken_port_is_wrong(call: Call, folder: Path) -> None:

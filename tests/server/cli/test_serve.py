@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
@@ -36,7 +37,16 @@ def test_the_first_start_serves_on_a_port_that_it_tells(parley: Parley) -> None:
         assert not serving.url.endswith(":0")
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.fixture
+def hangups() -> Iterator[None]:
+    """What is started heeds them, however the tests were started."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hangups")
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_it_ends_when_it_is_asked_to(parley: Parley, how: signal.Signals) -> None:
     """In order: with status 0, its word taken back, and no traceback."""
     with parley.serving():
@@ -105,6 +115,18 @@ async def test_while_it_shuts_down_the_verbs_say_so(parley: Parley) -> None:
         assert f"Process {serving.pid}, which served at {serving.url}" in doctor.stdout
         parley.send(signal.SIGTERM)
         assert parley.ended() == -signal.SIGTERM
+
+
+def test_nothing_is_acknowledged_once_the_database_was_deleted(parley: Parley) -> None:
+    """A restart would not find it; the log, `ready` and doctor say so."""
+    with parley.serving() as serving:
+        assert parley.run("chat", "hello").returncode == 0
+        (parley.data / "parley.db").unlink()
+        assert parley.run("chat", "hello").returncode != 0
+        with pytest.raises(HTTPError, match="503"):
+            urlopen(f"{serving.url}/health/ready")
+        assert "was deleted or moved under the server" in parley.run("doctor").stdout
+        assert "so nothing is accepted any more" in parley.log.read_text()
 
 
 def test_a_start_after_a_kill_takes_the_folder_over(parley: Parley) -> None:

@@ -204,6 +204,19 @@ MALFORMED = {
     "two encodings": POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n",
     "an unknown encoding": POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
     "chunked, then another": POST + b"Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
+    "another coding, then chunked": POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "identity, then chunked": POST + b"Transfer-Encoding: identity, chunked\r\n\r\n0\r\n\r\n",
+    "chunked twice": POST + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+    "chunked on two lines": POST + b"Transfer-Encoding: chunked\r\n" * 2 + b"\r\n0\r\n\r\n",
+    "codings on two lines": POST
+    + b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "chunked with a parameter": POST + b"Transfer-Encoding: chunked;a=b\r\n\r\n0\r\n\r\n",
+    "a target of another host": b"GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n",
+    "a target of another port": b"GET http://a:1/ HTTP/1.1\r\nHost: a\r\n\r\n",
+    "a target with a user": b"GET http://a@b/ HTTP/1.1\r\nHost: b\r\n\r\n",
+    "a target of another host in 1.0": b"GET http://b/ HTTP/1.0\r\nHost: a\r\n\r\n",
+    "a target with a host, and no Host": b"GET http://a/ HTTP/1.0\r\n\r\n",
+    "a handshake at another host": request("http://a/ws"),
     "encoding in 1.0": b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "bare LF": b"GET / HTTP/1.1\nHost: a\n\n",
     "bare LF behind a header": b"GET / HTTP/1.1\r\nHost: a\nX: y\r\n\r\n",
@@ -234,6 +247,21 @@ MALFORMED = {
 async def test_what_two_parsers_may_read_differently_is_refused(name: str) -> None:
     """400, and nothing of it reaches an application (B2)."""
     assert await status(MALFORMED[name]) == 400
+
+
+SOUND = {
+    "a target of the same host": b"GET http://A:80/x HTTP/1.1\r\nHost: a:80\r\n\r\n",
+    "a target of the same host with a query": b"GET http://a/?b HTTP/1.1\r\nHost: a\r\n\r\n",
+    "all of the server": b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+    "chunks in capitals": POST + b"Transfer-Encoding: Chunked \r\n\r\n0\r\n\r\n",
+    "a handshake at the same host": request("http://127.0.0.1/ws"),
+}
+
+
+@pytest.mark.parametrize("name", SOUND)
+async def test_what_can_be_read_in_one_way_is_taken(name: str) -> None:
+    """A proxy may send either form of the target."""
+    assert await status(SOUND[name]) in (101, 200)
 
 
 async def test_an_answer_under_way_is_not_talked_into() -> None:

@@ -4,7 +4,7 @@ import asyncio
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -100,9 +100,10 @@ class Program:
 
 
 @asynccontextmanager
-async def started(drain_s: float) -> AsyncIterator[Program]:
-    """A server whose drain takes that long."""
+async def started(drain_s: float, *through: str) -> AsyncIterator[Program]:
+    """A server whose drain takes that long, started through another program perhaps."""
     process = await asyncio.create_subprocess_exec(
+        *through,
         sys.executable,
         *("-m", "tests.server.net.server_program", str(drain_s)),
         stdout=asyncio.subprocess.PIPE,
@@ -147,6 +148,71 @@ async def test_a_second_signal_cuts_the_drain_short(insist: signal.Signals) -> N
             assert await client.close_code() == 1006
             assert await program.line() == ""
             assert await program.status() != 0
+
+
+@pytest.fixture
+def hangups() -> Iterator[None]:
+    """What is started heeds them, however the tests were started."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hangups")
+async def test_a_terminal_that_closes_is_a_signal_and_never_insists() -> None:
+    """The kernel and the shell each send a hangup, and the drain goes on."""
+    async with started(0.5) as program:
+        port = int(await program.line())
+        async with await RawSocket.connect(port) as client:
+            await client.open()
+            program.process.send_signal(signal.SIGHUP)
+            assert await program.line() == "draining"
+            program.process.send_signal(signal.SIGHUP)
+            await client.send(masked(TEXT, b"still served"))
+            assert await client.text() == "still served"
+            assert await client.close_code() == 1012
+            client.stop_sending()
+            assert [await program.line() for _ in range(3)] == ["drained", "ended", ""]
+            assert await program.status() == 0
+
+
+@pytest.mark.usefixtures("hangups")
+async def test_a_hangup_does_not_cut_short_what_another_signal_began() -> None:
+    """Whoever asked it to end may log out while it drains."""
+    async with started(0.5) as program:
+        port = int(await program.line())
+        async with await RawSocket.connect(port) as client:
+            await client.open()  # from now on signals are heeded
+        program.process.send_signal(signal.SIGTERM)
+        assert await program.line() == "draining"
+        program.process.send_signal(signal.SIGHUP)
+        assert [await program.line() for _ in range(3)] == ["drained", "ended", ""]
+        assert await program.status() == 0
+
+
+async def test_what_was_started_to_outlive_its_terminal_does() -> None:
+    """Under nohup a hangup is ignored from the start, and stays so."""
+    async with started(0, "nohup") as program:
+        port = int(await program.line())
+        async with await RawSocket.connect(port) as client:
+            await client.open()
+            program.process.send_signal(signal.SIGHUP)
+            await client.send(masked(TEXT, b"still served"))
+            assert await client.text() == "still served"
+        program.process.send_signal(signal.SIGTERM)
+        assert await program.line() == "draining"
+
+
+@pytest.mark.usefixtures("hangups")
+def test_a_server_leaves_the_hangup_as_it_found_it() -> None:
+    """Where none came."""
+
+    async def drain() -> None:
+        """Nobody asks for it."""
+
+    with Server(server_config(echo, Options()), drain).capture_signals():
+        assert signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
 
 
 async def test_a_drain_that_fails_does_not_keep_the_server_up(

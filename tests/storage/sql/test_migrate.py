@@ -69,8 +69,9 @@ async def test_a_new_file_is_applied_on_top(db: Database, folder: Path) -> None:
 async def test_a_file_that_fails_leaves_nothing_of_itself(db: Database, folder: Path) -> None:
     """Its tables are rolled back with it; what came before stays; mended, it is applied."""
     write(folder, "0003_third.sql", "CREATE TABLE c (n INTEGER); INSERT INTO nowhere VALUES (1);")
-    with pytest.raises(StorageError, match="nowhere"):
+    with pytest.raises(MigrationError, match=r"migration 0003 third failed: .*nowhere") as failed:
         await migrate(db, folder)
+    assert "INSERT" not in str(failed.value)
     assert [step.number for step in await pending(db, folder)] == [3]
     with pytest.raises(StorageError):
         await rows(db, "c")
@@ -112,6 +113,37 @@ async def test_a_database_that_lacks_a_step_is_refused(db: Database, folder: Pat
     await db.write(lambda c: c.run("DELETE FROM migrations WHERE number = 1"))
     with pytest.raises(MigrationError, match="not 0001"):
         await migrate(db, folder)
+
+
+async def test_rows_that_a_file_cannot_take_are_named_in_words(db: Database, folder: Path) -> None:
+    """Somebody has put in by hand what the new rule forbids."""
+    await migrate(db, folder)
+    await db.write(lambda c: c.run("INSERT INTO a VALUES (1)"))
+    write(folder, "0003_third.sql", "CREATE UNIQUE INDEX a_once ON a (n);")
+    with pytest.raises(MigrationError, match=r"migration 0003 third failed: .*rule unique"):
+        await migrate(db, folder)
+
+
+@pytest.mark.parametrize("table", ["a (x INTEGER)", "migrations (id INTEGER, batch INTEGER)"])
+async def test_a_database_with_a_table_where_ours_would_be_is_another_programs(
+    db: Database, folder: Path, table: str
+) -> None:
+    """Nothing is changed, and no SQL is shown."""
+    await db.write(lambda c: c.script(f"CREATE TABLE {table}"))
+    for look in (migrate, pending):
+        with pytest.raises(MigrationError, match=r"another program's database.*not changed"):
+            await look(db, folder)
+    with pytest.raises(StorageError):
+        await rows(db, "b")
+
+
+@pytest.mark.parametrize("kind", ["postgresql"], indirect=True)
+async def test_tables_of_others_beside_ours_are_nobodys_business(
+    db: Database, folder: Path
+) -> None:
+    """PostgreSQL's extensions have some."""
+    await db.write(lambda c: c.script("CREATE TABLE spatial_ref_sys (x INTEGER)"))
+    assert [step.number for step in await migrate(db, folder)] == [1, 2]
 
 
 @pytest.mark.parametrize("name", ["0004_gap.sql", "0002_twice.sql", "3_short.sql", "notes.txt"])

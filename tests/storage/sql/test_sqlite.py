@@ -6,6 +6,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 from storage.errors import (
     Busy,
     Corrupt,
+    MigrationError,
     Overloaded,
     Unavailable,
 )
@@ -27,7 +30,8 @@ from storage.sql import open_database
 
 async def hold():
     db = await open_database(sys.argv[1])
-    await db.write(lambda c: c.script("CREATE TABLE t (n INTEGER) STRICT"))
+    await db.write(lambda c: c.script("CREATE TABLE t (n INTEGER) STRICT;"
+        "CREATE TABLE migrations (checksum TEXT)"))  # which makes it one of ours
     print("held", flush=True)
     await asyncio.Event().wait()
 
@@ -127,6 +131,79 @@ async def test_a_mode_that_somebody_gave_the_file_is_kept(url: str, tmp_path: Pa
     file.chmod(0o640)
     await (await open_database(url)).close()
     assert modes_in(tmp_path)["test.db"] == 0o640
+
+
+def vanish(file: Path) -> None:
+    file.unlink()
+
+
+def move(file: Path) -> None:
+    file.rename(file.with_name("moved"))
+
+
+def replace(file: Path) -> None:
+    file.with_name("other").touch()
+    file.with_name("other").replace(file)
+
+
+@pytest.mark.parametrize("lose", [vanish, move, replace])
+@pytest.mark.usefixtures("table")
+async def test_nothing_is_written_to_a_file_that_is_gone(
+    db: Database,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    lose: Callable[[Path], object],
+) -> None:
+    """A restart would not find it: so it is not acknowledged, and the log says why, once."""
+    await db.check()
+    lose(tmp_path / "test.db")
+    with pytest.raises(Unavailable, match="under this server"):
+        await db.check()
+    insert = [db.write(lambda c: c.run("INSERT INTO t VALUES (1)")) for _ in range(3)]
+    outcomes = await asyncio.gather(*insert, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [Unavailable] * 3
+    assert not any(isinstance(each, Unavailable) and each.outcome_unknown for each in outcomes)
+    (record,) = caplog.records
+    assert "so nothing is accepted any more. Put it back" in record.getMessage()
+
+
+@pytest.mark.usefixtures("table")
+async def test_a_file_that_was_put_back_is_written_again(db: Database, tmp_path: Path) -> None:
+    """It is the one that was opened, and has everything."""
+    file = tmp_path / "test.db"
+    move(file)
+    with pytest.raises(Unavailable):
+        await db.write(lambda c: c.run("INSERT INTO t VALUES (1)"))
+    (tmp_path / "moved").rename(file)
+    await db.check()
+    await db.write(lambda c: c.run("INSERT INTO t VALUES (2)"))
+    assert await db.read(lambda c: c.all("SELECT n FROM t")) == [{"n": 2}]
+
+
+def foreign(file: Path, sql: str) -> bytes:
+    """What another program made."""
+    with closing(sqlite3.connect(file)) as other:
+        other.executescript(sql)
+    return file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TABLE users (x)",
+        "CREATE TABLE migrations (id INTEGER PRIMARY KEY, migration TEXT, batch INTEGER)",
+    ],
+)
+async def test_another_programs_file_is_refused_as_it_is(
+    url: str, tmp_path: Path, sql: str
+) -> None:
+    """Not even its journal's mode is changed, and no lock is kept."""
+    before = foreign(tmp_path / "test.db", sql)
+    for _ in range(2):
+        with pytest.raises(MigrationError, match=r"another program's database.*not changed"):
+            await open_database(url)
+    assert (tmp_path / "test.db").read_bytes() == before
+    assert names_in(tmp_path) == ["test.db", "test.db.lock"]
 
 
 async def test_a_killed_process_leaves_its_file_to_the_next(url: str) -> None:
