@@ -31,6 +31,7 @@ from protocol.news import (
     Answered,
     Close,
     Connect,
+    Delayed,
     Heard,
     Moved,
     NeedToken,
@@ -387,9 +388,9 @@ class ClientSession:
             return [Tell(Heard(answer))] if isinstance(answer, s.Error) else []
         if isinstance(answer, s.Error) and _is_worth_another_try(request, answer):
             named_s = (answer.retry_after_ms or 0) / 1000
-            own_s = delay_s(request.refusals, chance)
-            self.outbox.retry(request, now + max(named_s, own_s))
-            return []
+            wait_s = max(named_s, delay_s(request.refusals, chance))
+            self.outbox.retry(request, now + wait_s)
+            return [Tell(Delayed(request.frame, answer, wait_s))]
         self.outbox.remove(request)
         return [*self._settle(request.frame, answer, now), *self._flush(now)]
 

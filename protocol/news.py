@@ -18,6 +18,14 @@ class Answered(Struct, frozen=True):
     answer: ServerFrame | Refusal
 
 
+class Delayed(Struct, frozen=True):
+    """A request that the server could not do now; it is sent again after `wait_s`."""
+
+    request: AnyClientFrame
+    error: Error
+    wait_s: float
+
+
 class Updated(Struct, frozen=True):
     """This frame changed the replica of its conversation."""
 
@@ -52,7 +60,7 @@ class Moved(Struct, frozen=True):
     wait_s: float | None = None
 
 
-News: TypeAlias = Answered | Updated | Unfollowed | Heard | NeedToken | Moved
+News: TypeAlias = Answered | Delayed | Updated | Unfollowed | Heard | NeedToken | Moved
 
 
 class Connect(Struct, frozen=True):

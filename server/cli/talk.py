@@ -13,7 +13,7 @@ from protocol.codes import CloseCode
 from protocol.frames import from_client as c
 from protocol.frames import from_server as s
 from protocol.frames.objects import ToolCall
-from protocol.news import Answered, Heard, Moved, News, Unfollowed, Updated
+from protocol.news import Answered, Delayed, Heard, Moved, News, Unfollowed, Updated
 from protocol.text import mend
 from protocol.types import Outcome, Role
 from server.cli.access import AccessFailed
@@ -64,6 +64,7 @@ class Talk:
         self._decided: set[str] = set()
         self._lost = False
         self._resuming = False
+        self._delayed = False  # and told so
 
     def __repr__(self) -> str:
         """Show which conversation it is, and what runs there."""
@@ -193,6 +194,9 @@ class Talk:
             case Answered(c.Chat() | c.Regenerate() | c.Edit(), answer):
                 self._unanswered -= 1
                 self._answered(answer)
+            case Delayed(c.Chat() | c.Regenerate() | c.Edit(), why) if not self._delayed:
+                self._delayed = True  # once is enough, however often it is tried
+                self._terminal.note(f"Not yet: {why.message} ({why.code.value}) Trying again…")
             case Answered(_, s.Error() | Refusal() as why):
                 self._terminal.note(f"Refused: {why.message} ({why.code.value})")
             case Unfollowed(conversation, why) if conversation == self.conversation:
@@ -206,6 +210,7 @@ class Talk:
                 self._moved(state, close)
 
     def _answered(self, answer: s.ServerFrame | Refusal) -> None:
+        self._delayed = False
         match answer:
             case s.Ack():
                 self._begin(answer)

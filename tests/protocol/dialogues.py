@@ -194,6 +194,9 @@ def _news(told: news.News) -> Plain:
             if isinstance(answer, s.Error | Refusal):
                 by["code"] = answer.code.value
             return by
+        case news.Delayed(request, why, wait_s):
+            by = {"delayed": session.reference(request), "code": why.code.value}
+            return {**by, "wait_s": wait_s}
         case news.Updated(conversation, frame):
             return {"updated": conversation, "by": _kind(frame)}
         case news.Unfollowed(conversation, why):

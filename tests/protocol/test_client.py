@@ -24,6 +24,7 @@ from protocol.news import (
     Answered,
     Close,
     Connect,
+    Delayed,
     Heard,
     Moved,
     NeedToken,
@@ -232,9 +233,14 @@ def test_a_request_refused_again_and_again_is_told_at_last() -> None:
     client.submit(CHAT, 0.0)
     now, refusal = 0.0, error(ErrorCode.UNAVAILABLE, "m-1")
     for _ in range(REFUSALS):
-        assert client.receive(refusal, now, 0.99) == []
+        (told,) = client.receive(refusal, now, 0.99)
         client.receive(s.Pong(), now, 0.5)
-        now = client.outbox.due(starts=True)
+        due = client.outbox.due(starts=True)
+        assert isinstance(told, Tell)
+        assert isinstance(told.news, Delayed)
+        assert (told.news.request, told.news.error) == (CHAT, refusal)
+        assert told.news.wait_s == pytest.approx(due - now)
+        now = due
         assert CHAT in sent(client.tick(now))
     assert 60.0 < now < 240.0
     assert client.receive(refusal, now, 0.99) == [Tell(Answered(CHAT, refusal))]
@@ -245,7 +251,8 @@ def test_a_queued_message_that_finds_the_conversation_busy_tries_again() -> None
     """Only `reject` asked to be told at once."""
     client = opened()
     client.submit(CHAT, 0.0)
-    assert client.receive(error(ErrorCode.BUSY, "m-1"), 0.0, 0.5) == []
+    busy = error(ErrorCode.BUSY, "m-1")
+    assert client.receive(busy, 0.0, 0.5) == [Tell(Delayed(CHAT, busy, 0.25))]
     assert client.outbox.due(starts=True) == 0.25
 
 
@@ -424,7 +431,9 @@ def test_an_attachment_refused_for_now_is_tried_again() -> None:
     """As any request; a final refusal ends the following."""
     client = opened()
     client.follow("c", 0.0)
-    assert client.receive(error(ErrorCode.UNAVAILABLE, "c"), 0.0, 0.5) == []
+    (told,) = client.receive(error(ErrorCode.UNAVAILABLE, "c"), 0.0, 0.5)
+    assert isinstance(told, Tell)
+    assert isinstance(told.news, Delayed)
     assert sent(client.tick(0.25)) == [c.Attach(conversation="c")]
     refused = error(ErrorCode.NOT_FOUND, "c")
     assert client.receive(refused, 1.0, 0.5) == [Tell(Unfollowed("c", refused))]

@@ -145,6 +145,20 @@ async def test_what_is_refused_says_why(peer: Peer) -> None:
     assert me.talk.outcome is None
 
 
+async def test_what_has_to_wait_says_so_once(peer: Peer) -> None:
+    """Not at each try; nobody should sit before a screen that says nothing."""
+    async with Chatting.at(peer) as me:
+        line, log = await peer.line(), Log()
+        me.talk.say("hi")
+        for _ in range(3):
+            ref = (await line.asked(c.Chat)).id
+            code = ErrorCode.UNAVAILABLE
+            await line.send(s.Error(code=code, message="Away.", retryable=True, trace="t", ref=ref))
+        await line.send(log.ack(await line.asked(c.Chat)))
+        await me.until(lambda: me.talk.conversation is not None)
+    assert me.screens.err.count("Not yet: Away. (unavailable) Trying again…") == 1
+
+
 async def test_a_call_is_shown_whole_and_decided_once(peer: Peer) -> None:
     """By the person, under the hash of what they read."""
     log = Log()
