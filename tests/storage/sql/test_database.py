@@ -149,7 +149,7 @@ async def test_a_wrong_statement_says_which_and_never_the_values(db: Database, s
     """It is a mistake of ours, so the error is for a developer; the values are for nobody."""
     with pytest.raises(StorageError) as caught:
         await db.read(lambda c: c.run(sql, x="a secret"))
-    assert type(caught.value) is StorageError
+    assert type(caught.value) is Refused
     assert "secret" not in str(caught.value)
     await expect_whole(db)
 
