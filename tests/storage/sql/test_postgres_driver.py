@@ -4,6 +4,7 @@ import asyncpg
 import pytest
 
 from storage.errors import Conflict, Corrupt, Overloaded, StorageError, Unavailable
+from storage.sql.database import Refused
 from storage.sql.postgres_driver import Clash, ConnectionLost, _ours, numbered
 
 
@@ -46,8 +47,8 @@ def test_names_become_numbers_and_nothing_else_changes(
         (asyncpg.OutOfMemoryError, Unavailable),
         (asyncpg.ReadOnlySQLTransactionError, Unavailable),
         (asyncpg.DataCorruptedError, Corrupt),
-        (asyncpg.UndefinedTableError, StorageError),
-        (asyncpg.CharacterNotInRepertoireError, StorageError),
+        (asyncpg.UndefinedTableError, Refused),
+        (asyncpg.CharacterNotInRepertoireError, Refused),
     ],
 )
 def test_every_error_of_the_server_has_one_meaning(
@@ -69,4 +70,4 @@ def test_what_an_error_quotes_is_not_passed_on(error: type[Exception]) -> None:
 def test_a_change_in_a_read_is_a_mistake_of_ours() -> None:
     """In a write the same error means that the server became a replica."""
     error = asyncpg.ReadOnlySQLTransactionError("cannot execute INSERT")
-    assert type(_ours(error, "INSERT …", write=False)) is StorageError
+    assert type(_ours(error, "INSERT …", write=False)) is Refused
