@@ -1,6 +1,7 @@
 """Services on demand, long forms on request, and no silent skip."""
 
 import os
+import signal
 from collections.abc import Callable, Generator, Iterator
 
 import pytest
@@ -16,6 +17,11 @@ IN_CI = os.environ.get("CI") == "true"
 # The same examples in every run, however busy the machine; the long form looks for others.
 settings.register_profile("parley", derandomize=not LONG, deadline=None)
 settings.load_profile("parley")
+
+# A shell has what it runs in the background ignore Ctrl-C, and what is run by that ignores it too;
+# the tests' own servers and commands are to heed it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Makes = Callable[[], str]
 

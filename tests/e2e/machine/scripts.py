@@ -2,7 +2,7 @@
 
 import msgspec
 from hypothesis import strategies as st
-from msgspec import Struct
+from msgspec import Struct, structs
 
 # Of one, two and three bytes, of two UTF-16 units, and what JSON has to escape.
 TEXTS = ("a ", "é", "€ ", "\N{GRINNING FACE}", '"\\\n')
@@ -60,6 +60,13 @@ class Script(Struct, frozen=True):
     def declared(self) -> list[dict[str, object]] | None:
         """The tools that its sender offers to run."""
         return DECLARED if self.tool in ("client", "both") else None
+
+    def where(self, *, declared: bool) -> "Script":
+        """The same where that tool was declared before, by whom was asked, or by nobody."""
+        becomes = {"client": "missing", "both": "missing"}
+        if declared:
+            becomes = {"auto": "client", "missing": "client", "ask": "both"}
+        return structs.replace(self, tool=becomes.get(self.tool or "", self.tool))
 
     @property
     def waits(self) -> tuple[str, ...]:

@@ -116,6 +116,7 @@ class Conversation(Struct):
     nodes: dict[str, Node] = field(default_factory=dict)
     children: dict[str | None, list[str]] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
+    declared: set[str] = field(default_factory=set)  # questions that were asked with tools
 
     def __repr__(self) -> str:
         """Name it."""
@@ -208,7 +209,9 @@ class Tree:
             case "chat":
                 parent = frame.get("parent", there.leaf)
                 there.add(ack["message"], parent, "user", frame["content"])
+                there.declared |= {ack["message"]} if "tools" in frame else set()
             case "edit":
+                there.declared |= {ack["message"]} if frame["message"] in there.declared else set()
                 parent = there.nodes[frame["message"]].parent
                 there.add(ack["message"], parent, "user", frame["content"])
             case "regenerate":

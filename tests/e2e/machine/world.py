@@ -4,8 +4,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from msgspec import structs
-
 from tests.e2e.machine.device import Device, Person
 from tests.e2e.machine.ledger import Frame, Ledger
 from tests.e2e.machine.life import Lives
@@ -147,8 +145,9 @@ class World:
         ahead: range | None = None,
     ) -> Asked:
         """The tree grows, and who asked is told of it."""
-        if frame["type"] == "edit" and script.tool in ("client", "both"):
-            script = structs.replace(script, tool="missing")  # an edit declares no tools
+        if frame["type"] == "edit":  # it declares no tools, but those that were are still there
+            before = self.tree.conversations[ack["conversation"]]
+            script = script.where(declared=frame["message"] in before.declared)
         asked = self.tree.accept(device.person, frame, ack, script, ahead)
         self.requests.append(Request(device.person, frame, ack))
         there = self.tree.conversations[ack["conversation"]]
