@@ -3,13 +3,14 @@
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from protocol.codes import ErrorCode
 from protocol.frames import from_server as s
 from protocol.frames import objects as o
 from protocol.types import AnswerState, rfc3339
 from storage import records as r
-from storage.values import NANO_PER_USD, Json, Spent
+from storage.values import EMPTY_LIST, NANO_PER_USD, Json, Spent
 
 _CITATIONS = msgspec.json.Decoder(list[o.Cited])
 _SOURCES = msgspec.json.Decoder(list[o.Source])
@@ -21,7 +22,7 @@ def frame_of(commit: r.Commit) -> s.Logged:
     """What a log tells of a commit."""
     match commit.row:
         case r.Message() as row:
-            return s.MessageMade(conversation=row.conversation, message=message(row))
+            return s.MessageMade(conversation=row.conversation, message=message(_as_made(row)))
         case r.Ended() as row:
             return complete(row)
         case r.Conversation() as row:
@@ -33,6 +34,22 @@ def frame_of(commit: r.Commit) -> s.Logged:
                 rating=rating(row.rating),
                 comment=row.comment,
             )
+
+
+def _as_made(row: r.Message) -> r.Message:
+    """Without what came of an answer: it may have ended in line before its row is told."""
+    if row.answered is None:
+        return row
+    answered = structs.replace(
+        row.answered,
+        attempt=1,
+        outcome=None,
+        finish_reason=None,
+        provider=None,
+        citations=EMPTY_LIST,
+        sources=EMPTY_LIST,
+    )
+    return structs.replace(row, content="", tools=(), feedback=None, answered=answered)
 
 
 def message(row: r.Message) -> o.Message:

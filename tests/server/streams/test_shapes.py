@@ -346,3 +346,19 @@ def test_a_conversation_that_cost_nothing_says_nothing_of_it() -> None:
     bare = shapes.conversation(BARE)
     assert (bare.usage, bare.cost_usd, bare.metadata) == (None, None, None)
     assert shapes.conversation(CONVERSATION).cost_usd == 0.005
+
+
+def test_the_row_of_an_answer_is_told_empty_however_late() -> None:
+    """One that was stopped in line has ended before; `complete` says so, and comes behind."""
+    stopped = structs.replace(
+        EMPTY,
+        answered=structs.replace(
+            ANSWERED, model=None, outcome=Outcome.STOPPED, finish_reason=FinishReason.SUPERSEDED
+        ),
+    )
+    commits = [r.Commit(number=2, kind=r.CommitKind.MESSAGE, row=row) for row in (EMPTY, stopped)]
+    empty, late = map(shapes.frame_of, commits)
+    assert late == empty
+    whole = shapes.frame_of(r.Commit(number=2, kind=r.CommitKind.MESSAGE, row=ANSWER))
+    assert isinstance(whole, MessageMade)
+    assert (whole.message.content, whole.message.outcome, whole.message.tools) == ("", None, None)
