@@ -76,9 +76,10 @@ class World:
         return await self.connect(person)
 
     async def witness(self, there: Conversation) -> Device:
-        """A device that follows the conversation."""
+        """A device that follows the conversation, and knows all that is under way in it."""
         for device in self.devices:
-            if there.id in device.views:
+            view = device.views.get(there.id)
+            if view is not None and view.whole:
                 return device
         device = await self.anyone(there.owner)
         answer = await device.attach(there.id)
