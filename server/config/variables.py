@@ -134,6 +134,7 @@ def _value(text: str, type_: Any) -> Any:
 
 def _path(type_: type, value: Any) -> Path:
     if type_ is not Path:
+        # Our mistake, not the operator's: of a TypeError msgspec would make words about the value.
         raise NotImplementedError(f"no setting can be a {type_}")
     return Path(value)
 

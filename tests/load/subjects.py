@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Self
 
@@ -36,7 +37,7 @@ def raise_descriptors() -> int:
     return most
 
 
-class Subject:
+class Subject(ABC):
     """A server process; a context manager that starts and ends it."""
 
     def __init__(self) -> None:
@@ -78,8 +79,9 @@ class Subject:
             self._process.wait(STOP_S)
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    @abstractmethod
     def _start(self) -> None:
-        raise NotImplementedError
+        """Run it, until it serves."""
 
     def _run(self, arguments: list[str], env: dict[str, str], announcement: Path) -> bytes:
         """Start it, and return what it writes into that file when it serves."""
