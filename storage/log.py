@@ -263,6 +263,13 @@ class EventLog(Protocol):
         turn into thousands of writes at each look.
         """
 
+    @property
+    def reachable(self) -> bool:
+        """False: the store did not answer when it was last asked. A hint, and no promise."""
+
+    async def watched(self, conversations: Collection[Id]) -> Collection[Id]:
+        """Which of these logs somebody follows, through whichever client."""
+
     async def read(self, conversation: Id, after: Position, limit: int) -> Slice | Lost:
         """The next entries after a position: at most `limit`, at least one if there is one.
 

@@ -100,6 +100,14 @@ class MemoryLog:
         lives = {each: self._present(each, now) for each in conversations}
         return {each: life.position if life else None for each, life in lives.items()}
 
+    @property
+    def reachable(self) -> bool:
+        """It is in this process."""
+        return True
+
+    async def watched(self, conversations: Collection[Id]) -> Collection[Id]:
+        return [each for each in conversations if each in self._subscriptions]
+
     async def read(self, conversation: Id, after: Position, limit: int) -> Slice | Lost:
         life = self._present(conversation, self._clock())
         return life.read(after, limit) if life else Lost(Loss.NO_LOG)

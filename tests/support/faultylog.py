@@ -87,6 +87,16 @@ class FaultyLog:
         await self._reach("heads")
         return await self._reply(await self.real.heads(conversations))
 
+    @property
+    def reachable(self) -> bool:
+        """Unless all of it is away."""
+        return "heads" not in self.away
+
+    async def watched(self, conversations: Collection[Id]) -> Collection[Id]:
+        """Unless it is away."""
+        await self._reach("watched")
+        return await self._reply(await self.real.watched(conversations))
+
     async def read(self, conversation: Id, after: Position, limit: int) -> Slice | Lost:
         """Unless it is away."""
         await self._reach("read")

@@ -137,3 +137,14 @@ class TestFollowing:
         await harness.settle()
         following.close()
         assert mail.deliveries == []
+
+
+async def test_a_log_is_watched_while_somebody_follows_it(harness: Harness) -> None:
+    """Through whichever client; of others, and of what does not exist, nothing is said."""
+    await opened(harness.one)
+    assert await harness.one.watched([TALK, "c_other"]) == []
+    following = await harness.other.follow(TALK, Mailbox())
+    assert list(await harness.one.watched([TALK, "c_other"])) == [TALK]
+    following.close()
+    await harness.settle()
+    assert await harness.one.watched([TALK, "c_other"]) == []
