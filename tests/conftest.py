@@ -9,6 +9,7 @@ from hypothesis import settings
 
 from tests.support.databases import database_factory
 from tests.support.programs import ProgramMissing
+from tests.support.redises import RedisCluster
 from tests.support.services import Pgbouncer, Postgres, Redis
 
 LONG = os.environ.get("PARLEY_TEST_LONG") == "1"
@@ -71,6 +72,20 @@ def redis_url(request: pytest.FixtureRequest) -> str:
     """A Redis to share; who uses it prefixes its keys."""
     lent = os.environ.get("TEST_REDIS_URL")
     return lent or str(request.getfixturevalue("redis_server").url())
+
+
+@pytest.fixture
+def fresh_redis() -> Iterator[Redis]:
+    """A Redis of the test's own, empty, which it may harm."""
+    with Redis() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[RedisCluster]:
+    """The session's private Redis Cluster; a test that harms nodes starts one of its own."""
+    with RedisCluster() as cluster:
+        yield cluster
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

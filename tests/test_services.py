@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+import redis
 
+from tests.support.redises import Failover, RedisCluster
 from tests.support.services import Pgbouncer, Postgres, Redis, Service, sweep
 
 ROOT = Path(__file__).parents[1]
@@ -59,6 +61,49 @@ async def test_the_pooler_shares_one_session_between_transactions(
 def test_redis_answers_ping(redis_url: str) -> None:
     """A raw PING gets its PONG."""
     assert ping(redis_url) == b"+PONG\r\n"
+
+
+def test_a_cluster_serves_every_key_from_three_nodes(redis_cluster: RedisCluster) -> None:
+    """A client that knows one node reaches all of them."""
+    keys = [f"key-{n}" for n in range(50)]
+    with redis.RedisCluster.from_url(redis_cluster.url()) as client:
+        assert all(client.set(key, "x", px=60_000) for key in keys)
+    served = {key: redis_cluster.node_of(key) for key in keys}
+    assert {node.ask("GET", key) for key, node in served.items()} == {"x"}
+    assert set(served.values()) == set(redis_cluster.nodes)
+
+
+@pytest.mark.parametrize(("keep", "left"), [(True, "x"), (False, None)])
+def test_redis_keeps_over_a_crash_what_it_was_told_to(keep: bool, left: str | None) -> None:
+    """With its log on disk nothing it acknowledged is lost; without, everything is."""
+    with Redis(keep=keep) as server:
+        assert server.ask("SET", "key", "x")
+        server.kill9()
+        server.start()
+        assert server.ask("GET", "key") == left
+
+
+def test_a_full_redis_refuses_writes() -> None:
+    """Its settings are those it was given."""
+    with Redis(maxmemory="1", maxmemory_policy="noeviction") as server:
+        with pytest.raises(redis.exceptions.OutOfMemoryError):
+            server.ask("SET", "key", "x")
+        server.ask("CONFIG", "SET", "maxmemory", "0")
+        assert server.ask("SET", "key", "x")
+
+
+def test_a_replica_takes_over_what_it_has_heard() -> None:
+    """What the old primary took after they were parted is gone."""
+    with Failover() as pair:
+        pair.primary.ask("SET", "heard", "x")
+        assert pair.primary.ask("WAIT", 1, 5000) == 1
+        pair.promote()
+        pair.replica.ask("SET", "unheard", "x")
+        pair.replica.kill9()
+        assert [pair.primary.ask("GET", key) for key in ("heard", "unheard")] == ["x", None]
+        pair.replica.start()
+        pair.demote()
+        assert pair.replica.ask("GET", "unheard") is None
 
 
 @pytest.mark.parametrize(("durable", "fsync"), [(False, "off"), (True, "on")])

@@ -15,8 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
+
+import redis
 
 from tests.support import programs
 
@@ -246,14 +248,26 @@ class Pgbouncer(Service):
 
 
 class Redis(Service):
-    """A Redis that keeps nothing on disk."""
+    """A Redis that keeps nothing on disk, unless it is to `keep` all it acknowledged."""
+
+    def __init__(self, *, keep: bool = False, **settings: str) -> None:
+        """The settings are its own, with `_` for `-`; of a name here and there these count."""
+        super().__init__()
+        self._settings = {
+            "bind": LOOPBACK,
+            "port": str(self.port),
+            "save": "",
+            "appendonly": "yes" if keep else "no",
+            "appendfsync": "always",
+            **{name.replace("_", "-"): value for name, value in settings.items()},
+        }
 
     def prepare(self) -> None:
         """Its arguments say everything."""
 
     def command(self) -> tuple[str, list[str]]:
-        persistence = ["--save", "", "--appendonly", "no"]
-        return "redis-server", ["--bind", LOOPBACK, "--port", str(self.port), *persistence]
+        pairs = [part for name, value in self._settings.items() for part in (f"--{name}", value)]
+        return "redis-server", pairs
 
     def answers(self) -> bool:
         # PING, because a Redis that still loads accepts connections too.
@@ -261,6 +275,15 @@ class Redis(Service):
             peer.sendall(b"PING\r\n")
             return peer.recv(64) == b"+PONG\r\n"
         return False
+
+    def ask(self, *words: str | int) -> Any:
+        """What it says to a command, on a connection of its own."""
+        with redis.Redis(LOOPBACK, self.port, decode_responses=True) as client:
+            return client.execute_command(*words)
+
+    def setting(self, name: str) -> str:
+        """What it was started with."""
+        return self._settings[name]
 
     def url(self, database: int = 0) -> str:
         return f"redis://{LOOPBACK}:{self.port}/{database}"
