@@ -1,4 +1,4 @@
 """What every implementation of the conversation log promises, and a model of what may happen to it.
 
-An implementation joins by one more entry of HARNESSES in `harness`.
+An implementation joins by one more entry of HARNESSES in `harnesses`.
 """

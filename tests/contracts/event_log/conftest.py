@@ -7,7 +7,8 @@ import pytest
 
 from storage.log import Retention
 from tests.contracts.event_log.calls import Make
-from tests.contracts.event_log.harness import HARNESSES, Harness
+from tests.contracts.event_log.harness import Harness
+from tests.contracts.event_log.harnesses import HARNESSES
 
 KEEP_ALL = Retention(entries=0, age_ms=0, idle_ms=0)
 

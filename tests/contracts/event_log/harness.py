@@ -70,9 +70,6 @@ async def memory(_: pytest.FixtureRequest, retention: Retention) -> AsyncIterato
     yield MemoryHarness(retention)
 
 
-HARNESSES: dict[str, Opens] = {"memory": memory}
-
-
 class Mailbox:
     """A sink that keeps what it is given, for a test to look at, drop, double or reorder."""
 

@@ -30,7 +30,8 @@ from hypothesis.stateful import (
 from protocol.types import Epoch, Id, Position
 from server.streams.replay import State
 from storage.log import Append, Appended, Checkpoint, Live, Loss, Lost, Retention, Slice
-from tests.contracts.event_log.harness import HARNESSES, Mailbox, Opens
+from tests.contracts.event_log.harness import Mailbox, Opens
+from tests.contracts.event_log.harnesses import HARNESSES
 from tests.contracts.event_log.world import (
     ALL,
     Answer,

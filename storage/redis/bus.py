@@ -1,0 +1,67 @@
+"""Words between instances over Redis."""
+
+import asyncio
+import secrets
+
+from storage.bus import Ear
+from storage.errors import Unavailable
+from storage.redis.ears import Hearing
+from storage.redis.link import Link
+from storage.redis.names import bucket
+from storage.redis.probe import SAY
+
+NAME_BYTES = 8
+WAITING = 10_000  # words; while Redis is away, older ones are not worth keeping
+AT_ONCE = 500
+
+
+class RedisBus:
+    """See `storage.bus.Bus`; `run` must be running meanwhile."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._name = secrets.token_bytes(NAME_BYTES)
+        self._waiting: list[tuple[str, bytes]] = []
+        self._wake = asyncio.Event()
+
+    def listen(self, topic: str, ear: Ear) -> Hearing:
+        """See `Bus.listen`."""
+
+        def hear(message: bytes | None) -> None:
+            if message is not None and message[:NAME_BYTES] != self._name:
+                ear(message[NAME_BYTES:])
+
+        return self._link.ears.hear(self._link.names.of("word", topic), hear)
+
+    def say(self, topic: str, word: bytes) -> None:
+        """See `Bus.say`."""
+        if len(self._waiting) < WAITING:
+            self._waiting.append((topic, self._name + word))
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Carry words until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            words, self._waiting = self._waiting, []
+            for page in self._pages(words):
+                await self._carry(page)
+
+    def _pages(self, words: list[tuple[str, bytes]]) -> list[list[tuple[str, bytes]]]:
+        groups: dict[int, list[tuple[str, bytes]]] = {}
+        for topic, word in words:
+            group = bucket(topic) if self._link.cluster else 0
+            groups.setdefault(group, []).append((topic, word))
+        return [
+            group[begin : begin + AT_ONCE]
+            for group in groups.values()
+            for begin in range(0, len(group), AT_ONCE)
+        ]
+
+    async def _carry(self, page: list[tuple[str, bytes]]) -> None:
+        channels = [self._link.names.of("word", topic) for topic, _ in page]
+        try:
+            await self._link.call(SAY, channels, [self._link.publish, *[word for _, word in page]])
+        except Unavailable:
+            return  # who missed it finds out in another way, later

@@ -1,0 +1,188 @@
+"""The logs that are followed here, and whether what is stored in them is heard.
+
+A subscription may be deaf though its connection lives. Each look at the heads tells of entries; if
+those are not heard within a second, the channel is subscribed to anew.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from typing import Any, TypeAlias
+
+import msgspec
+
+from protocol.types import Epoch, Id, Position
+from storage.log import Delivery, Doubt, Entry, Live, Sink
+from storage.redis.ears import Hearing
+from storage.redis.link import Link
+
+CONFIRMED_WITHIN_S = 2.0
+HEARD_WITHIN_S = 1.0
+ASKED_AGAIN_S = 0.5
+
+# Looks at heads, and at each of them counts as a use of the log or not.
+Look: TypeAlias = Callable[
+    [Collection[Id], bool], Coroutine[Any, Any, Mapping[Id, Position | None]]
+]
+
+_MESSAGE = msgspec.msgpack.Decoder(tuple[Epoch, list[tuple[int, str, int, bytes]]] | None)
+
+
+class Follower:
+    """One sink's subscription."""
+
+    def __init__(self, sink: Sink, closed: Callable[["Follower"], None]) -> None:
+        self._sink = sink
+        self._closed: Callable[[Follower], None] | None = closed
+
+    def deliver(self, delivery: Delivery) -> None:
+        """Hand it on, unless closed meanwhile."""
+        if self._closed is not None:
+            self._sink(delivery)
+
+    def close(self) -> None:
+        """See `storage.log.Following`."""
+        closed, self._closed = self._closed, None
+        if closed is not None:
+            closed(self)
+
+
+class _Log:
+    """One followed log."""
+
+    __slots__ = ("followers", "heard", "hearing", "used_at")
+
+    def __init__(self, now: int) -> None:
+        self.followers: list[Follower] = []
+        self.hearing: Hearing | None = None
+        self.heard: Position | None = None  # up to where; None: nothing that counts
+        self.used_at = now
+
+    def tell(self, delivery: Delivery) -> None:
+        for follower in tuple(self.followers):
+            follower.deliver(delivery)
+
+    def lacks(self, head: Position | None) -> bool:
+        """Whether entries up to there, in that epoch, were not heard."""
+        if head is None or self.heard is None:
+            return False
+        return self.heard.epoch != head.epoch or self.heard.seq < head.seq
+
+
+class Followed:
+    """All of them."""
+
+    def __init__(self, link: Link, look: Look, clock: Callable[[], int]) -> None:
+        self._link = link
+        self._look = look
+        self._clock = clock
+        self._logs: dict[Id, _Log] = {}
+        self._doubtful: dict[Id, None] = {}  # their subscriptions were interrupted
+        self._unheard: dict[Id, Position] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def follow(self, conversation: Id, sink: Sink) -> Follower:
+        """Deliver to the sink what is stored from now on."""
+        log = self._logs.get(conversation)
+        if log is None:
+            log = self._logs[conversation] = _Log(self._clock())
+            channel = self._link.names.of("live", conversation)
+            log.hearing = self._link.ears.hear(channel, lambda data: self._hear(conversation, data))
+        follower = Follower(sink, lambda one: self._left(conversation, one))
+        log.followers.append(follower)
+        try:
+            assert log.hearing is not None, "made with it"
+            await log.hearing.sure(CONFIRMED_WITHIN_S)
+            await self._look([conversation], True)
+        except BaseException:
+            follower.close()
+            raise
+        return follower
+
+    def due(self, conversations: Collection[Id], after_ms: int) -> Collection[Id]:
+        """Those that are followed and were not used so long; they count as used from now on."""
+        now = self._clock()
+        due = []
+        for conversation in conversations:
+            log = self._logs.get(conversation)
+            if log is not None and now - log.used_at >= after_ms:
+                log.used_at = now
+                due.append(conversation)
+        return due
+
+    def looked(self, heads: Mapping[Id, Position | None]) -> None:
+        """So far the logs reach: what of that was not heard is late, or lost."""
+        late = False
+        for conversation, head in heads.items():
+            log = self._logs.get(conversation)
+            if log is None:
+                continue
+            if head is not None and log.lacks(head):
+                self._unheard[conversation] = head
+                late = True
+            elif log.heard is None:
+                log.heard = head
+        if late:
+            asyncio.get_running_loop().call_later(HEARD_WITHIN_S, self._mend)
+
+    async def settled(self) -> None:
+        """Wait until what was begun here is done."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _hear(self, conversation: Id, data: bytes | None) -> None:
+        log = self._logs[conversation]
+        if data is None:
+            if not self._doubtful:
+                self._own(self._look_at_doubtful())
+            self._doubtful[conversation] = None
+            return
+        try:
+            message = _MESSAGE.decode(data)
+        except msgspec.DecodeError:  # not ours, or of a version that this one does not know
+            message = None
+        if message is None:
+            log.heard = None
+            log.tell(Doubt())
+            return
+        epoch, told = message
+        entries = tuple([Entry(*each) for each in told])
+        head = Position(epoch, entries[-1].seq)
+        if log.heard is None or log.lacks(head):
+            log.heard = head
+        log.tell(Live(epoch, entries))
+
+    async def _look_at_doubtful(self) -> None:
+        """Very many at once, if a connection was cut: only those that moved on have to read."""
+        while self._doubtful:
+            heads = await self._look(list(self._doubtful), False)
+            for conversation, head in heads.items():
+                self._doubtful.pop(conversation, None)
+                log = self._logs.get(conversation)
+                if log is not None and (log.heard is None or log.heard != head):
+                    log.heard = head
+                    log.tell(Doubt())
+            if self._doubtful:
+                await asyncio.sleep(ASKED_AGAIN_S)
+
+    def _mend(self) -> None:
+        unheard, self._unheard = self._unheard, {}
+        for conversation, head in unheard.items():
+            log = self._logs.get(conversation)
+            if log is not None and log.hearing is not None and log.lacks(head):
+                log.heard = head  # who follows reads what is missing, at the same looks
+                log.hearing.again()
+
+    def _left(self, conversation: Id, follower: Follower) -> None:
+        log = self._logs[conversation]
+        log.followers.remove(follower)
+        if not log.followers:
+            assert log.hearing is not None, "made with it"
+            log.hearing.close()
+            del self._logs[conversation]
+            self._doubtful.pop(conversation, None)
+            self._own(self._look([conversation], True))
+
+    def _own(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

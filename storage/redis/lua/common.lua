@@ -1,0 +1,42 @@
+-- What all scripts of logs share. A log is a hash, here `meta`, and a stream, here `entries`.
+--
+-- meta: e epoch, g life of the server it was opened in, h head, o the seq after which all is stored,
+--       a when the oldest entry came, p pins (source to seq), d ended sources in the order of their
+--       end, and a field `s:<source>` each: fence, last ordinal, end (0: none).
+
+local function whole(number)
+    return string.format('%.0f', number)
+end
+
+-- A restart, and the promotion of a replica, begin another life: the log may have gone back then.
+local function life_of_server()
+    return string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)') or ''
+end
+
+local function clock_ms()
+    local time = redis.call('TIME')
+    return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function keep(meta, entries, idle)
+    if idle > 0 then
+        redis.call('PEXPIRE', meta, whole(idle + 1))
+        redis.call('PEXPIRE', entries, whole(idle + 1))
+    end
+end
+
+local function packed(text)
+    return text and cmsgpack.unpack(text) or {}
+end
+
+local function source_of(text)
+    if not text then
+        return nil
+    end
+    local fence, last, finish = string.match(text, '^(%d+) (%d+) (%d+)$')
+    return { fence = tonumber(fence), last = tonumber(last), finish = tonumber(finish) }
+end
+
+local function text_of(source)
+    return whole(source.fence) .. ' ' .. whole(source.last) .. ' ' .. whole(source.finish)
+end

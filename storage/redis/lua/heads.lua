@@ -1,0 +1,14 @@
+-- KEYS: meta and entries of each conversation. ARGV: idle; then for each whether this is a use.
+-- Gives for each {epoch, head} or {}.
+
+local idle, life = tonumber(ARGV[1]), life_of_server()
+local heads = {}
+for number = 1, #KEYS, 2 do
+    local fields = redis.call('HMGET', KEYS[number], 'e', 'g', 'h')
+    local stands = fields[2] == life and fields[1]
+    heads[#heads + 1] = stands and { fields[1], tonumber(fields[3]) } or {}
+    if stands and ARGV[(number + 1) / 2 + 1] == '1' then
+        keep(KEYS[number], KEYS[number + 1], idle)
+    end
+end
+return heads
