@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
@@ -42,6 +43,7 @@ from server.telemetry.logs import get_logger
 from server.ws.endpoint import Endpoint
 from server.ws.parts import Parts
 from storage.ids import Ids
+from storage.log import EventLog
 from storage.memory.log import MemoryLog
 from storage.sql import Database, open_database
 from storage.sql.migrate import latest
@@ -53,10 +55,20 @@ HOUR_S = 3600.0
 _log = get_logger()
 
 
+@dataclass(frozen=True)
+class Shared:
+    """What all instances have together."""
+
+    log: EventLog
+    ask: Probe | None = None  # whether it can be reached; None: it is in this process
+
+
 class App:
     """A server without its listener: `asgi` serves requests until `drain` has ended."""
 
-    def __init__(self, settings: Settings, db: Database, alone: Alone | None) -> None:
+    def __init__(
+        self, settings: Settings, db: Database, alone: Alone | None, shared: Shared
+    ) -> None:
         """`alone`: no other process serves this database."""
         self.instance = settings.instance or f"i-{secrets.token_hex(4)}"
         self.draining = False
@@ -66,7 +78,8 @@ class App:
         self._background = Background(fault)
         ids = Ids()
         store = SqlStore(db, ids)
-        log = MemoryLog(settings.log)
+        log = shared.log
+        self._shared = shared
         self._hub = Hub(log, store.internal, _report, settings.streams)
         self._registry = Registry(time.monotonic)
         catalogue = _catalogue(settings)
@@ -214,6 +227,8 @@ class App:
         }
         if self._alone is not None:
             probes["lock"] = self._alone.ask
+        if self._shared.ask is not None:
+            probes["redis"] = self._shared.ask
         return probes
 
     async def _ask_database(self) -> None:
@@ -226,12 +241,30 @@ class App:
 
 
 @asynccontextmanager
+async def _shared(settings: Settings) -> AsyncIterator[Shared]:
+    if settings.redis_url is None:
+        yield Shared(MemoryLog(settings.log))
+        return
+    # Only here: a process of its own starts without what it does not need.
+    from storage.redis.link import open_link  # noqa: PLC0415
+    from storage.redis.log import RedisLog  # noqa: PLC0415
+    from storage.redis.roundtrip import RoundTrip  # noqa: PLC0415
+
+    async with open_link(settings.redis_url, settings.redis) as link:
+        yield Shared(RedisLog(link, settings.log), RoundTrip(link).ask)
+
+
+@asynccontextmanager
 async def open_app(settings: Settings) -> AsyncIterator[App]:
     """A server at work on its own database; the schema must be up to date."""
     async with AsyncExitStack() as stack:
         db = await open_database(settings.store_url, settings.database)
         stack.push_async_callback(db.close)
-        app = App(settings, db, await stack.enter_async_context(alone_by(db.hold_lock)))
+        shared = await stack.enter_async_context(_shared(settings))
+        alone = None
+        if settings.redis_url is None or db.dialect == "sqlite":  # a file is never shared
+            alone = await stack.enter_async_context(alone_by(db.hold_lock))
+        app = App(settings, db, alone, shared)
         stack.push_async_callback(app.stop)
         await app.start()
         yield app

@@ -37,6 +37,11 @@ def wall_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
+def monotonic_ms() -> int:
+    """Milliseconds since some moment; never set back."""
+    return time.monotonic_ns() // 1_000_000
+
+
 class Ids:
     """Mints ids; each is greater than the one before, also when the clock stands or jumps back."""
 

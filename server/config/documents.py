@@ -19,6 +19,7 @@ _SECTIONS = {
     "streams": "Followed conversations",
     "log": "Logs of conversations",
     "database": "The database",
+    "redis": "Redis",
 }
 _HEAD = """\
 # Settings of Parley. Copy this file to .env, and take the # from what is to be otherwise.

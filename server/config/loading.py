@@ -20,7 +20,6 @@ _FILES = {f"{variable.name}_FILE": variable for variable in VARIABLES if variabl
 _NOT_OURS = re.compile(r"PARLEY_(TOKEN|TEST_\w+|NOT_RUN|SERVICE_\w+|PORT_\w+)")
 # What later versions know: who sets it must hear that this one does without.
 _LATER = {
-    "a log that instances share": re.compile(r"REDIS_URL"),
     "document search": re.compile(r"QDRANT_\w+"),
     "vendors' models": re.compile(r"(COHERE|OPENAI|ANTHROPIC)_(API_KEY|BASE_URL)|AZURE_OPENAI_\w+"),
     "tracing": re.compile(r"OTEL_EXPORTER_OTLP_ENDPOINT"),

@@ -108,6 +108,23 @@ def _storage(settings: Settings) -> Iterator[Problem]:
         why = error.why if isinstance(error, Unsupported) else "its address cannot be read"
         sentence = f"cannot be used: {why}."
         yield Problem("DATABASE_URL", sentence, "DATABASE_URL=sqlite:////var/lib/parley/parley.db")
+    unfit = None if settings.redis_url is None else _unfit_for_redis(settings.redis_url)
+    if unfit is not None:
+        example = "REDIS_URL=redis://redis.example.org:6379/0"
+        yield Problem("REDIS_URL", f"cannot be used: {unfit}.", example)
+
+
+def _unfit_for_redis(url: str) -> str | None:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return "its address cannot be read"
+    if parts.scheme not in ("redis", "rediss", "unix"):
+        return "it must begin with redis://, rediss:// (TLS) or unix://"
+    if port == 0 or not (parts.hostname or parts.path):
+        return "it names no server"
+    return None
 
 
 def _credentials(settings: Settings) -> Iterator[Problem]:

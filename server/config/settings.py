@@ -21,6 +21,7 @@ import server.net.options
 import server.streams.options
 import server.ws.options
 import storage.log
+import storage.redis.options
 import storage.sql
 
 
@@ -110,6 +111,15 @@ class Settings(Struct, frozen=True, kw_only=True):
             extra={"variable": "DATABASE_URL", "secret": True},
         ),
     ] = None
+    redis_url: Annotated[
+        str | None,
+        Meta(
+            description="A Redis, or one node of a Cluster, over which any number of instances "
+            "share conversations' logs; empty: this process is the only one.",
+            examples=["redis://:PASSWORD@redis.example.org:6379/0"],
+            extra={"variable": "REDIS_URL", "secret": True},
+        ),
+    ] = None
     jwt_secret: Annotated[
         str | None,
         Meta(
@@ -178,6 +188,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     streams: server.streams.options.Options = server.streams.options.Options()
     log: storage.log.Retention = storage.log.Retention()
     database: storage.sql.Options = storage.sql.Options()
+    redis: storage.redis.options.Options = storage.redis.options.Options()
 
     @property
     def development(self) -> bool:
@@ -203,4 +214,4 @@ class Settings(Struct, frozen=True, kw_only=True):
         return f"Settings({', '.join(shown)})"
 
 
-_SECRETS = frozenset({"database_url", "jwt_secret"})
+_SECRETS = frozenset({"database_url", "redis_url", "jwt_secret"})

@@ -4,11 +4,11 @@ No method awaits anything, so each is one atomic step by nature.
 """
 
 import secrets
-import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from protocol.types import Epoch, Id, Position, Seq
+from storage.ids import monotonic_ms
 from storage.log import (
     ENDED_REMEMBERED,
     ROWS,
@@ -29,11 +29,6 @@ from storage.log import (
     Sink,
     Slice,
 )
-
-
-def monotonic_ms() -> int:
-    """Milliseconds since some moment; never set back."""
-    return time.monotonic_ns() // 1_000_000
 
 
 class MemoryLog:

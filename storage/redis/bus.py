@@ -8,7 +8,7 @@ from storage.errors import Unavailable
 from storage.redis.ears import Hearing
 from storage.redis.link import Link
 from storage.redis.names import bucket
-from storage.redis.probe import SAY
+from storage.redis.roundtrip import SAY
 
 NAME_BYTES = 8
 WAITING = 10_000  # words; while Redis is away, older ones are not worth keeping

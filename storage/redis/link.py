@@ -163,7 +163,8 @@ async def open_link(url: str, options: Options | None = None) -> AsyncIterator[L
             await client.initialize()
     except (RedisError, OSError) as error:
         await client.aclose()
-        raise Unavailable(f"Redis at {_host(url)} is out of reach: {_kind(error)}") from error
+        why = f"Redis at {_host(url)}, where REDIS_URL points, is out of reach: {_kind(error)}"
+        raise Unavailable(why) from error
     link = Link(client, Names(options.prefix, database), options)
     try:
         yield link

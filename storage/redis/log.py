@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from protocol.types import Epoch, Id, Position, Seq
 from storage.errors import Unavailable
+from storage.ids import monotonic_ms
 from storage.log import (
     ENDED_REMEMBERED,
     Append,
@@ -26,7 +27,6 @@ from storage.log import (
     Sink,
     Slice,
 )
-from storage.memory.log import monotonic_ms
 from storage.redis.followed import Followed, Follower
 from storage.redis.link import Argument, Link
 from storage.redis.names import bucket

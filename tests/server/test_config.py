@@ -106,10 +106,10 @@ def test_an_unknown_name_is_refused_with_what_may_be_meant() -> None:
 def test_what_later_versions_know_is_not_silently_ignored() -> None:
     """Ours stop the start; names that others use too are only warned of."""
     assert "fallback" in problems({"PARLEY_FALLBACK_MODELS": "x"})["PARLEY_FALLBACK_MODELS"]
-    given = {"REDIS_URL": "redis://x", "OPENAI_API_KEY": "sk-1", "QDRANT_URL": ""}
+    given = {"QDRANT_URL": "http://x", "OPENAI_API_KEY": "sk-1", "QDRANT_API_KEY": ""}
     warnings = load({**given, "AZURE_OPENAI_ENDPOINT": "https://x"}).warnings
     assert len(warnings) == 2
-    assert "REDIS_URL is without effect" in warnings[0]
+    assert "QDRANT_URL is without effect" in warnings[0]
     assert "AZURE_OPENAI_ENDPOINT, OPENAI_API_KEY are without effect" in warnings[1]
     assert "sk-1" not in "".join(warnings)
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from protocol.types import Id
+from storage.ids import monotonic_ms
 from storage.log import EventLog, Retention
-from storage.memory.log import monotonic_ms
 from storage.redis.link import Link, open_link
 from storage.redis.log import RedisLog
 from storage.redis.options import Options
-from storage.redis.probe import SAY
+from storage.redis.roundtrip import SAY
 from tests.contracts.event_log.calls import TALK
 
 # Entries came that much earlier; the server's own clock cannot be set.

@@ -192,5 +192,5 @@ def test_a_server_that_was_killed_is_a_note(call: Call, folder: Path) -> None:
 def test_what_has_no_effect_is_named(call: Call, folder: Path) -> None:
     """Whoever set it believes that it has one."""
     with (folder / ".env").open("a") as file:
-        file.write("REDIS_URL=redis://127.0.0.1\n")
-    assert "REDIS_URL is without effect" in call("doctor")[1]
+        file.write("QDRANT_URL=http://127.0.0.1\n")
+    assert "QDRANT_URL is without effect" in call("doctor")[1]

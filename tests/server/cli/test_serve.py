@@ -158,9 +158,9 @@ def test_without_its_tables_it_does_not_serve(parley: Parley) -> None:
 
 def test_what_has_no_effect_is_said_at_the_start(parley: Parley) -> None:
     """And the server serves all the same."""
-    parley.set(REDIS_URL="redis://127.0.0.1:1")
+    parley.set(QDRANT_URL="http://127.0.0.1:1")
     with parley.serving():
-        assert "Note: REDIS_URL is without effect" in parley.log.read_text()
+        assert "Note: QDRANT_URL is without effect" in parley.log.read_text()
 
 
 def test_a_greeting_says_where_and_what_next() -> None:

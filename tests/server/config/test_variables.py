@@ -45,7 +45,7 @@ def test_what_is_marked_as_a_secret_is_what_a_repr_hides() -> None:
     """The mark is for messages and documents, the repr for logs."""
     secrets = {variable.field for variable in VARIABLES if variable.secret}
     shown = repr(replace(Settings(), **dict.fromkeys(secrets, "hunter2")))
-    assert secrets == {"jwt_secret", "database_url"}
+    assert secrets == {"jwt_secret", "database_url", "redis_url"}
     assert "hunter2" not in shown
 
 

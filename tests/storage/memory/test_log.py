@@ -1,8 +1,9 @@
 """What the conversation log of one process promises beyond the contract."""
 
 from protocol.types import Id, Position
+from storage.ids import monotonic_ms
 from storage.log import ROWS, Append, Appended, Delivery, Doubt, Following, Live, Retention
-from storage.memory.log import MemoryLog, monotonic_ms
+from storage.memory.log import MemoryLog
 
 TALK = "c_talk"
 

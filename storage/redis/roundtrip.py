@@ -12,7 +12,7 @@ WITHIN_S = 2.0
 SAY = Script("say")
 
 
-class Probe:
+class RoundTrip:
     """One instance's round trips through Redis."""
 
     def __init__(self, link: Link) -> None:
