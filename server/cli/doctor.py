@@ -87,6 +87,8 @@ def findings(settings: Settings) -> Iterator[Finding]:
         except StorageError as error:
             left = leaving(settings, error)
             yield _no_database(settings, error, left)
+    if settings.redis_url is not None:
+        yield from asyncio.run(_redis(settings, settings.redis_url))
     yield from _server(settings, here, left)
     if settings.jwks_url is not None:
         yield asyncio.run(_issuer(settings, settings.jwks_url))
@@ -214,6 +216,27 @@ async def _database(settings: Settings) -> list[Finding]:
     if todo:
         sentence = f"It lacks migrations: {', '.join(map(str, todo))}."
         found.append(Finding(Mark.WRONG, about, sentence, "Run `parley migrate`."))
+    return found
+
+
+async def _redis(settings: Settings, url: str) -> list[Finding]:
+    # Only here: who has none need not load what speaks to it.
+    from storage.redis.link import open_link  # noqa: PLC0415
+    from storage.redis.roundtrip import RoundTrip  # noqa: PLC0415
+
+    about = "redis"
+    try:
+        async with open_link(url, settings.redis) as link:
+            await RoundTrip(link).ask()
+            kind, version, policy = await link.about()
+    except StorageError as error:
+        remedy = "Start it, or say in REDIS_URL where it is; without it nobody is served."
+        return [Finding(Mark.WRONG, about, f"It cannot be used: {error}.", remedy)]
+    found = [Finding(Mark.OK, about, f"What is said there is heard: {kind} {version}.")]
+    if policy != "noeviction":
+        sentence = f"Short of memory it gives up what clients resume from ({policy})."
+        remedy = "`maxmemory-policy noeviction` has it refuse new messages instead."
+        found.append(Finding(Mark.NOTE, about, sentence, remedy))
     return found
 
 

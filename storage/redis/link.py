@@ -24,6 +24,8 @@ from storage.redis.scripts import Script
 
 Argument: TypeAlias = str | bytes | int
 
+ABOUT = Script("about")
+
 
 class Link:
     """One instance's way to Redis; made by `open_link`."""
@@ -89,6 +91,13 @@ class Link:
             node = self._client.get_node(node_name=self._place(channel))
             return await self.ask(*command, target_nodes=node)
         return await self.ask(*command)
+
+    async def about(self) -> tuple[str, str, str]:
+        """For people: one server or a Cluster, its version, and what it does short of memory."""
+        found = str(await self.call(ABOUT, [self.names.of("about", "")], []), "utf-8")
+        facts = dict(line.split(":", 1) for line in found.splitlines() if ":" in line)
+        kind = "a Cluster of version" if self.cluster else "version"
+        return kind, facts.get("redis_version", "unknown"), facts.get("maxmemory_policy", "unknown")
 
     async def close(self) -> None:
         """End every connection."""

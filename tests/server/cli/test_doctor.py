@@ -12,7 +12,7 @@ import pytest
 from server.cli.serving import Serving, announced
 from tests.server.cli.conftest import Call
 from tests.support.health import health, saying
-from tests.support.services import free_port
+from tests.support.services import Redis, free_port
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -194,3 +194,34 @@ def test_what_has_no_effect_is_named(call: Call, folder: Path) -> None:
     with (folder / ".env").open("a") as file:
         file.write("QDRANT_URL=http://127.0.0.1\n")
     assert "QDRANT_URL is without effect" in call("doctor")[1]
+
+
+def test_a_redis_that_answers_is_told(call: Call, folder: Path, redis_url: str) -> None:
+    """What is said there is heard: no less would do for several instances."""
+    with (folder / ".env").open("a") as file:
+        file.write(f"REDIS_URL={redis_url}\n")
+    status, printed, _ = call("doctor")
+    assert (status, wrong(printed)) == (0, [])
+    assert "What is said there is heard: version " in printed
+
+
+def test_a_redis_that_gives_up_logs_is_a_note(call: Call, folder: Path, fresh_redis: Redis) -> None:
+    """Nothing is lost by it, but clients get more than they would need."""
+    fresh_redis.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    with (folder / ".env").open("a") as file:
+        file.write(f"REDIS_URL={fresh_redis.url()}\n")
+    status, printed, _ = call("doctor")
+    assert status == 0
+    assert "Short of memory it gives up what clients resume from (allkeys-lru)." in printed
+
+
+def test_a_redis_that_does_not_answer_is_wrong_and_shows_no_password(
+    call: Call, folder: Path
+) -> None:
+    """The host is told, what opens it is not."""
+    with (folder / ".env").open("a") as file:
+        file.write(f"REDIS_URL=redis://:hunter2@127.0.0.1:{free_port()}/0\n")
+    status, printed, _ = call("doctor")
+    assert status == 1
+    assert "Redis at 127.0.0.1, where REDIS_URL points, is out of reach" in wrong(printed)[0]
+    assert "hunter2" not in printed
