@@ -99,7 +99,8 @@ def _set(heard: asyncio.Event, _: bytes | None) -> None:
 
 @asynccontextmanager
 async def _over(url: str, retention: Retention) -> AsyncIterator[RedisHarness]:
-    options = Options(prefix=f"suite-{next(_runs)}")
+    # Patient: a busy machine is no fault that a suite is about.
+    options = Options(prefix=f"suite-{next(_runs)}", timeout_s=30.0)
     async with open_link(url, options) as one, open_link(url, options) as other:
         yield RedisHarness(one, other, retention, options.prefix)
 
