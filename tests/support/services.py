@@ -133,6 +133,24 @@ class Service(ABC):
     def log(self) -> Path:
         return self.folder / "log"
 
+    def _run(self, name: str, arguments: list[str]) -> str:
+        program = programs.find(name)
+        done = subprocess.run(
+            [*_wrapper(signal.SIGKILL), str(program), *arguments],
+            cwd=self.folder,
+            env=programs.environment(program),
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode:
+            raise StartFailed(f"{name}: {(done.stdout + done.stderr).decode(errors='replace')}")
+        return done.stdout.decode(errors="replace")
+
+    def _write(self, name: str, text: str) -> None:
+        path = self.folder / name
+        path.write_text(text)
+        path.chmod(0o644)  # read by the account the service runs as, whatever our umask
+
     def _signal_all(self, sig: signal.Signals) -> None:
         if self._process is None:
             return
@@ -188,18 +206,6 @@ class Postgres(Service):
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://{self.user}@{LOOPBACK}:{self.port}/{database}"
 
-    def _run(self, name: str, arguments: list[str]) -> None:
-        program = programs.find(name)
-        done = subprocess.run(
-            [*_wrapper(signal.SIGKILL), str(program), *arguments],
-            cwd=self.folder,
-            env=programs.environment(program),
-            capture_output=True,
-            check=False,
-        )
-        if done.returncode:
-            raise StartFailed(f"{name}: {(done.stdout + done.stderr).decode(errors='replace')}")
-
 
 class Pgbouncer(Service):
     """A pooler in transaction mode before a PostgreSQL, for any database name."""
@@ -236,15 +242,10 @@ class Pgbouncer(Service):
         return "pgbouncer", ["pgbouncer.ini"]
 
     def answers(self) -> bool:
-        return _accepts(self.port)
+        return accepts(self.port)
 
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://{self.user}@{LOOPBACK}:{self.port}/{database}"
-
-    def _write(self, name: str, text: str) -> None:
-        path = self.folder / name
-        path.write_text(text)
-        path.chmod(0o644)  # read by the account the service runs as, whatever our umask
 
 
 class Redis(Service):
@@ -297,7 +298,8 @@ def free_port() -> int:
         return port
 
 
-def _accepts(port: int) -> bool:
+def accepts(port: int) -> bool:
+    """Whether somebody listens on that loopback port."""
     with suppress(OSError), socket.create_connection((LOOPBACK, port), 1.0):
         return True
     return False
