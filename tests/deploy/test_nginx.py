@@ -4,6 +4,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from ipaddress import ip_address
@@ -43,9 +44,14 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
 
 def socket_of(front: Front, query: str = "", **options: Any) -> connect:
     """A WebSocket through the proxy."""
+    return socket_at(front.url, query, **options)
+
+
+def socket_at(url: str, query: str = "", **options: Any) -> connect:
+    """A WebSocket at this address."""
     plain: dict[str, Any] = {"compression": None, "proxy": None, "ping_interval": None}
-    url = f"{front.url.replace('http', 'ws', 1)}/ws{query}"
-    return connect(url, max_size=None, **{**plain, **options})
+    path = f"{url.replace('http', 'ws', 1)}/ws{query}"
+    return connect(path, max_size=None, **{**plain, **options})
 
 
 async def hello(socket: Any) -> dict[str, Any]:
@@ -108,13 +114,25 @@ async def test_the_server_sees_the_address_of_the_client(front: Front) -> None:
         ) as socket:
             await hello(socket)
     for instance in front.instances.values():
-        await until(partial(seen, instance.log))
+        await until(partial(seen, instance.log, "127.9.8.0/24"))
         assert "203.0.113.0/24" not in peers(instance.log)
 
 
-def seen(log: Path) -> bool:
-    """Whether an instance saw the client's network."""
-    return "127.9.8.0/24" in peers(log)
+async def test_it_believes_a_proxy_before_it_where_it_is_told_to(front: Front) -> None:
+    """Then the address is the one that that proxy saw."""
+    more = "set_real_ip_from 127.0.0.1; real_ip_header X-Forwarded-For;"
+    with Nginx(front.ports, more=more) as nginx:
+        for _ in front.instances:
+            told = {"X-Forwarded-For": "198.51.100.7"}
+            async with socket_at(nginx.url, additional_headers=told) as socket:
+                await hello(socket)
+    for instance in front.instances.values():
+        await until(partial(seen, instance.log, "198.51.100.0/24"))
+
+
+def seen(log: Path, network: str) -> bool:
+    """Whether an instance saw a connection from there."""
+    return network in peers(log)
 
 
 def peers(log: Path) -> list[str]:
@@ -134,6 +152,22 @@ async def test_a_limit_holds_for_each_address_behind_the_proxy(tmp_path: Path) -
         assert int(refused.value.response.headers["Retry-After"]) > 0
         async with socket_of(front, local_addr=("127.1.2.3", 0)) as socket:
             await hello(socket)
+
+
+async def test_an_instance_that_is_full_is_passed_over(tmp_path: Path) -> None:
+    """While another has room; when none has, its own answer says so."""
+    with front_in(tmp_path, "one", "two", PARLEY_LIMITS_SOCKETS="2") as front:
+        async with AsyncExitStack() as stack:
+            for _ in range(4):
+                await hello(await stack.enter_async_context(socket_of(front)))
+            with pytest.raises(InvalidStatus) as refused:
+                await socket_of(front)
+        response = refused.value.response
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+        assert json.loads(response.body or b"")["error"]["code"] == "overloaded"
+        await until(
+            lambda: any("503, 503" in line["statuses"] for line in lines(front.nginx.access))
+        )
 
 
 async def test_times_and_sizes_are_what_the_server_needs(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ PACKAGES = {
     "pgbouncer": "pgbouncer",
     "redis-server": "redis-server redis-tools",  # the former is a link into the latter
     "strace": "strace",
-    "nginx": "nginx-light",
+    "nginx": "nginx",
 }
 UNPACKED = Path(__file__).parents[2] / ".cache" / "debian"
 
