@@ -28,7 +28,7 @@ from tests.deploy.front import Front, front_in, lines
 from tests.faults.house import token
 from tests.faults.plans import script
 from tests.support.nginx import Nginx
-from tests.support.rawsocket import RawSocket
+from tests.support.rawsocket import TEXT, RawSocket, masked
 from tests.support.services import LOOPBACK, free_port
 from tests.support.waiting import until
 
@@ -137,7 +137,12 @@ def seen(log: Path, network: str) -> bool:
 
 def peers(log: Path) -> list[str]:
     """The networks that an instance saw connections from."""
-    return [line["peer"] for line in lines(log) if line["event"] == "connection closed"]
+    return [line["peer"] for line in closed(log)]
+
+
+def closed(log: Path) -> list[dict[str, Any]]:
+    """The lines of an instance's connections."""
+    return [line for line in lines(log) if line["event"] == "connection closed"]
 
 
 async def test_a_limit_holds_for_each_address_behind_the_proxy(tmp_path: Path) -> None:
@@ -188,10 +193,26 @@ async def test_times_and_sizes_are_what_the_server_needs(tmp_path: Path) -> None
 async def test_who_sends_a_head_slowly_is_cut_off(tmp_path: Path) -> None:
     """By the proxy, without a word and without an instance."""
     with Nginx([free_port()], client_header_timeout="500ms") as nginx:
-        raw = await RawSocket.connect(nginx.port)
-        await raw.send(b"GET /ws HTTP/1.1\r\nHost: ")
-        assert await raw.hung_up() == b""
-        raw.raw.close()
+        async with await RawSocket.connect(nginx.port) as raw:
+            await raw.send(b"GET /ws HTTP/1.1\r\nHost: ")
+            assert await raw.hung_up() == b""
+
+
+async def test_who_reads_nothing_is_cut_off(front: Front) -> None:
+    """And the server hears of it: what was kept for this reader is free again."""
+    greeting = {"type": "hello", "token": token("slow")}
+    with Nginx(front.ports, send_timeout="500ms") as nginx:
+        async with await RawSocket.connect(nginx.port, receive_buffer=4096) as raw:
+            await raw.open()
+            await raw.send(masked(TEXT, json.dumps(greeting).encode()))
+            for number in range(3):
+                content = script("x" * 1_000, 150)
+                chat = {"type": "chat", "id": f"c{number}", "content": content}
+                await raw.send(masked(TEXT, json.dumps(chat).encode()))
+            logs = [instance.log for instance in front.instances.values()]
+            await until(
+                lambda: "slow" in [line.get("user") for log in logs for line in closed(log)]
+            )
 
 
 async def test_what_is_too_large_is_refused_in_our_form(front: Front) -> None:
