@@ -1,6 +1,7 @@
 """Instances behind the proxy, as people reach them: by the proxy's address alone."""
 
 import json
+import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -21,6 +22,12 @@ PUBLIC = {
     "PARLEY_JWT_AUDIENCE": "parley",
     "PARLEY_TRUSTED_PROXIES": LOOPBACK,
 }
+
+
+def databases(postgres: str, redis: str) -> dict[str, str]:
+    """What instances share; on a Redis that others use too, they have their own names."""
+    own = f"test-{secrets.token_hex(6)}"
+    return {"DATABASE_URL": postgres, "REDIS_URL": redis, "PARLEY_REDIS_PREFIX": own}
 
 
 class Front:

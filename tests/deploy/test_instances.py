@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Makes
-from tests.deploy.front import Front, ask, front_in, host_of, stored
+from tests.deploy.front import Front, ask, databases, front_in, host_of, stored
 from tests.faults.device import Cut, Device
 from tests.faults.house import get
 from tests.faults.plans import script
@@ -23,8 +23,8 @@ QUICK = {
 @pytest.fixture
 async def shared(tmp_path: Path, fresh_postgres: Makes, redis_url: str) -> AsyncIterator[Front]:
     """Two instances over the same databases."""
-    databases = {"DATABASE_URL": fresh_postgres(), "REDIS_URL": redis_url}
-    with front_in(tmp_path, "one", "two", **databases, **QUICK) as front:
+    settings = {**databases(fresh_postgres(), redis_url), **QUICK}
+    with front_in(tmp_path, "one", "two", **settings) as front:
         async with front.visited():
             yield front
 

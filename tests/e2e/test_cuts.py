@@ -15,7 +15,7 @@ import pytest
 from msgspec import Struct
 
 from tests.conftest import LONG, Makes
-from tests.deploy.front import Front, front_in
+from tests.deploy.front import Front, databases, front_in
 from tests.e2e.alone.client import Frame, Wire
 from tests.faults.house import token
 from tests.support.services import LOOPBACK
@@ -61,8 +61,7 @@ def front(
 ) -> Iterator[Front]:
     """Each token is a frame of its own, as far as the log keeps up."""
     settings = {
-        "DATABASE_URL": fresh_postgres(),
-        "REDIS_URL": redis_url,
+        **databases(fresh_postgres(), redis_url),
         "PARLEY_STREAMS_GATHER_MS": "0",
         "PARLEY_STREAMS_GATHER_MOST_MS": "0",
     }

@@ -119,4 +119,5 @@ def environment() -> dict[str, str]:
     """Ours, without what the one who runs the tests may have set for servers of theirs."""
     own = {name: text for name, text in os.environ.items() if not name.startswith("PARLEY_")}
     own.pop("DATABASE_URL", None)
+    own.pop("REDIS_URL", None)
     return {**own, "PYTHONPATH": str(ROOT)}
