@@ -28,6 +28,7 @@ from server.http.health import About, Load, Probe
 from server.http.parts import HttpParts
 from server.http.routes import application
 from server.limits.admission import Admission
+from server.limits.memory import LOOKED_S, Memory
 from server.limits.rates import Rates
 from server.limits.shares import Shares
 from server.providers.base import Model
@@ -94,6 +95,7 @@ class App:
             proof_of_death=alone is not None,
             options=settings.answers,
         )
+        self._memory = Memory(settings.limits.memory_mib)
         rates = Rates(settings.limits)
         self._conversations = Conversations(
             store=store,
@@ -102,6 +104,7 @@ class App:
             catalogue=catalogue,
             rates=rates,
             announce=self._registry.tell,
+            pressed=self._pressed,
         )
         self._store: Store = store
         self._doors = _doors(settings)
@@ -130,7 +133,7 @@ class App:
             tokens=tokens,
             tickets=tickets,
             revocations=self._revocations,
-            admission=Admission(settings.limits),
+            admission=Admission(settings.limits, pressed=self._pressed),
             rates=rates,
             fetches=Shares(settings.limits.requests_at_once),
             commands=Shares(settings.limits.requests_at_once),
@@ -171,12 +174,14 @@ class App:
         background, settings = self._background, self._settings
         route_loop(asyncio.get_running_loop(), _log)
         await self._learn_accounts()
+        await self._memory.look()
         background.loop("appends", self._hub.run())
         if self._alone is not None:
             background.loop("lock", self._alone.keep())
         await self._supervisor.recover()
         background.loop("answers", self._supervisor.run())
         background.loop("sockets", self._registry.run())
+        background.every("memory", LOOKED_S, self._memory.look)
         background.every("rows", 1.0, self._hub.sweep)
         background.every("positions", settings.streams.check_s, self._hub.check)
         background.every("accounts", settings.auth.revocations_s, self._learn_accounts)
@@ -219,6 +224,9 @@ class App:
             for socket in self._registry.of(owner):
                 socket.check()
         await self._conversations.silence()
+
+    def _pressed(self) -> bool:
+        return self._memory.pressed
 
     def _probes(self) -> dict[str, Probe]:
         probes: dict[str, Probe] = {

@@ -4,6 +4,7 @@ Sockets and HTTP both call it. Whatever is committed is told and run even if who
 """
 
 import hashlib
+import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -50,6 +51,8 @@ Announce = Callable[[Owner, s.ServerFrame], None]
 # False: who was not following needs a snapshot.
 Acked = Callable[[Sent, Position, bool], None]
 
+PRESSED_MS = 4000  # half of it to one and a half: after so long there may be memory again
+
 _CANONICAL = msgspec.json.Encoder(order="sorted")
 
 
@@ -65,13 +68,18 @@ class Conversations:
         catalogue: Catalogue,
         rates: Rates,
         announce: Announce,
+        pressed: Callable[[], bool] = lambda: False,
+        chance: Callable[[], float] = random.random,
     ) -> None:
+        """`pressed`: there is no memory for more than is under way."""
         self._store = store
         self._hub = hub
         self._supervisor = supervisor
         self._catalogue = catalogue
         self._rates = rates
         self._announce = announce
+        self._pressed = pressed
+        self._chance = chance
 
     async def ask(
         self,
@@ -193,7 +201,13 @@ class Conversations:
             self._catalogue.find(None if isinstance(frame, c.Edit) else frame.model)
         except ChatError as unknown:
             return unknown
-        return None
+        return self._no_memory() if self._pressed() else None
+
+    def _no_memory(self) -> ChatError:
+        """Come back later, and not all at once; what is under way goes on."""
+        words = "The server has no memory for more now; send it again with the same id."
+        later_ms = round(PRESSED_MS * (0.5 + self._chance()))
+        return ChatError(ErrorCode.OVERLOADED, words, retry_after_ms=later_ms)
 
     def _too_fast(self, principal: Principal) -> ChatError | None:
         wait_ms = self._rates.message(principal)

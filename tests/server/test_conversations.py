@@ -97,6 +97,35 @@ def desk(lobby: Lobby) -> Desk:
     return Desk(lobby)
 
 
+# ── without memory ───────────────────────────────────────────────────────────────────────────────
+
+
+async def test_without_memory_new_requests_wait_and_known_ones_are_answered(desk: Desk) -> None:
+    """With a time to come back that is not the same for all; what runs goes on."""
+    sent = await desk.chat(content='{"tokens":40,"text":"a","every_ms":1}')
+    desk.conversations._pressed = lambda: True
+    refused: list[c.Chat | c.Regenerate | c.Edit] = [
+        c.Chat(id="m-2", content=SHORT, conversation=sent.conversation),
+        c.Regenerate(id="m-3", answer=sent.answer),
+        c.Edit(id="m-4", message=sent.message, content=SHORT),
+    ]
+    told = set()
+    for frame in refused:
+        with pytest.raises(ChatError) as overloaded:
+            await desk.ask(frame)
+        assert overloaded.value.code is ErrorCode.OVERLOADED
+        assert 2000 <= (overloaded.value.retry_after_ms or 0) <= 6000
+        told.add(overloaded.value.retry_after_ms)
+    assert len(told) > 1
+    again = await desk.chat(content='{"tokens":40,"text":"a","every_ms":1}')
+    assert (again.duplicate, again.answer) == (True, sent.answer)
+    await desk.ended(sent)
+    desk.conversations._pressed = lambda: False
+    for frame in refused:
+        assert not (await desk.ask(frame)).duplicate
+        await desk.ended(desk.acks[-1][0])
+
+
 # ── asking ───────────────────────────────────────────────────────────────────────────────────────
 
 
