@@ -22,6 +22,7 @@ from server.auth.visitors import Visitors
 from server.background import Background
 from server.config import Settings, tokens_of
 from server.conversations import Conversations
+from server.generation.audience import Audience
 from server.generation.supervisor import Supervisor
 from server.http.errors import answer
 from server.http.health import About, Load, Probe
@@ -31,6 +32,7 @@ from server.limits.admission import Admission
 from server.limits.memory import LOOKED_S, Memory
 from server.limits.rates import Rates
 from server.limits.shares import Shares
+from server.limits.watchdog import Watchdog
 from server.providers.base import Model
 from server.providers.catalogue import Catalogue
 from server.providers.offline import Offline
@@ -96,6 +98,7 @@ class App:
             options=settings.answers,
         )
         self._memory = Memory(settings.limits.memory_mib)
+        self._watchdog = Watchdog(settings.limits.loop_held_s, settings.limits.loop_smooth_s)
         rates = Rates(settings.limits)
         self._conversations = Conversations(
             store=store,
@@ -105,6 +108,12 @@ class App:
             rates=rates,
             announce=self._registry.tell,
             pressed=self._pressed,
+        )
+        self._audience = Audience(
+            log,
+            lambda: self._supervisor.answers,
+            self._conversations.stop,
+            unwatched_s=settings.answers.unwatched_s,
         )
         self._store: Store = store
         self._doors = _doors(settings)
@@ -162,7 +171,7 @@ class App:
             revocations=self._revocations,
             rates=rates,
             probes=self._probes(),
-            load=lambda: Load(sockets=len(self._registry), answers=self._supervisor.running),
+            load=self._load,
             draining=lambda: self.draining,
             base_path=settings.base_path,
         )
@@ -175,6 +184,7 @@ class App:
         route_loop(asyncio.get_running_loop(), _log)
         await self._learn_accounts()
         await self._memory.look()
+        background.loop("watchdog", self._watchdog.run())
         background.loop("appends", self._hub.run())
         if self._alone is not None:
             background.loop("lock", self._alone.keep())
@@ -183,6 +193,8 @@ class App:
         background.loop("sockets", self._registry.run())
         background.every("memory", LOOKED_S, self._memory.look)
         background.every("rows", 1.0, self._hub.sweep)
+        if settings.answers.unwatched_s:
+            background.every("audience", self._audience.every_s, self._audience.look)
         background.every("positions", settings.streams.check_s, self._hub.check)
         background.every("accounts", settings.auth.revocations_s, self._learn_accounts)
         background.every("renewals", HOUR_S, self._store.internal.renewals.prune)
@@ -225,6 +237,14 @@ class App:
                 socket.check()
         await self._conversations.silence()
 
+    def _load(self) -> Load:
+        return Load(
+            sockets=len(self._registry),
+            answers=self._supervisor.running,
+            loop_held=self._watchdog.times,
+            loop_longest_ms=round(self._watchdog.longest_s * 1000),
+        )
+
     def _pressed(self) -> bool:
         return self._memory.pressed
 
@@ -232,6 +252,7 @@ class App:
         probes: dict[str, Probe] = {
             "database": self._ask_database,
             "background": self._ask_background,
+            "loop": self._watchdog.ask,
         }
         if self._alone is not None:
             probes["lock"] = self._alone.ask

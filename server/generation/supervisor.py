@@ -97,6 +97,11 @@ class Supervisor:
         """How many answers are being made here."""
         return len(self._runs)
 
+    @property
+    def answers(self) -> list[Answer]:
+        """Those that are being made here."""
+        return [run.answer for run in self._runs.values()]
+
     def start(self, answer: Answer) -> None:
         """Run an answer that is this incarnation's own; one that runs already runs once."""
         before = self._runs.get(answer.id)

@@ -86,6 +86,19 @@ class Options(Struct, frozen=True, kw_only=True):
             "sockets; 0: 85 % of what its control group or the machine has.",
         ),
     ] = 0
+    loop_held_s: Annotated[
+        float,
+        Meta(
+            ge=0.1,
+            le=60,
+            description="Seconds that the event loop may be held before that is logged and this "
+            "process counts as not ready.",
+        ),
+    ] = 2.0
+    loop_smooth_s: Annotated[
+        float,
+        Meta(ge=0, le=600, description="Seconds after which it is ready again."),
+    ] = 5.0
     sockets: Annotated[int, Meta(ge=1, le=1_000_000, description="Sockets of this process.")] = (
         10_000
     )
