@@ -99,7 +99,7 @@ class Conversations:
         owner = principal.owner
         once = _once(frame)
         # What is refused for another reason counts as a message too, or refusals would be free.
-        too_fast = self._too_fast(principal)
+        too_fast = await self._too_fast(principal)
         refusal = too_fast or self._refuse(principal, frame) or unless_known
         place = None
         try:
@@ -116,7 +116,7 @@ class Conversations:
             sent = known
         if sent.duplicate:
             if too_fast is None:
-                self._rates.message_again(principal)
+                await self._rates.message_again(principal)
             await self._acked_again(owner, sent, acked)
             return
         try:
@@ -209,8 +209,8 @@ class Conversations:
         later_ms = round(PRESSED_MS * (0.5 + self._chance()))
         return ChatError(ErrorCode.OVERLOADED, words, retry_after_ms=later_ms)
 
-    def _too_fast(self, principal: Principal) -> ChatError | None:
-        wait_ms = self._rates.message(principal)
+    async def _too_fast(self, principal: Principal) -> ChatError | None:
+        wait_ms = await self._rates.message(principal)
         if not wait_ms:
             return None
         words = "Too many messages; send it again, with the same id, after `retry_after_ms`."

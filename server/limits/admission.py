@@ -14,8 +14,8 @@ from msgspec import Struct
 from protocol.codes import CloseCode
 from server.auth.principal import Principal
 from server.limits.addresses import network
-from server.limits.bucket import Rate
 from server.limits.options import Options
+from storage.bucket import Rate
 from storage.values import Owner
 
 K = TypeVar("K", bound=Hashable)
