@@ -45,6 +45,7 @@ from server.telemetry.lines import answer_ended, connection_closed, fault
 from server.telemetry.logs import get_logger
 from server.ws.endpoint import Endpoint
 from server.ws.parts import Parts
+from storage.counters import Counters
 from storage.ids import Ids
 from storage.log import EventLog
 from storage.memory.log import MemoryLog
@@ -63,6 +64,7 @@ class Shared:
     """What all instances have together."""
 
     log: EventLog
+    counters: Counters | None = None  # None: nobody else counts
     ask: Probe | None = None  # whether it can be reached; None: it is in this process
 
 
@@ -99,7 +101,7 @@ class App:
         )
         self._memory = Memory(settings.limits.memory_mib)
         self._watchdog = Watchdog(settings.limits.loop_held_s, settings.limits.loop_smooth_s)
-        rates = Rates(settings.limits)
+        rates = Rates(settings.limits, shared=shared.counters)
         self._conversations = Conversations(
             store=store,
             hub=self._hub,
@@ -275,12 +277,14 @@ async def _shared(settings: Settings) -> AsyncIterator[Shared]:
         yield Shared(MemoryLog(settings.log))
         return
     # Only here: a process of its own starts without what it does not need.
+    from storage.redis.counters import RedisCounters  # noqa: PLC0415
     from storage.redis.link import open_link  # noqa: PLC0415
     from storage.redis.log import RedisLog  # noqa: PLC0415
     from storage.redis.roundtrip import RoundTrip  # noqa: PLC0415
 
     async with open_link(settings.redis_url, settings.redis) as link:
-        yield Shared(RedisLog(link, settings.log), RoundTrip(link).ask)
+        log, counters = RedisLog(link, settings.log), RedisCounters(link)
+        yield Shared(log, counters, RoundTrip(link).ask)
 
 
 @asynccontextmanager

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.contracts.counters.harness import HARNESSES, Harness
+from tests.contracts.counters.harness import Harness
+from tests.contracts.counters.harnesses import HARNESSES
 
 
 @pytest.fixture(params=list(HARNESSES.values()), ids=list(HARNESSES))

@@ -38,6 +38,3 @@ class MemoryHarness:
 @asynccontextmanager
 async def memory(_: pytest.FixtureRequest) -> AsyncIterator[Harness]:
     yield MemoryHarness()
-
-
-HARNESSES: dict[str, Opens] = {"memory": memory}
