@@ -10,8 +10,8 @@ from tests.faults.house import House, house_in
 from tests.faults.plans import script
 from tests.support.rawsocket import RawSocket, error_of, request
 
-CLIENTS = 10_000 if LONG else 3000
-PER_S = 1000 if LONG else 500
+CLIENTS = 1500 if LONG else 600
+PER_S = 80  # far less than the clients of a busy machine try
 STREAMING = 20
 BACK_S = 30.0
 AT_ONCE = 200  # handshakes under way, so that a test needs no more files than it may open
