@@ -32,6 +32,7 @@ from tests.support.rows import World
 from tests.support.waiting import PATIENCE_S, pause, until
 
 T = TypeVar("T")
+TURNS = 3  # from what was said to the log
 RAW = Raw(b"{}")
 
 # What a puppet does next: says something, waits until it may go on, fails, or does what it is told.
@@ -91,10 +92,11 @@ class Time:
         return self.now
 
     async def sleep(self, seconds: float) -> None:
-        """Time goes by at once."""
+        """Time goes by at once, in which everybody else has a turn."""
         self.slept.append(seconds)
         self.now += seconds
-        await asyncio.sleep(0)
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
 
 
 class Scene:
