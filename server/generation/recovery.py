@@ -9,7 +9,8 @@ that ends in an orderly way parks what said nothing yet, and whoever comes next 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Container, Sequence
+from collections.abc import Callable, Container, Coroutine, Sequence
+from typing import Any
 
 from msgspec import structs
 
@@ -36,7 +37,10 @@ _log = get_logger()
 
 
 class Recovery:
-    """Finds what nobody runs; `start` runs it, `ended` is told of what ended instead."""
+    """Finds what nobody runs; `start` runs it, `ended` is told of what ended instead.
+
+    `own` keeps a task: an answer may have to wait for its log, and nothing else for it.
+    """
 
     def __init__(
         self,
@@ -45,12 +49,15 @@ class Recovery:
         proof_of_death: bool,
         start: Callable[[Answer], None],
         ended: Callable[[Ended], None],
+        own: Callable[[Coroutine[Any, Any, None], str], None],
     ) -> None:
         self._means = means
         self._ownership = means.store.internal.ownership
         self._proof = proof_of_death
         self._start = start
         self._ended = ended
+        self._own = own
+        self._places = asyncio.Semaphore(AT_ONCE)
         self._doubtful: set[str] = set()
         self._deciding: set[str] = set()
 
@@ -85,50 +92,38 @@ class Recovery:
         """
         found = await self._ownership.orphans(incarnation, limit=limit, proof_of_death=self._proof)
 
+        places = asyncio.Semaphore(AT_ONCE)
+
         async def take(answer: Answer) -> bool:
-            if answer.state is RunState.QUEUED:
-                return await self.claim(answer, incarnation)
-            return await self._inherit(answer, incarnation)
+            async with places:
+                if answer.state is RunState.QUEUED:
+                    return await self.claim(answer, incarnation)
+                return await self._inherit(answer, incarnation)
 
         mine_to_take = [answer for answer in found if answer.id not in running]
         waiting = [answer for answer in mine_to_take if answer.state is RunState.QUEUED]
         left = [answer for answer in mine_to_take if answer.state is not RunState.QUEUED]
-        return await self._each(left + waiting[:room], take)
+        left += waiting[:room]
+        taken = await asyncio.gather(*map(take, left), return_exceptions=True)
+        for answer, result in zip(left, taken, strict=True):
+            if isinstance(result, BaseException):
+                _log.warning("an answer was not taken", answer=answer.id, exc_info=result)
+        return taken.count(True)
 
     def doubt(self, answer: str) -> None:
         """What is stored of that answer is not all that was shown of it: nobody goes on with it."""
         self._doubtful.add(answer)
 
-    async def adopt(self, mine: Sequence[Answer]) -> None:
+    def adopt(self, mine: Sequence[Answer]) -> None:
         """Run answers that are this incarnation's own and that it does not run, or end them.
 
         They were got by calls whose reply did not come, or could not be seen to yet.
         """
-
-        async def adopt(answer: Answer) -> bool:
+        for answer in mine:
             if answer.id in self._doubtful:
-                await self._decide(answer)
-            else:
+                self._see_to(answer)
+            elif answer.id not in self._deciding:
                 self._start(answer)
-            return True
-
-        await self._each([one for one in mine if one.id not in self._deciding], adopt)
-
-    async def _each(
-        self, answers: Sequence[Answer], take: Callable[[Answer], Awaitable[bool]]
-    ) -> int:
-        """A few at a time, and one that fails fails alone; how many were taken."""
-        places = asyncio.Semaphore(AT_ONCE)
-
-        async def one(answer: Answer) -> bool:
-            async with places:
-                return await take(answer)
-
-        taken = await asyncio.gather(*map(one, answers), return_exceptions=True)
-        for answer, result in zip(answers, taken, strict=True):
-            if isinstance(result, BaseException):
-                _log.warning("an answer was not taken", answer=answer.id, exc_info=result)
-        return taken.count(True)
 
     async def _inherit(self, answer: Answer, incarnation: str) -> bool:
         # Without a reply it may be ours all the same, and `adopt` must know from whom it came.
@@ -137,14 +132,19 @@ class Recovery:
         if mine is None:
             self._doubtful.discard(answer.id)
             return False
-        await self._decide(mine)
+        self._see_to(mine)
         return True
+
+    def _see_to(self, answer: Answer) -> None:
+        if answer.id not in self._deciding:
+            self._deciding.add(answer.id)
+            self._own(self._decide(answer), f"what is left of answer {answer.id}")
 
     async def _decide(self, answer: Answer) -> None:
         """Of what the dead was running: run it if nothing was shown, else end it."""
-        self._deciding.add(answer.id)
         try:
-            ended = await self._end_unless_silent(answer)
+            async with self._places:
+                ended = await self._end_unless_silent(answer)
             if ended is None:
                 self._start(answer)
             else:

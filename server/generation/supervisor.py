@@ -74,7 +74,11 @@ class Supervisor:
         self._report = report
         self._checkpoints = Checkpoints(store.internal.answers, event_log)
         self._recovery = Recovery(
-            self._means, proof_of_death=proof_of_death, start=self.start, ended=self.ended
+            self._means,
+            proof_of_death=proof_of_death,
+            start=self.start,
+            ended=self.ended,
+            own=self._own,
         )
         self._incarnation = ids(Kind.INCARNATION)
         self._beaten_at: float | None = None  # when the last life sign set out that was heard
@@ -220,7 +224,7 @@ class Supervisor:
         self._gone.clear()
         held = await self._store.ownership.held_by(self._incarnation)
         idle = [one for one in held if one.id not in self._runs and one.id not in self._gone]
-        await self._recovery.adopt([answer for answer in idle if answer.id in self._not_run])
+        self._recovery.adopt([answer for answer in idle if answer.id in self._not_run])
         self._not_run = {answer.id for answer in idle} - self._not_run
 
     # ── within ───────────────────────────────────────────────────────────────────────────────────
