@@ -9,6 +9,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from server.generation import endings, transcript
@@ -73,7 +74,11 @@ class Supervisor:
         self._report = report
         self._checkpoints = Checkpoints(store.internal.answers, event_log)
         self._recovery = Recovery(
-            self._means, proof_of_death=proof_of_death, start=self.start, ended=self.ended
+            self._means,
+            proof_of_death=proof_of_death,
+            start=self.start,
+            ended=self.ended,
+            own=self._own,
         )
         self._incarnation = ids(Kind.INCARNATION)
         self._beaten_at: float | None = None  # when the last life sign set out that was heard
@@ -162,6 +167,8 @@ class Supervisor:
         for run in self._runs.values():
             run.halt(Halt.SHUTDOWN)
         await self._until_idle(CUT_SHORT_S)
+        with suppress(StorageError):  # what waits for its log is ended by whoever takes it
+            await self.checkpoint()
         left = list(self._tasks)
         for task in left:
             task.cancel()
@@ -222,9 +229,7 @@ class Supervisor:
         self._gone.clear()
         held = await self._store.ownership.held_by(self._incarnation)
         idle = [one for one in held if one.id not in self._runs and one.id not in self._gone]
-        for answer in idle:
-            if answer.id in self._not_run:
-                await self._recovery.adopt(answer)
+        self._recovery.adopt([answer for answer in idle if answer.id in self._not_run])
         self._not_run = {answer.id for answer in idle} - self._not_run
 
     # ── within ───────────────────────────────────────────────────────────────────────────────────

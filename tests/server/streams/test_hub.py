@@ -389,12 +389,29 @@ async def test_an_end_is_not_told_where_its_text_was_not(place: Place) -> None:
     writer.text("text")
     await writer.settled()
     await place.log.drop([sent.conversation])
-    await place.hub.position(place.tenant, sent.conversation)
-    listener = await place.follow(sent)
+    position = await place.hub.position(place.tenant, sent.conversation)
+    listener = Listener()
+    await place.hub.join(place.tenant, sent.conversation, listener, position)
     await place.end(sent, writer)
     await listener.until_lost()
     assert listener.entries == []
     assert (await place.follow(sent)).entries == []
+
+
+async def test_who_has_nothing_to_say_tells_a_new_epoch_what_it_said(place: Place) -> None:
+    """Somebody else opened it, and whoever came there was shown no more than SQL had."""
+    sent = await place.sent()
+    writer = await place.writer(sent)
+    writer.text("text")
+    await writer.settled()
+    await place.log.drop([sent.conversation])
+    await place.other.position(place.tenant, sent.conversation)
+    await place.hub.check()
+    await writer.settled()
+    listener = await place.follow(sent)
+    assert listener.text == "text"
+    await place.end(sent, writer)
+    assert [type(frame) for frame in listener.frames] == [Chunk, Complete]
 
 
 class Snapshots:
