@@ -13,7 +13,6 @@ from storage.errors import NotFound, Unavailable
 from storage.records import Sent
 from storage.values import Owner
 from tests.server.generation.scene import Scene, done
-from tests.support.faultylog import FaultyLog
 
 ASKS = CallsTool(name="wipe", arguments=Raw(b"{}"), approval=True, scripted_result="wiped")
 
@@ -23,7 +22,7 @@ class House:
 
     def __init__(self, scene: Scene, unwatched_s: float = 60.0) -> None:
         self.scene = scene
-        self.log = FaultyLog(scene.log)
+        self.log = scene.log
         self.stopped: list[str] = []
         self.failure: Exception | None = None
         self.audience = Audience(
