@@ -167,7 +167,9 @@ class Writer:
     def take(self) -> Sequence[Append]:
         """What to append now; what went without a reply comes first, and alone."""
         self._hurried = None
-        if not self._under_way and not self.lost:
+        if self.lost:  # who speaks on has not heard of it yet
+            self._wait_with([])
+        elif not self._under_way:
             frames = self._frames()
             self._wait_with(pieces.taken_back(frames[self._send_off(frames) :]))
         return [append for _, append in self._under_way]

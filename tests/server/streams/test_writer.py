@@ -255,6 +255,20 @@ def test_another_owner_ends_it() -> None:
     play(script)
 
 
+def test_who_speaks_on_though_it_is_lost_keeps_nobody_busy() -> None:
+    """It will hear of it; until then its words go nowhere, at once."""
+
+    async def script(desk: Desk, writer: Writer) -> None:
+        writer.lose()
+        writer.text("zombie")
+        await asyncio.sleep(1)
+        writer.text("more")
+        await asyncio.sleep(1)
+        assert (desk.log.appends, writer.length) == ([], 0)
+
+    play(script, Options(gather_ms=0))
+
+
 def test_what_the_log_has_and_has_forgotten_is_told() -> None:
     """It was appended, and trimmed before its reply could be asked for again."""
 
