@@ -14,9 +14,10 @@ from storage.ids import monotonic_ms
 from storage.log import EventLog, Retention
 from storage.redis.link import Link, open_link
 from storage.redis.log import RedisLog
+from storage.redis.names import BUCKETS
 from storage.redis.options import Options
 from storage.redis.roundtrip import SAY
-from tests.contracts.event_log.calls import TALK
+from tests.support.waiting import PATIENCE_S
 
 # Entries came that much earlier; the server's own clock cannot be set.
 AGE = """
@@ -42,6 +43,8 @@ class RedisHarness:
         self._client: Any = one._client
         self._passed = 0
         self._settled = count(1)
+        every = [one.names.of("settle", str(number)) for number in range(BUCKETS)]
+        self._channels = list({one._place(channel): channel for channel in every}.values())
         self._logs = [RedisLog(link, retention, self._clock) for link in self._links]
         self.one: EventLog = self._logs[0]
         self.other: EventLog = self._logs[1]
@@ -75,15 +78,23 @@ class RedisHarness:
     async def settle(self) -> None:
         """Behind a word on the same way, whatever was published and unsubscribed has arrived."""
         await self._quiet()
-        for link in self._links:
-            heard = asyncio.Event()
-            channel = f"{link.names.of('settle', TALK)}:{next(self._settled)}"
-            hearing = link.ears.hear(channel, partial(_set, heard))
-            await hearing.sure(5)
-            await link.call(SAY, [channel], [link.publish, b"word"])
-            await heard.wait()
-            hearing.close()
+        number = next(self._settled)
+        await asyncio.gather(
+            *(
+                self._settle(link, f"{channel}:{number}")
+                for link in self._links
+                for channel in self._channels
+            )
+        )
         await self._quiet()
+
+    async def _settle(self, link: Link, channel: str) -> None:
+        heard = asyncio.Event()
+        hearing = link.ears.hear(channel, partial(_set, heard))
+        await hearing.sure(PATIENCE_S)
+        await link.call(SAY, [channel], [link.publish, b"word"])
+        await heard.wait()
+        hearing.close()
 
     async def _quiet(self) -> None:
         for log in self._logs:
