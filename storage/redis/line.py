@@ -8,7 +8,7 @@ for a peer that vanished without a word stays silent for ever.
 import asyncio
 import math
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
@@ -61,6 +61,7 @@ class Line:
 
         Both may raise `Unavailable`.
         """
+        self._sharded = sharded
         letter = b"s" if sharded else b""
         self._subscribe = (letter + b"subscribe").decode().upper()
         self._unsubscribe = (letter + b"unsubscribe").decode().upper()
@@ -239,8 +240,19 @@ class Line:
             for channel in wanted:
                 channel.asked, channel.anew = True, False
                 channel.unconfirmed += 1
-            await _send(connection, self._unsubscribe, unwanted)
-            await _send(connection, self._subscribe, wanted)
+            for verb, those in ((self._unsubscribe, unwanted), (self._subscribe, wanted)):
+                for page in self._pages([channel.name for channel in those]):
+                    await connection.send_command(verb, *page)
+
+    def _pages(self, names: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+        """What one command may carry: not too much, and in a Cluster what shares a slot."""
+        groups: dict[bytes, list[bytes]] = {}
+        for name in names:
+            tag = name.partition(b"}")[0] if self._sharded else b""
+            groups.setdefault(tag, []).append(name)
+        for group in groups.values():
+            for begin in range(0, len(group), CHANNELS_AT_ONCE):
+                yield group[begin : begin + CHANNELS_AT_ONCE]
 
 
 def _tell_failure(task: asyncio.Task[None]) -> None:
@@ -252,9 +264,3 @@ def _tell_failure(task: asyncio.Task[None]) -> None:
 def _tell(what: str, error: BaseException) -> None:
     context = {"message": what, "exception": error}
     asyncio.get_running_loop().call_exception_handler(context)
-
-
-async def _send(connection: AbstractConnection, verb: str, channels: Sequence[Channel]) -> None:
-    for begin in range(0, len(channels), CHANNELS_AT_ONCE):
-        page = channels[begin : begin + CHANNELS_AT_ONCE]
-        await connection.send_command(verb, *[channel.name for channel in page])
