@@ -241,10 +241,10 @@ class Link:
 async def open_link(url: str, options: Options | None = None) -> AsyncIterator[Link]:
     """A link to the Redis at that address, which must answer; whether it is a Cluster, it says."""
     options = options or Options()
-    # Without a time-out of its own: what it does there may swallow a task's cancellation.
+    # Each call has a time-out as a whole; one of the client's own may swallow a cancellation.
     common: dict[str, Any] = {
         "socket_timeout": None,
-        "socket_connect_timeout": options.timeout_s,
+        "socket_connect_timeout": START_S,
         "max_connections": _ANY,
         "protocol": 2,
     }

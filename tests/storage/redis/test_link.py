@@ -1,6 +1,7 @@
 """The way to Redis: what fails, fails in time and by one name, and what comes back is found."""
 
 import asyncio
+import hashlib
 import traceback
 
 import pytest
@@ -25,6 +26,7 @@ class Save(Script):
     def __init__(self) -> None:
         super().__init__("say")
         self.text = "return redis.call('SET', KEYS[1], ARGV[1])"
+        self.sum = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
 SAVE = Save()
@@ -131,7 +133,10 @@ class TestFailing:
             await asyncio.gather(saves(link), saves(link))
             assert not link.reachable
             pool = link._client.connection_pool  # type: ignore[union-attr]  # it is no Cluster
-            await until(lambda: not any(each.is_connected for each in pool._available_connections))
+            async with asyncio.timeout(PATIENCE_S):
+                while any(each.is_connected for each in pool._available_connections):
+                    await saves(link)
+                    await pause()
         await until_it_saves(link)
 
     async def test_after_a_restart_calls_are_answered_again(
@@ -249,6 +254,21 @@ class TestCluster:
             assert not await saves(link, keys[gone.port])
             assert all([await saves(link, keys[stays.port]) for _ in range(20)])
             assert link.reachable
+
+    async def test_a_node_that_hangs_takes_no_call_from_the_others(self, link_to: LinkTo) -> None:
+        """Nor does looking for whom its slots belong to now."""
+        with RedisCluster() as cluster:
+            link = await link_to(cluster.url(), timeout_s=0.3, pause_s=5.0)
+            keys = {cluster.node_of(f"{{{n}}}").port: f"{{{n}}}" for n in range(64)}
+            hangs, *others = cluster.nodes
+            for key in keys.values():
+                await until_it_saves(link, key)
+            with hangs.stop_cont():
+                assert not any([await saves(link, keys[hangs.port]) for _ in range(2)])
+                assert link._way(link._place(keys[hangs.port])).breaker.is_open
+                for node in others:
+                    await until_it_saves(link, keys[node.port])
+                assert link.reachable
 
     async def test_a_cluster_that_is_gone_is_unavailable_and_comes_back(
         self, link_to: LinkTo
