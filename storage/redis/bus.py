@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections import deque
 
 from storage.bus import Ear
 from storage.errors import Unavailable
@@ -21,7 +22,7 @@ class RedisBus:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._name = secrets.token_bytes(NAME_BYTES)
-        self._waiting: list[tuple[str, bytes]] = []
+        self._waiting: deque[tuple[str, bytes]] = deque(maxlen=WAITING)
         self._wake = asyncio.Event()
 
     def listen(self, topic: str, ear: Ear) -> Hearing:
@@ -35,16 +36,16 @@ class RedisBus:
 
     def say(self, topic: str, word: bytes) -> None:
         """See `Bus.say`."""
-        if len(self._waiting) < WAITING:
-            self._waiting.append((topic, self._name + word))
-            self._wake.set()
+        self._waiting.append((topic, self._name + word))
+        self._wake.set()
 
     async def run(self) -> None:
         """Carry words until cancelled."""
         while True:
             await self._wake.wait()
             self._wake.clear()
-            words, self._waiting = self._waiting, []
+            words = list(self._waiting)
+            self._waiting.clear()
             for page in self._pages(words):
                 await self._carry(page)
 

@@ -15,13 +15,14 @@ local results = {}
 local function append_to(meta, entries, channel, count)
     local first = ARGV[place]
     local fields = redis.call('HMGET', meta, 'e', 'g', 'h', 'o', 'a', 's:' .. first)
-    local epoch = fields[2] == life and fields[1]
+    local epoch = epoch_of(entries, fields, life)
     local head, oldest, since = tonumber(fields[3]), tonumber(fields[4]), tonumber(fields[5])
     local began_at = head
     local sources, changed = { [first] = source_of(fields[6]) or false }, {}
     local pins, ended
     local repin, reend = false, false
     local told = {}
+    local lowest = {} -- of a source: the least ordinal that is stored, if that was searched for
 
     local function source(name)
         if sources[name] == nil then
@@ -64,16 +65,23 @@ local function append_to(meta, entries, channel, count)
         end
     end
 
-    local function stored_seq(name, ordinal)
-        local upto = '+'
+    local function stored_seq(name, ordinal, last)
+        if ordinal < (lowest[name] or 0) then
+            return nil
+        end
+        local upto, least = '+', last + 1
         while true do
             local page = redis.call('XREVRANGE', entries, upto, '-', 'COUNT', SEARCHED)
             for _, entry in ipairs(page) do
-                if entry[2][2] == name and tonumber(entry[2][4]) == ordinal then
-                    return tonumber(string.match(entry[1], '^%d+'))
+                if entry[2][2] == name then
+                    least = tonumber(entry[2][4])
+                    if least == ordinal then
+                        return tonumber(string.match(entry[1], '^%d+'))
+                    end
                 end
             end
             if #page < SEARCHED then
+                lowest[name] = least
                 return nil
             end
             upto = '(' .. page[#page][1]
@@ -94,7 +102,7 @@ local function append_to(meta, entries, channel, count)
         elseif from.finish > 0 and ends == name then
             return { 1, from.finish }
         elseif ordinal <= from.last then
-            local seq = stored_seq(name, ordinal)
+            local seq = stored_seq(name, ordinal, from.last)
             return seq and { 1, seq } or refuse('forgotten', from)
         elseif from.finish > 0 then
             return refuse('ended', from)
@@ -192,7 +200,7 @@ local function append_to(meta, entries, channel, count)
             fresh[#fresh + 1] = 'd'
             fresh[#fresh + 1] = cmsgpack.pack(ended)
         end
-        redis.call('HSET', meta, unpack(fresh))
+        set(meta, fresh)
     end
     keep(meta, entries, IDLE)
     if #told > 0 then

@@ -13,6 +13,16 @@ local function life_of_server()
     return string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)') or ''
 end
 
+-- The epoch that is open, if one is: opened in this life, and with all its entries, which a server
+-- short of memory may have given up without the rest. `fields` begins with e, g, h and o.
+local function epoch_of(entries, fields, life)
+    if fields[2] ~= life then
+        return false
+    end
+    local complete = redis.call('XLEN', entries) == tonumber(fields[3]) - tonumber(fields[4])
+    return complete and fields[1]
+end
+
 local function clock_ms()
     local time = redis.call('TIME')
     return time[1] * 1000 + math.floor(time[2] / 1000)
@@ -22,6 +32,13 @@ local function keep(meta, entries, idle)
     if idle > 0 then
         redis.call('PEXPIRE', meta, whole(idle + 1))
         redis.call('PEXPIRE', entries, whole(idle + 1))
+    end
+end
+
+-- In portions, for the stack takes no more than some thousand.
+local function set(meta, fields)
+    for first = 1, #fields, 1000 do
+        redis.call('HSET', meta, unpack(fields, first, math.min(first + 999, #fields)))
     end
 end
 
