@@ -24,7 +24,7 @@ Look: TypeAlias = Callable[
     [Collection[Id], bool], Coroutine[Any, Any, Mapping[Id, Position | None]]
 ]
 
-_MESSAGE = msgspec.msgpack.Decoder(tuple[Epoch, list[tuple[int, str, int, bytes]]] | None)
+_MESSAGE = msgspec.msgpack.Decoder(tuple[Epoch, list[tuple[int, tuple[str, int, bytes]]]] | None)
 
 
 class Follower:
@@ -151,7 +151,7 @@ class Followed:
             log.tell(Doubt())
             return
         epoch, told = message
-        entries = tuple([Entry(*each) for each in told])
+        entries = tuple([Entry(seq, *entry) for seq, entry in told])
         head = Position(epoch, entries[-1].seq)
         if log.heard is None or log.lacks(head):
             log.heard = head

@@ -25,8 +25,8 @@ local entries = redis.call('XRANGE', KEYS[1], '-', '+')
 local left = redis.call('PTTL', KEYS[1])
 redis.call('DEL', KEYS[1])
 for _, entry in ipairs(entries) do
-    entry[2][6] = string.format('%.0f', entry[2][6] - ARGV[1])
-    redis.call('XADD', KEYS[1], entry[1], unpack(entry[2]))
+    local came = string.format('%013.0f', math.max(0, string.sub(entry[2][2], 1, 13) - ARGV[1]))
+    redis.call('XADD', KEYS[1], entry[1], 'b', came .. string.sub(entry[2][2], 14))
 end
 if left >= 0 then redis.call('PEXPIRE', KEYS[1], left) end
 """

@@ -86,7 +86,7 @@ def interrupt(store: Store, *conversations: Id) -> None:
 def hear(store: Store, seq: int, epoch: str = EPOCH) -> Live:
     """A message with one entry arrives."""
     assert store.followed is not None
-    told = [epoch, [[seq, "*", seq, b"x"]]]
+    told = [epoch, [[seq, ["*", seq, b"x"]]]]
     store.followed._hear(TALK, msgspec.msgpack.encode(told))
     return Live(epoch, (Entry(seq, "*", seq, b"x"),))
 
