@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from protocol.types import MAX_SAFE_INTEGER, Position
@@ -195,7 +196,11 @@ class Counted:
     async def __call__(
         self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]
     ) -> Any:
-        self.bodies.append([each for each in arguments if isinstance(each, bytes)])
+        packed = [each for each in arguments if isinstance(each, bytes)][
+            1:
+        ]  # what is asked is first
+        entries = [msgspec.msgpack.decode(each) for each in packed]
+        self.bodies.append([body for _, _, body in entries])
         if len(self.bodies) in self.fails:
             raise Unavailable("no reply")
         return await self._call(script, keys, arguments)
