@@ -19,7 +19,7 @@ from tests.support.waiting import PATIENCE_S, until
 
 JUMPS = (300, HOUR, -HOUR, -300, 0)
 ROUNDS = 10 if LONG else 1
-DEVICES = 12
+DEVICES = 12 if LONG else 6
 
 
 def with_clock(instance: Instance, file: Path) -> Callable[[int], None]:

@@ -14,6 +14,7 @@ from tests.faults.verdict import judge
 from tests.faults.view import Frame
 from tests.support.chaos import How
 
+PACE = {} if LONG else {"PARLEY_SOCKET_DRAIN_PAUSE_S": "0.1", "PARLEY_SOCKET_DRAIN_SPREAD_S": "3"}
 RACES = 1000 if LONG else 100
 
 
@@ -43,6 +44,8 @@ async def test_everybody_on_a_server_that_drains_goes_on_at_the_other_one(
     town: Town, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """SIGTERM: all back within 20 s, no answer lost, and it ends within 45 s."""
+    for each in town.instances:
+        each.parley.set(**PACE)
     await town.start_all()
     sockets, streaming = (1000, 50) if LONG else (100, 10)
     ada, bob = town.instances
