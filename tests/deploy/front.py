@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.faults.device import Device
-from tests.faults.house import SETTINGS, token
+from tests.faults.town import SETTINGS, token
 from tests.faults.view import Frame
 from tests.support.nginx import Nginx
 from tests.support.parley import Parley

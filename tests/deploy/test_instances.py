@@ -10,8 +10,8 @@ import pytest
 from tests.conftest import Makes
 from tests.deploy.front import Front, ask, databases, front_in, host_of, stored
 from tests.faults.device import Cut, Device
-from tests.faults.house import get
 from tests.faults.plans import script
+from tests.faults.town import get
 
 QUICK = {
     "PARLEY_SOCKET_DRAIN_PAUSE_S": "0.05",

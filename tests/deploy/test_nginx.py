@@ -25,8 +25,8 @@ from websockets.typing import Subprotocol
 
 from server.ws.options import Options
 from tests.deploy.front import Front, front_in, lines
-from tests.faults.house import token
 from tests.faults.plans import script
+from tests.faults.town import token
 from tests.support.nginx import Nginx
 from tests.support.rawsocket import TEXT, RawSocket, masked
 from tests.support.services import LOOPBACK, free_port

@@ -17,7 +17,7 @@ from msgspec import Struct
 from tests.conftest import LONG, Makes
 from tests.deploy.front import Front, databases, front_in
 from tests.e2e.alone.client import Frame, Wire
-from tests.faults.house import token
+from tests.faults.town import token
 from tests.support.services import LOOPBACK
 
 CHUNKS = 200

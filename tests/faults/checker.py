@@ -1,21 +1,18 @@
 """What devices were told, judged against the database after the run.
 
-Each fault is a sentence; none means that the invariants 1-9 and 11-14 of one process held: most of
-them are met frame by frame in `tests.faults.view`, the rest is found here. The database is opened
-read-only, by none of our code.
+Each fault is a sentence; none means that the invariants 1-9 and 11-14 held: most of them are met
+frame by frame in `tests.faults.view`, the rest is found here.
 """
 
 import json
-import sqlite3
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import closing
-from pathlib import Path
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from tests.faults.device import Device, Request
-from tests.faults.view import units
+from tests.faults.tables import Tables
+from tests.faults.view import Frame, Place, units
 
 REASONS = {
     "complete": {"stop", "length"},
@@ -24,43 +21,42 @@ REASONS = {
     "failed": {"error", "timeout", "limit"},
 }
 
+Asked = dict[tuple[str, str], list[Request]]  # by user and id
 
-def judge(devices: Sequence[Device], database: Path) -> list[str]:
-    """All that is wrong; the devices are at rest and the server has ended."""
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-        connection.row_factory = sqlite3.Row
-        stored = Stored(connection)
+
+def judge(devices: Sequence[Device], tables: Tables, closes: Collection[int]) -> list[str]:
+    """All that is wrong; the devices are at rest. `closes` may end their sockets."""
+    stored = Stored(tables)
     faults = [f"{d.user}: {fault}" for d in devices for fault in d.view.faults]
     faults += [f"database: {fault}" for fault in stored.faults()]
     for device in devices:
+        faults += [f"{device.user}: closed with {c}" for c in device.closes if c not in closes]
         faults += [f"{device.user}: {fault}" for fault in _told(device, stored)]
-    faults += _counted(devices, stored)
+    asked = _by_id(devices)
+    for (user, name), requests in asked.items():
+        faults += [f"{user}: {fault}" for fault in _asked(user, name, requests, stored)]
+    faults += _counted(asked, stored)
+    faults += _alike(devices)
     return faults
 
 
 class Stored:
-    """The rows that matter."""
+    """The rows that matter, by their names."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.answers = {row["id"]: row for row in connection.execute("SELECT * FROM answers")}
-        self.messages = {row["id"]: row for row in connection.execute("SELECT * FROM messages")}
+    def __init__(self, tables: Tables) -> None:
+        self.answers = {row["id"]: row for row in tables.answers}
+        self.messages = {row["id"]: row for row in tables.messages}
         self.ids = {
             (row["owner"], row["id"]): json.loads(row["result"])
-            for row in connection.execute("SELECT * FROM idempotency WHERE result IS NOT NULL")
+            for row in tables.idempotency
+            if row["result"] is not None
         }
-        self.calls = {row["id"]: row for row in connection.execute("SELECT * FROM tool_calls")}
-        self.approvals = {row["call"]: row for row in connection.execute("SELECT * FROM approvals")}
-        self.conversations = list(connection.execute("SELECT * FROM conversations"))
+        self.calls = {row["id"]: row for row in tables.tool_calls}
+        self.approvals = {row["call"]: row for row in tables.approvals}
+        self.conversations = tables.conversations
         self.owner = {row["id"]: row["owner"] for row in self.conversations}
-        self._commits = list(
-            connection.execute("SELECT * FROM commits ORDER BY conversation, number")
-        )
-        self._own = [
-            str(tuple(row))
-            for check in ("integrity_check", "foreign_key_check")
-            for row in connection.execute(f"PRAGMA {check}")
-            if tuple(row) != ("ok",)
-        ]
+        self._commits = sorted(tables.commits, key=lambda row: row["number"])
+        self._damage = tables.damage
 
     def text(self, answer: str) -> str:
         """The content of a message."""
@@ -68,7 +64,7 @@ class Stored:
 
     def faults(self) -> Iterator[str]:
         """What is wrong with the rows by themselves."""
-        yield from self._own
+        yield from self._damage
         ends = Counter(row["subject"] for row in self._commits if row["kind"] == "complete")
         for name, row in self.answers.items():
             yield from self._of_answer(row)
@@ -114,9 +110,6 @@ def spoken(content: str) -> str:
 
 def _told(device: Device, stored: Stored) -> Iterator[str]:
     """What one device was told, beside what is stored."""
-    for code in device.closes:
-        if code not in (1006, 1012):
-            yield f"a socket was closed with {code}"
     for name, (text, outcome, reason) in device.view.ended.items():
         row = stored.answers.get(name)
         if row is None:
@@ -127,36 +120,41 @@ def _told(device: Device, stored: Stored) -> Iterator[str]:
         if request.answer is None:
             yield f"{name} hangs: no answer"
         else:
-            yield from _answered(device, request, stored)
+            yield from _answered(request, stored)
 
 
-def _answered(device: Device, request: Request, stored: Stored) -> Iterator[str]:
+def _answered(request: Request, stored: Stored) -> Iterator[str]:
     match request.frame["type"]:
-        case "chat" | "regenerate" | "edit":
-            yield from _asked(device, request, stored)
         case "approve":
             yield from _decided(request, stored)
         case "stop" if request.answer and request.answer["type"] != "ok":
             yield f"a stop was refused: {request.answer}"
 
 
-def _asked(device: Device, request: Request, stored: Stored) -> Iterator[str]:
-    name = request.frame["id"]
-    kept = stored.ids.get((device.user, name))
-    results = {
-        (each["conversation"], each["message"], each["answer"])
-        for each in request.answers
-        if each["type"] == "ack"
-    }
+def _by_id(devices: Sequence[Device]) -> Asked:
+    """What was asked for by an id, however often and from however many devices of its user."""
+    found: Asked = {}
+    for device in devices:
+        for request in device.requests.values():
+            if request.frame["type"] in ("chat", "regenerate", "edit"):
+                found.setdefault((device.user, request.frame["id"]), []).append(request)
+    return found
+
+
+def _asked(user: str, name: str, requests: Sequence[Request], stored: Stored) -> Iterator[str]:
+    """What one id got."""
+    kept = stored.ids.get((user, name))
+    answers = [answer for request in requests for answer in request.answers]
+    acks = [answer for answer in answers if answer["type"] == "ack"]
+    results = {(each["conversation"], each["message"], each["answer"]) for each in acks}
     if not results:
+        yield from (f"{name} was refused: {e['code']}" for e in answers if e["code"] != "busy")
         if kept is not None:
             yield f"{name} was refused and is stored"
-        if request.answer and request.answer["code"] != "busy":
-            yield f"{name} was refused: {request.answer['code']}"
         return
-    if len(results) > 1 or len(results) < len({each["type"] for each in request.answers}):
+    if len(results) > 1 or len(acks) < len(answers):
         yield f"{name} got different answers"
-    if sum(not each["duplicate"] for each in request.answers) > 1:
+    if sum(not each["duplicate"] for each in acks) > 1:
         yield f"{name} was new twice"
     [(conversation, message, answer)] = list(results)[:1]
     if kept is None or (kept["message"], kept["answer"]) != (message, answer):
@@ -164,10 +162,10 @@ def _asked(device: Device, request: Request, stored: Stored) -> Iterator[str]:
     row = stored.answers.get(answer)
     if row is None or (row["conversation"], row["parent"]) != (conversation, message):
         yield f"{name} was acknowledged and its answer is lost"
-    elif stored.owner[conversation] != device.user:
+    elif stored.owner[conversation] != user:
         yield f"{name} is another's"
-    content = request.frame.get("content")
-    if content is not None and stored.messages[message]["content"] != content:
+    kept_content = stored.messages[message]["content"]
+    if requests[0].frame.get("content", kept_content) != kept_content:
         yield f"{name} is stored otherwise"
 
 
@@ -185,16 +183,17 @@ def _decided(request: Request, stored: Stored) -> Iterator[str]:
         yield f"call {name} could not be decided: {answer}"
 
 
-def _counted(devices: Sequence[Device], stored: Stored) -> Iterator[str]:
+def _counted(asked: Asked, stored: Stored) -> Iterator[str]:
     """Nothing is stored that nobody asked for, and nothing twice."""
-    asked = {ack["answer"] for device in devices for ack in device.acks}
-    for name in stored.answers.keys() - asked:
-        yield f"database: {name} answers nothing that was acknowledged"
+    answers: set[str] = set()
     said: Counter[tuple[str, str]] = Counter()
-    for device in devices:
-        for request in device.requests.values():
-            if "content" in request.frame and request.answer and request.answer["type"] == "ack":
-                said[device.user, request.frame["content"]] += 1
+    for (user, _), requests in asked.items():
+        acks = [each for r in requests for each in r.answers if each["type"] == "ack"]
+        answers |= {ack["answer"] for ack in acks}
+        if acks and "content" in requests[0].frame:
+            said[user, requests[0].frame["content"]] += 1
+    for name in stored.answers.keys() - answers:
+        yield f"database: {name} answers nothing that was acknowledged"
     kept = Counter(
         (stored.owner[row["conversation"]], row["content"])
         for row in stored.messages.values()
@@ -204,5 +203,14 @@ def _counted(devices: Sequence[Device], stored: Stored) -> Iterator[str]:
         yield f"database: {user} has {count} messages too many: {content}"
     for (user, content), count in (said - kept).items():
         yield f"database: {user} has {count} messages too few: {content}"
-    if len(asked) != len(stored.answers):
-        yield f"database: {len(stored.answers)} answers for {len(asked)}"
+    if len(answers) != len(stored.answers):
+        yield f"database: {len(stored.answers)} answers for {len(answers)}"
+
+
+def _alike(devices: Sequence[Device]) -> Iterator[str]:
+    """A place of a log is one frame, whoever is told of it and through whichever server."""
+    places: dict[Place, Frame] = {}
+    for device in devices:
+        for place, frame in device.view.told.items():
+            if places.setdefault(place, frame) != frame:
+                yield f"{place} is {frame} to {device.user}, and {places[place]} to others"

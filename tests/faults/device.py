@@ -7,12 +7,10 @@ ids, what had no answer. On `websockets` and PROTOCOL.md alone.
 import asyncio
 import json
 import socket
-import struct
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from enum import Enum
 from itertools import count
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,6 +24,7 @@ from websockets.exceptions import (
 )
 
 from tests.faults.view import Frame, View
+from tests.support.chaos import How, reset
 
 PATIENCE_S = 40.0
 AGAIN_S = 0.05  # a pause before what may succeed later; a server's own wish is longer
@@ -34,14 +33,6 @@ RETRIED = ("unavailable", "overloaded")
 
 class Cut(Exception):
     """The connection is gone, or was never made."""
-
-
-class How(Enum):
-    """How a connection goes."""
-
-    FIN = "fin"
-    RST = "rst"
-    SILENCE = "silence"
 
 
 @dataclass
@@ -138,9 +129,7 @@ class Device:
             case How.FIN:
                 transport.write_eof()
             case How.RST:
-                raw: socket.socket = transport.get_extra_info("socket")
-                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                transport.abort()
+                reset(transport)
             case How.SILENCE:  # the kernel goes on taking bytes for a while
                 transport.pause_reading()
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.house import SECRET
+from tests.faults.town import SECRET
 from tests.support.parley import Parley, StartFailed
 
 PUBLIC = {

@@ -13,10 +13,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.conftest import LONG
-from tests.faults.device import Cut, Device, How
-from tests.faults.house import House, get, house_in
+from tests.faults.device import Cut, Device
+from tests.faults.house import House, house_in
 from tests.faults.plans import TOOL, script
+from tests.faults.town import get
 from tests.faults.view import Frame
+from tests.support.chaos import How
 
 SOCKETS, STREAMING = 200, 20
 EXIT_S = 45.0  # the promise

@@ -6,8 +6,9 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from tests.faults.house import House, get, house_in
+from tests.faults.house import House, house_in
 from tests.faults.plans import script
+from tests.faults.town import get
 
 SETTINGS = {"PARLEY_LIMITS_LOOP_HELD_S": "0.5", "PARLEY_LIMITS_LOOP_SMOOTH_S": "2"}
 

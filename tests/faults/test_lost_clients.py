@@ -11,10 +11,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.conftest import LONG
-from tests.faults.device import Device, How
-from tests.faults.house import House, get, house_in
+from tests.faults.device import Device
+from tests.faults.house import House, house_in
 from tests.faults.plans import TOOL, script
+from tests.faults.town import get
 from tests.faults.view import Frame, Shown
+from tests.support.chaos import How
 
 ROUNDS = 17 if LONG else 1
 FREED_S = 45.0  # the promise for a dead peer

@@ -10,8 +10,9 @@ import pytest
 
 from tests.conftest import LONG
 from tests.faults.device import Cut, Device
-from tests.faults.house import House, get, house_in
+from tests.faults.house import House, house_in
 from tests.faults.plans import script
+from tests.faults.town import get
 from tests.faults.view import Frame
 
 READERS, SLOW = (1000, 100) if LONG else (20, 6)

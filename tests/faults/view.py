@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Frame = dict[str, Any]
+Place = tuple[str, str, int]  # of a frame: conversation, epoch, seq
 
 
 def units(text: str) -> int:
@@ -55,6 +56,7 @@ class View:
         self.ended: dict[str, tuple[str, str, str]] = {}  # text, outcome, finish reason
         self.faults: list[str] = []
         self.lost_positions = 0  # how often `recovered: false` was said
+        self.told: dict[Place, Frame] = {}  # what was told unfolded
         self.attaching: set[str] = set()  # frames of these are ignored until `attached` comes
         self._of: dict[str, str] = {}  # the conversation of each answer
         self._named: set[str] = set()  # answers that frames of the present socket named
@@ -81,7 +83,7 @@ class View:
                 self._attached(frame)
             case "chunk" if "seq" not in frame:
                 self._rest(frame)
-            case "message" | "status" | "chunk" | "tool" | "reset" | "complete" | "conversation":
+            case _ if "seq" in frame:
                 self._logged(frame)
 
     def answer(self, name: str) -> Shown | None:
@@ -152,7 +154,7 @@ class View:
     def _logged(self, frame: Frame) -> None:
         name = self._of.get(frame["answer"]) if frame["type"] == "chunk" else self._name(frame)
         shown = None if name is None else self.conversations.get(name)
-        if shown is None:
+        if name is None or shown is None:
             self._fault(f"a {frame['type']} of what this socket does not follow")
             return
         if name in self.attaching:
@@ -162,14 +164,23 @@ class View:
             self._fault(f"{frame['type']} {first} to {last} of {name} follows {shown.seq}")
             return
         shown.seq = last
+        if "from" not in frame:
+            self._once((name, shown.epoch, last), frame)
         self._owing(shown)
         match frame["type"]:
             case "message":
                 self._message(shown, frame["message"])
             case "conversation":
                 shown.leaf = frame["conversation"].get("leaf")
-            case _:
+            case "status" | "chunk" | "tool" | "reset" | "complete":
                 self._of_answer(shown, frame)
+            case _:
+                """Of what is not known here the position is."""
+
+    def _once(self, place: Place, frame: Frame) -> None:
+        before = self.told.setdefault(place, frame)
+        if before != frame:
+            self._fault(f"{place} was {before}, and is {frame}")
 
     def _name(self, frame: Frame) -> str:
         of = frame["conversation"]
@@ -195,7 +206,9 @@ class View:
         name, kind = frame["answer"], frame["type"]
         self._named.add(name)
         answer = shown.answers.get(name)
-        if answer is None:
+        if answer is None and name in self._elsewhere:
+            """Some of what ended there had yet to be told."""
+        elif answer is None:
             self._fault(f"a {kind} of {name}, of which nothing was told")
         elif answer.end is not None:
             if not answer.snapshot:
@@ -209,12 +222,15 @@ class View:
         elif kind == "tool":
             answer.tools[frame["call"]] = {**answer.tools.get(frame["call"], {}), **frame}
         else:
-            if frame["attempt"] != answer.attempt:
-                self._fault(f"a {kind} of {name} of attempt {frame['attempt']}")
-            if kind == "complete":
-                self._complete(name, answer, frame)
-            else:
-                answer.state = frame["state"]
+            self._stood(name, answer, frame)
+
+    def _stood(self, name: str, answer: Shown, frame: Frame) -> None:
+        if frame["attempt"] != answer.attempt:
+            self._fault(f"a {frame['type']} of {name} of attempt {frame['attempt']}")
+        if frame["type"] == "complete":
+            self._complete(name, answer, frame)
+        else:
+            answer.state = frame["state"]
 
     def _chunk(self, name: str, answer: Shown, frame: Frame) -> None:
         if frame["offset"] != units(answer.text):

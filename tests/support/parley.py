@@ -28,6 +28,7 @@ class Parley:
         """The settings are those of `.env`; PARLEY_PORT is 0 unless they say otherwise."""
         self.folder = folder
         self.data = folder / "data"
+        self.root = ROOT  # of the program that is started
         self._process: subprocess.Popen[bytes] | None = None
         self.set(**{"PARLEY_PORT": "0", **settings})
 
@@ -41,7 +42,7 @@ class Parley:
         return subprocess.run(
             [sys.executable, "-m", "server", *arguments],
             cwd=self.folder,
-            env=environment(),
+            env=environment(self.root),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -63,7 +64,7 @@ class Parley:
             process = self._process = subprocess.Popen(
                 [sys.executable, "-m", "server", "serve", "--migrate"],
                 cwd=self.folder,
-                env={**environment(), **variables},
+                env={**environment(self.root), **variables},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -115,9 +116,9 @@ class Parley:
         return True
 
 
-def environment() -> dict[str, str]:
+def environment(root: Path = ROOT) -> dict[str, str]:
     """Ours, without what the one who runs the tests may have set for servers of theirs."""
     own = {name: text for name, text in os.environ.items() if not name.startswith("PARLEY_")}
     own.pop("DATABASE_URL", None)
     own.pop("REDIS_URL", None)
-    return {**own, "PYTHONPATH": str(ROOT)}
+    return {**own, "PYTHONPATH": str(root)}

@@ -10,9 +10,12 @@ from pathlib import Path
 PACKAGES = {
     "postgres": "postgresql",
     "initdb": "postgresql",
+    "pg_dump": "postgresql",
+    "pg_restore": "postgresql",
     "pgbouncer": "pgbouncer",
     "redis-server": "redis-server redis-tools",  # the former is a link into the latter
     "strace": "strace",
+    "faketime": "faketime libfaketime",
     "nginx": "nginx",
 }
 UNPACKED = Path(__file__).parents[2] / ".cache" / "debian"

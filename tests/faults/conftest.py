@@ -1,0 +1,22 @@
+"""What towns stand on."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from tests.faults.town import Town, town_in
+from tests.support.services import Redis
+
+
+@pytest.fixture
+def database(fresh_postgres: Callable[[], str]) -> str:
+    """A database of the test's own."""
+    return fresh_postgres()
+
+
+@pytest.fixture
+async def town(tmp_path: Path, database: str, fresh_redis: Redis) -> AsyncIterator[Town]:
+    """Two servers over one database and one Redis, not started."""
+    async with town_in(tmp_path, database, fresh_redis.url()) as town:
+        yield town

@@ -1,0 +1,262 @@
+"""Redis restarts, hangs, forgets, is full or deaf: the database is the truth, nobody guesses."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import LONG
+from tests.faults.crowd import crowd, settle
+from tests.faults.device import Device
+from tests.faults.plans import script
+from tests.faults.shuffler import Shuffler
+from tests.faults.town import Town, answers_at, before, town_in
+from tests.faults.verdict import judge
+from tests.faults.view import Frame
+from tests.support.chaos import How, Way, chaos
+from tests.support.redises import Failover
+from tests.support.services import LOOPBACK, Redis
+from tests.support.waiting import until
+
+SEEDS = range(20 if LONG else 3)
+DEVICES = 20 if LONG else 8
+LEVEL_S = 5.0  # after Redis is back, or a deaf connection, until everybody is level
+PROMPT_S = 0.2  # for a `pong`, whatever Redis does
+HUNG_S = 30.0 if LONG else 4.0
+HANGS = 5 if LONG else 3
+KILLS_S = 30.0 if LONG else 2.0
+KILL_EVERY_S = 0.2
+FULL_S = 10.0 if LONG else 1.5
+SHUFFLED = 200 if LONG else 24  # answers
+FLUSHES = 10 if LONG else 2  # per seed
+
+
+async def settled(town: Town, user: str) -> Device:
+    """A device that follows a conversation in which nothing happens."""
+    device = await town.connected(user)
+    await device.ask({"type": "chat", "content": script(f" {user}", 3)})
+    await settle(town, [device])
+    return device
+
+
+async def level(devices: list[Device], lost: list[int], since: float) -> float:
+    """Until all were told, unasked, that their positions are lost; how long that took."""
+    for device, count in zip(devices, lost, strict=True):
+        await device.until(lambda: device.view.lost_positions > count)  # noqa: B023
+    return time.monotonic() - since
+
+
+async def refused(device: Device, content: str) -> None:
+    """A message is `unavailable`; it is asked again until it is not."""
+    device.send({"type": "chat", "content": content})
+    await device.until(lambda: device.refusals["unavailable"] > 0)
+
+
+async def probe(town: Town, content: str) -> float:
+    """How long it takes until a message is taken."""
+    began = time.monotonic()
+    device = await town.connected(f"probe{len(town.devices)}")
+    await device.ask({"type": "chat", "content": content})
+    return time.monotonic() - began
+
+
+async def talking(devices: list[Device]) -> None:
+    """Until all of them together have a good deal of answers."""
+    first = sum(len(device.acks) for device in devices)
+    await until(lambda: sum(len(device.acks) for device in devices) > first + len(devices))
+
+
+@pytest.mark.parametrize("keep", [True, False], ids=["with AOF", "without"])
+async def test_a_redis_that_restarts_under_load_is_a_new_epoch_for_everybody(
+    tmp_path: Path, database: str, keep: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Answers go on meanwhile, new messages wait, and 5 s after it is back all is as before."""
+    with Redis(keep=keep) as redis:
+        async with town_in(tmp_path, database, redis.url()) as town:
+            await town.start_all()
+            idle = [await settled(town, f"idle{n}") for n in range(4)]
+            slowest = 0.0
+            for seed in SEEDS:
+                async with crowd(town, seed, DEVICES) as devices:
+                    await talking(devices)
+                    lost = [device.view.lost_positions for device in idle]
+                    redis.kill9()
+                    writer = await town.connected(f"writer{seed}")
+                    await refused(writer, script(f" {seed}", 3))
+                    redis.start()
+                    back = time.monotonic()
+                    slowest = max(slowest, await level(idle, lost, back))
+                    await settle(town, [writer])
+                    slowest = max(slowest, time.monotonic() - back)
+            what = f"restarts of Redis {'with' if keep else 'without'} AOF"
+            await judge(town, capsys, f"{what}, level in {slowest:.1f} s", len(SEEDS))
+            assert slowest <= LEVEL_S
+
+
+async def test_subscriptions_that_are_cut_all_the_time_lose_nothing(
+    town: Town, fresh_redis: Redis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Holes are found and filled from the log, and no position is lost."""
+    await town.start_all()
+    kills = 0
+    for seed in SEEDS:
+        async with crowd(town, seed, DEVICES) as devices:
+            over = time.monotonic() + KILLS_S
+            while time.monotonic() < over:
+                kills += int(fresh_redis.ask("CLIENT", "KILL", "TYPE", "pubsub"))
+                await asyncio.sleep(KILL_EVERY_S)
+        assert sum(device.view.lost_positions for device in devices) == 0
+    await judge(town, capsys, "subscriptions cut", kills)
+
+
+async def test_a_log_that_is_flushed_is_told_to_those_who_are_there_and_those_who_come_back(
+    town: Town, fresh_redis: Redis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`recovered: false` unasked, and at the next attach; no seq comes twice in an epoch."""
+    await town.start_all()
+    here = [await settled(town, f"here{n}") for n in range(3)]
+    away = [await settled(town, f"away{n}") for n in range(3)]
+    slowest = 0.0
+    for seed in SEEDS:
+        async with crowd(town, seed, DEVICES) as devices:
+            for _ in range(FLUSHES):
+                await talking(devices)
+                for device in away:
+                    device.drop(How.FIN)
+                lost = [device.view.lost_positions for device in (*here, *away)]
+                fresh_redis.ask("FLUSHALL")
+                flushed = time.monotonic()
+                for device in away:
+                    await town.connect(device)
+                slowest = max(slowest, await level([*here, *away], lost, flushed))
+    await judge(
+        town, capsys, f"flushed logs, told in {slowest:.1f} s", len(SEEDS) * FLUSHES * DEVICES
+    )
+    assert slowest <= 2 * LEVEL_S
+
+
+async def test_a_replica_that_takes_over_with_less_is_a_new_epoch(
+    tmp_path: Path, database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the old primary alone had heard is not missed by anybody."""
+    with Failover() as pair:
+        async with chaos(pair.primary.port) as link:
+            url = f"redis://{LOOPBACK}:{link.port}"
+            async with town_in(tmp_path, database, url) as town:
+                await town.start_all()
+                idle = [await settled(town, f"idle{n}") for n in range(4)]
+                slowest = 0.0
+                for seed in SEEDS:
+                    async with crowd(town, seed, DEVICES) as devices:
+                        await talking(devices)
+                        pair.promote()
+                        await talking(devices)
+                        lost = [device.view.lost_positions for device in idle]
+                        pair.replica.kill9()
+                        link.target = pair.primary.port
+                        link.cut()
+                        slowest = max(slowest, await level(idle, lost, time.monotonic()))
+                        await asyncio.to_thread(pair.replica.start)
+                        await asyncio.to_thread(pair.demote)
+                await judge(town, capsys, f"failovers, level in {slowest:.1f} s", len(SEEDS))
+                assert slowest <= LEVEL_S
+
+
+@asynccontextmanager
+async def pongs(device: Device) -> AsyncIterator[Callable[[], float]]:
+    """Pings all the time; the slowest pong yet."""
+    slowest = 0.0
+
+    async def ping() -> None:
+        nonlocal slowest
+        while True:
+            seen, began = len(device.heard), time.monotonic()
+            device.write({"type": "ping"})
+            await device.until(lambda: any(f["type"] == "pong" for f in device.heard[seen:]))  # noqa: B023
+            slowest = max(slowest, time.monotonic() - began)
+            await asyncio.sleep(0.1)  # faster is too many frames
+
+    task = asyncio.create_task(ping())
+    try:
+        yield lambda: slowest
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_redis_that_hangs_is_waited_for_by_nobody_and_goes_on_as_it_was(
+    town: Town, fresh_redis: Redis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Answers go on, new messages are refused, pongs come; then the same epoch goes on."""
+    await town.start_all()
+    slowest = 0.0
+    for seed in range(HANGS):
+        devices = [await town.connected(f"u{seed}.{n}") for n in range(DEVICES)]
+        content = script(" w", 100, every_ms=20)
+        acks = [await device.ask({"type": "chat", "content": content}) for device in devices]
+        watch, writer = [await town.connected(f"{name}{seed}") for name in ("watch", "writer")]
+        async with pongs(watch) as worst:
+            with fresh_redis.stop_cont():
+                over = time.monotonic() + HUNG_S
+                asked = time.monotonic()
+                await refused(writer, script(f" {seed}", 3))
+                assert time.monotonic() - asked <= 2.0
+                await asyncio.sleep(over - time.monotonic())
+            await settle(town, [*devices, writer])
+            slowest = max(slowest, worst())
+        assert sum(device.view.lost_positions for device in devices) == 0
+        for device, ack in zip(devices, acks, strict=True):
+            assert device.view.ended[ack["answer"]] == (" w" * 100, "complete", "stop")
+    await judge(town, capsys, f"hangs of Redis, pong in {slowest:.2f} s", HANGS * DEVICES)
+    assert slowest <= PROMPT_S
+
+
+async def test_a_full_redis_loses_nothing_and_nobody_falls_over(
+    town: Town, fresh_redis: Redis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is asked meanwhile waits, refused or not, until there is room; then all ends."""
+    await town.start_all()
+    for seed in SEEDS:
+        async with crowd(town, seed, DEVICES) as devices:
+            await talking(devices)
+            writer = await town.connected(f"writer{seed}")
+            fresh_redis.ask("CONFIG", "SET", "maxmemory", "1")
+            writer.send({"type": "chat", "content": script(f" {seed}", 3)})
+            await asyncio.sleep(FULL_S)
+            assert writer.unfinished or writer.in_flight
+            assert [await asyncio.to_thread(answers_at, at.url) for at in town.instances]
+            fresh_redis.ask("CONFIG", "SET", "maxmemory", "0")
+            await settle(town, [writer])
+    await judge(town, capsys, "Redis without memory", len(SEEDS) * DEVICES)
+
+
+async def test_deliveries_that_come_twice_or_in_another_order_are_put_right(
+    tmp_path: Path, database: str, fresh_redis: Redis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What devices are told is in order, without holes, and nothing twice."""
+    async with town_in(tmp_path, database, fresh_redis.url()) as town:
+        ada, bob = town.instances
+        async with (
+            before(ada, REDIS_URL=fresh_redis.url()) as first,
+            before(bob, REDIS_URL=fresh_redis.url()) as second,
+        ):
+            chance = random.Random(1)
+            for link in (first, second):
+                link.down = Way(filter=lambda: Shuffler(chance))
+            await town.start_all()
+            watching: list[tuple[Device, Frame]] = []
+            for n in range(SHUFFLED):
+                sender = await town.connected(f"u{n}", ada)
+                viewer = await town.connected(f"u{n}", bob)
+                content = script(f" {n}", 60, every_ms=chance.choice([1, 5, 15]))
+                ack = await sender.ask({"type": "chat", "content": content})
+                await viewer.ask({"type": "attach", "conversation": ack["conversation"]})
+                watching.append((viewer, ack))
+            async with asyncio.timeout(60):
+                for viewer, ack in watching:
+                    await viewer.until(lambda: viewer.view.has_ended(ack["answer"]))  # noqa: B023
+            await judge(town, capsys, "shuffled deliveries, answers", SHUFFLED)
