@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from itertools import pairwise
-from time import monotonic, sleep
+from threading import Event
+from time import monotonic
 from typing import Self
 
 import redis
@@ -108,7 +109,7 @@ def _level(replica: Redis) -> bool:
 
 
 def _until(holds: Callable[[], bool]) -> None:
-    deadline = monotonic() + START_SECONDS
+    deadline, pause = monotonic() + START_SECONDS, Event()
     while not holds():
         assert monotonic() < deadline, "they did not find each other"
-        sleep(POLL_SECONDS)
+        pause.wait(POLL_SECONDS)
