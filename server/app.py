@@ -56,6 +56,7 @@ from storage.store import Store
 
 FEATURES = ("approvals", "client_tools")
 HOUR_S = 3600.0
+REQUESTS_TOGETHER = 64  # more would only wait in the lines of SQL, which are shorter
 _log = get_logger()
 
 
@@ -146,8 +147,8 @@ class App:
             revocations=self._revocations,
             admission=Admission(settings.limits, pressed=self._pressed),
             rates=rates,
-            fetches=Shares(settings.limits.requests_at_once),
-            commands=Shares(settings.limits.requests_at_once),
+            fetches=Shares(settings.limits.requests_at_once, REQUESTS_TOGETHER),
+            commands=Shares(settings.limits.requests_at_once, REQUESTS_TOGETHER),
             limits=settings.limits,
             registry=self._registry,
             conversations=self._conversations,

@@ -1,13 +1,18 @@
-"""How many requests of one person are done at a time: whoever asks for much lets others in between.
+"""How many requests are done at a time, of one person and of all together.
 
-Nobody is refused for that; what is too much waits for its own kind alone.
+Whoever asks for much lets others in between, and where thousands come back at once they wait here
+instead of being refused by a store with too long a line. What is too much waits for its own kind
+alone; it is refused only if its turn does not come in time.
 """
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from storage.errors import Overloaded
 from storage.values import Owner
+
+WITHIN_S = 10.0  # for a turn among all
 
 
 class _Line:
@@ -19,8 +24,10 @@ class _Line:
 class Shares:
     """Requests of one kind in this process."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, together: int) -> None:
+        """`most` of one person, `together` of all."""
         self._most = most
+        self._together = asyncio.Semaphore(together)
         self._lines: dict[Owner, _Line] = {}
 
     def __len__(self) -> int:
@@ -35,8 +42,19 @@ class Shares:
         line.length += 1
         try:
             async with line.places:
-                yield
+                await self._turn()
+                try:
+                    yield
+                finally:
+                    self._together.release()
         finally:
             line.length -= 1
             if not line.length:
                 del self._lines[owner]
+
+    async def _turn(self) -> None:
+        try:
+            async with asyncio.timeout(WITHIN_S):
+                await self._together.acquire()
+        except TimeoutError:
+            raise Overloaded("too many requests are waiting") from None

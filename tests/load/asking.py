@@ -60,6 +60,11 @@ class Reader:
             self._peer.send({"type": "detach", "conversation": self._name()})
         self._conversation = None
 
+    def go(self) -> None:
+        """An end of the socket that is no error."""
+        self._peer.on_lost = None
+        self._peer.close()
+
     def _name(self) -> str:
         assert self._conversation is not None
         decode = msgspec.msgpack.decode if self._peer.codec.binary else msgspec.json.decode

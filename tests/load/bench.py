@@ -9,13 +9,12 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, TypeAlias, TypeVar
 
-from msgspec import Struct
-
-from tests.load import measures
-from tests.load.measures import Figure, median
+from tests.load import instances, measures, returning
+from tests.load.rows import Row, report, say
+from tests.load.shared import postgres, shared
 from tests.load.subjects import (
     GENERATOR_CORES,
     SERVER_CORE,
@@ -24,53 +23,15 @@ from tests.load.subjects import (
     Subject,
     raise_descriptors,
 )
-from tests.load.table import number, table
-from tests.support.databases import database_factory
 from tests.support.programs import ProgramMissing
-from tests.support.services import Postgres
 
 ONE_PER_FRAME = {"PARLEY_STREAMS_GATHER_MS": "0"}
-SATURATED = 0.95  # of a core, from which on the generator may be what was measured
+ADMITTED = {"PARLEY_LIMITS_HANDSHAKES_PER_S": "1000"}  # as it is where nobody sets it
 SOCKETS = 100
+INSTANCES = 4
 
 T = TypeVar("T")
 Fresh: TypeAlias = Callable[[], dict[str, str]]
-
-
-class Row(Struct):
-    """A line of the table: one thing that is measured, over all runs."""
-
-    measure: str
-    name: str
-    unit: str
-    goal: str = ""
-    floor: "Row | None" = None  # what it is set against
-    figures: list[Figure] = []
-
-    def add(self, figure: Figure) -> None:
-        self.figures.append(figure)
-        say(f"  {self.measure}  {self.name}: {number(figure.value)} {self.unit}  ({figure.note})")
-
-    @property
-    def saturated(self) -> bool:
-        """Whether the generator had no time left in the middle run."""
-        shares = sorted(figure.generator for figure in self.figures)
-        return shares[len(shares) // 2] > SATURATED
-
-    def cells(self) -> list[str]:
-        middle, least, most = median(self.figures)
-        ratio = f"{middle / median(self.floor.figures)[0]:.2f}" if self.floor else ""
-        last = self.figures[-1]
-        return [
-            self.measure,
-            self.name,
-            f"{number(middle)} {self.unit}",
-            f"{number(least)}-{number(most)}" if len(self.figures) > 1 else "",
-            ratio,
-            self.goal,
-            f"{last.server:.0%} / {last.generator:.0%}" if last.server else "",
-            last.note,
-        ]
 
 
 class Bench:
@@ -124,7 +85,7 @@ class Bench:
         row = self._row("7", "memory of an idle attached socket", "KiB", "≤ 32, now ≤ 48")
         sockets = min(self._sockets, raise_descriptors() - 500)
         subject = Parley()
-        made = asyncio.run(measures.prepare_conversations(subject.folder, "u", sockets + 200))
+        made = _conversations(subject.database, ["u"] * (sockets + 200))
         row.add(_run(measures.memory, subject, user="u", conversations=made))
 
     def greetings(self) -> None:
@@ -158,6 +119,88 @@ class Bench:
             for row, figure in zip(rows, _run(measures.overhead, Parley(env)), strict=True):
                 row.add(figure)
 
+    def resumes(self) -> None:
+        """11, through the instance that made the answer and through another one."""
+        tokens = 2000
+        here = self._row("11", "resume of 2,000 tokens, same instance, p99", "ms", "≤ 20")
+        there = self._row("11", "resume of 2,000 tokens, another instance, p99", "ms", "≤ 50")
+        frames = self._row("11", "its data frames, at most", "", "1")
+        for _ in range(self._runs):
+            with shared() as services:
+                # Each token by itself in the log, as those of a slow model are.
+                env = {**services.env(), **ONE_PER_FRAME}
+                with Parley(env) as first, Parley(env) as second:
+                    made = asyncio.run(returning.answered(first, "u", answers=200, tokens=tokens))
+                    for row, subject in ((here, first), (there, second)):
+                        p99, most = asyncio.run(returning.resumes(subject, made, tokens=tokens))
+                        row.add(p99)
+                        frames.add(most)
+
+    def redis(self) -> None:
+        """12, with the log in memory beside it."""
+        sent = self._row("12", "commands sent to Redis at 10,000 tokens/s", "/token", "≤ 0.2")
+        p50 = self._row("12", "delay that the log on Redis adds, p50", "ms")
+        p99 = self._row("12", "delay that the log on Redis adds, p99", "ms", "≤ 5")
+        seconds = max(4.0, self._seconds)
+        load: dict[str, Any] = {"answers": 200, "per_second": 50, "seconds": seconds}
+        for _ in range(self._runs):
+            with shared() as services:
+                pace = instances.Pace(**load)
+                sent.add(
+                    _run(instances.commands, Parley(services.env()), services=services, pace=pace)
+                )
+                env = services.env()
+                least_ms = asyncio.run(instances.least_way(env["REDIS_URL"])) * 1000
+                on_redis = _run(measures.delay, Parley(env), **load)
+                in_memory = _run(measures.delay, Parley(_without_redis(services.env())), **load)
+            for row, slow, quick in zip((p50, p99), on_redis, in_memory, strict=True):
+                row.add(instances.added(slow, quick, least_ms))
+
+    def shares(self) -> None:
+        """13, one more instance at a time."""
+        makes: list[Row] = []
+        for n in range(INSTANCES):
+            of = "a token's processor time where it is made, instances running:"
+            first = makes[0] if makes else None
+            makes.append(self._row("13", f"{of} {n + 1}", "µs", "× 1 ± 0.05", first))
+        relays: list[Row] = []
+        for n in range(1, INSTANCES):
+            first = relays[0] if relays else None
+            relays.append(
+                self._row("13", f"the same, with readers alone: {n + 1}", "µs", "× 1 ± 0.05", first)
+            )
+        others = [
+            self._row("13", f"the same, without readers: {n + 1}", "µs", "0 ± 0.05", makes[0])
+            for n in range(2, INSTANCES)
+        ]
+        pace = instances.Pace(40, 50, max(8.0, self._seconds))
+        for _ in range(self._runs):
+            with shared() as services, ExitStack() as stack:
+                env = services.env()
+                running: list[Subject] = []
+                for n in range(INSTANCES):
+                    running.append(stack.enter_context(Parley(env)))
+                    figures = asyncio.run(instances.shares(running, pace))
+                    # Each list of rows begins with as many instances as it takes to have a figure.
+                    for rows, figure in zip((makes, relays, others), figures, strict=False):
+                        rows[n - INSTANCES].add(figure)
+
+    def returns(self) -> None:
+        """15, with everything in the process and with PostgreSQL and Redis."""
+        sockets = min(self._sockets, raise_descriptors() - 500)
+        people = [f"u{number}" for number in range(sockets)]
+        alone = self._row("15", "all sockets cut: 99 % level again, alone", "s", "≤ 15")
+        beside = self._row("15", "the same over PostgreSQL and Redis", "s", "≤ 15")
+
+        def cut(row: Row, subject: Parley) -> None:
+            made = _conversations(subject.database, people)
+            row.add(_run(returning.return_of_all, subject, users=people, conversations=made))
+
+        for _ in range(self._runs):
+            cut(alone, Parley(ADMITTED))
+            with shared() as services:
+                cut(beside, Parley({**services.env(), **ADMITTED}))
+
     def _row(
         self, measure: str, name: str, unit: str, goal: str = "", floor: Row | None = None
     ) -> Row:
@@ -173,7 +216,11 @@ MEASURES: dict[str, Callable[[Bench], None]] = {
     "7": Bench.memory,
     "8": Bench.greetings,
     "9": Bench.acknowledged,
+    "11": Bench.resumes,
+    "12": Bench.redis,
+    "13": Bench.shares,
     "14": Bench.overhead,
+    "15": Bench.returns,
 }
 
 
@@ -181,22 +228,22 @@ MEASURES: dict[str, Callable[[Bench], None]] = {
 def databases() -> Iterator[list[tuple[str, Fresh]]]:
     """The databases there are, each with what makes a new one for a server."""
     found: list[tuple[str, Fresh]] = [("SQLite", dict)]
-    lent = os.environ.get("TEST_DATABASE_URL")
-    if lent is not None:
-        with database_factory(lent, lent=True) as fresh:
-            yield [*found, ("PostgreSQL", lambda: {"DATABASE_URL": fresh()})]
-        return
-    try:
-        server = Postgres().__enter__()
-    except ProgramMissing as missing:
-        say(f"  9  PostgreSQL is left out: {missing}")
+    with ExitStack() as stack:
+        try:
+            fresh = stack.enter_context(postgres())
+        except ProgramMissing as missing:
+            say(f"  PostgreSQL is left out: {missing}")
+        else:
+            found.append(("PostgreSQL", lambda: {"DATABASE_URL": fresh()}))
         yield found
-        return
-    try:
-        with database_factory(server.url(), lent=False) as fresh:
-            yield [*found, ("PostgreSQL", lambda: {"DATABASE_URL": fresh()})]
-    finally:
-        server.close()
+
+
+def _conversations(database: str, users: Sequence[str]) -> list[str]:
+    return asyncio.run(measures.prepare_conversations(database, users))
+
+
+def _without_redis(env: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in env.items() if name != "REDIS_URL"}
 
 
 def _run(measure: Callable[..., Coroutine[Any, Any, T]], subject: Subject, **how: Any) -> T:
@@ -205,28 +252,11 @@ def _run(measure: Callable[..., Coroutine[Any, Any, T]], subject: Subject, **how
         return asyncio.run(measure(subject, **how))
 
 
-def report(rows: Sequence[Row]) -> str:
-    """The table, and a warning for each row whose figure may be the generator's."""
-    head = ["#", "measure", "median", "range", "÷ floor", "goal", "CPU server / generator", "note"]
-    lines = [table(head, [row.cells() for row in rows if row.figures])]
-    lines += [
-        f"WARNING: the generator was saturated in {row.name!r}, so the server could do more."
-        for row in rows
-        if row.figures and row.saturated
-    ]
-    return "\n".join(lines)
-
-
-def say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
-
-
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("--runs", type=int, default=5, help="runs of each (default 5)")
     parser.add_argument("--seconds", type=float, default=4.0, help="measured in each run")
-    parser.add_argument("--sockets", type=int, default=10_000, help="of measure 7")
+    parser.add_argument("--sockets", type=int, default=10_000, help="of measures 7 and 15")
     parser.add_argument(
         "--only", default=",".join(MEASURES), help=f"of {','.join(MEASURES)} (default all)"
     )
@@ -242,7 +272,10 @@ def main(arguments: list[str]) -> None:
     say(f"load average before: {os.getloadavg()[0]:.2f} (at rest it is near 0)")
     bench = Bench(options.runs, options.seconds, options.sockets)
     for measure in dict.fromkeys(MEASURES[name] for name in wanted):
-        measure(bench)
+        try:
+            measure(bench)
+        except ProgramMissing as missing:
+            say(f"  {measure.__name__} is left out: {missing}")
     say("\n" + report(bench.rows))
 
 

@@ -9,7 +9,6 @@ import asyncio
 import statistics
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import msgspec
 from msgspec import Struct
@@ -22,7 +21,7 @@ from storage.sql.migrate import migrate
 from storage.sql.store import SqlStore
 from storage.values import Once, Owner
 from tests.load.asking import TOKEN, Reader, Tally, Window, all_greeted, readers, rest
-from tests.load.peer import Heard, Peer, greeted
+from tests.load.peer import Heard, greeted
 from tests.load.subjects import Subject
 
 WARM_UP_S = 1.0
@@ -53,7 +52,7 @@ async def throughput(subject: Subject, *, tokens: int, sockets: int, window_s: f
     window.end()
     delivered, heard = tally.tokens - before, tally.frames - frames
     note = f"{delivered / max(1, heard):.1f} tokens per frame"
-    return _per_second(delivered, window, _with_errors(note, tally))
+    return _per_second(delivered, window, with_errors(note, tally))
 
 
 async def delay(
@@ -89,7 +88,7 @@ async def delay(
         for times in came
         for moment, due in zip(times, _schedule(times, every_s), strict=True)
     ]
-    note = _with_errors(f"{answers} answers × {per_second} tokens/s", tally)
+    note = with_errors(f"{answers} answers × {per_second} tokens/s", tally)
     shares = window.server_s / window.wall_s, window.generator_s / window.wall_s
     return (
         Figure(quantile(late, 0.50) * 1000, *shares, note),
@@ -102,15 +101,17 @@ def _schedule(times: Sequence[float], every_s: float) -> list[float]:
     return [start + number * every_s for number in range(len(times))]
 
 
-async def prepare_conversations(folder: Path, user: str, number: int) -> list[str]:
-    """Empty conversations of one user, in the database of a server that is to start."""
-    db = await open_database(f"sqlite:///{folder}/parley.db")
+async def prepare_conversations(database: str, users: Sequence[str]) -> list[str]:
+    """An empty conversation for each, in the database of a server that is to start."""
+    db = await open_database(database)
     try:
         await migrate(db)
-        store, owner = SqlStore(db, Ids()), Owner("default", user)
+        store = SqlStore(db, Ids())
         made = [
-            await store.conversations.create(owner, Once(f"c{n}", ""), NewConversation())
-            for n in range(number)
+            await store.conversations.create(
+                Owner("default", user), Once(f"c{n}", ""), NewConversation()
+            )
+            for n, user in enumerate(users)
         ]
         return [conversation.id for conversation in made]
     finally:
@@ -193,7 +194,7 @@ async def acknowledged(
     window.end()
     await rest(1.0)
     shares = window.server_s / window.wall_s, window.generator_s / window.wall_s
-    note = _with_errors(f"{len(waits)} of {total} messages at {per_second}/s", tally)
+    note = with_errors(f"{len(waits)} of {total} messages at {per_second}/s", tally)
     return (
         Figure(quantile(waits, 0.50) * 1000, *shares, note),
         Figure(quantile(waits, 0.99) * 1000, *shares, note),
@@ -233,7 +234,7 @@ async def bytes_on_the_wire(subject: Subject, codec: Codec, tokens: int) -> Byte
     reader.ask()
     await ended.wait()
     used = Bytes(chunks, chunk_bytes, text_bytes, peer.received - before)
-    _leave(peer)
+    reader.go()
     return used
 
 
@@ -261,11 +262,6 @@ def median(figures: Sequence[Figure]) -> tuple[float, float, float]:
     return statistics.median(values), min(values), max(values)
 
 
-def _leave(peer: Peer) -> None:
-    peer.on_lost = None
-    peer.close()
-
-
 def quantile(values: Sequence[float], share: float) -> float:
     """The value that this share of all lies below."""
     ordered = sorted(values)
@@ -281,7 +277,8 @@ def _per_second(work: int, window: Window, note: str) -> Figure:
     )
 
 
-def _with_errors(note: str, tally: Tally) -> str:
+def with_errors(note: str, tally: Tally) -> str:
+    """What is said of a figure, and what went wrong meanwhile."""
     if not tally.errors:
         return note
     return f"{note}; NOT WELL: " + ", ".join(f"{n} {code}" for code, n in tally.errors.items())

@@ -7,6 +7,7 @@ what a client would: no fragments, no masks, no close codes.
 import asyncio
 import base64
 import os
+import re
 from collections.abc import Callable
 from ssl import SSLContext, create_default_context
 from typing import Any
@@ -18,6 +19,7 @@ from msgspec import Raw, Struct
 from protocol.codec import Codec
 
 _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x81, 0x82, 0x88, 0x89, 0x8A
+_RETRY_AFTER = re.compile(rb"\r\nretry-after: *(\d+)", re.IGNORECASE)
 
 
 class Heard(Struct):
@@ -31,10 +33,17 @@ class Heard(Struct):
     outcome: str | None = None
     code: str | None = None
     retry_after_ms: int | None = None
+    epoch: str | None = None
+    seq: int | None = None
+    recovered: bool | None = None
 
 
 class Refused(Exception):
-    """The server did not let us in."""
+    """The server did not let us in; it may have said when to come again."""
+
+    def __init__(self, why: str, retry_after_s: float | None = None) -> None:
+        super().__init__(why)
+        self.retry_after_s = retry_after_s
 
 
 class Peer(asyncio.Protocol):
@@ -45,6 +54,7 @@ class Peer(asyncio.Protocol):
         self.on_lost: Callable[[], None] | None = None
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.received = 0  # bytes of frames
+        self.closed_with: int | None = None
         self.codec = codec
         self._url = url
         self._rest = b""
@@ -105,7 +115,8 @@ class Peer(asyncio.Protocol):
         if " 101" in status:
             self.opened.set_result(None)
         else:
-            self.opened.set_exception(Refused(status))
+            again = _RETRY_AFTER.search(head)
+            self.opened.set_exception(Refused(status, int(again[1]) if again else None))
 
     def _frames(self, data: bytes) -> None:
         start, end = 0, len(data)
@@ -125,6 +136,8 @@ class Peer(asyncio.Protocol):
                 self.on_frame(payload)
             elif opcode == _PING:
                 self._write(_PONG, payload)
+            elif opcode == _CLOSE:
+                self.closed_with = int.from_bytes(payload[:2])
         self._rest = data[start:] if start < end else b""
 
     def _write(self, opcode: int, payload: bytes) -> None:
@@ -161,31 +174,48 @@ async def connect(url: str, codec: Codec) -> Peer:
 async def greeted(url: str, codec: Codec, token: str | None, *, attach: str | None = None) -> Peer:
     """An open socket that said `hello` and got `welcome` (and `attached`, where it asked)."""
     peer = await connect(url, codec)
-    level: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    last = "welcome" if attach is None else "attached"
-
-    def wait(payload: bytes) -> None:
-        heard = peer.read(payload)
-        if heard.type == "error" and not level.done():
-            level.set_exception(Refused(f"`hello` was answered by {heard.code}"))
-        elif heard.type == last and not level.done():
-            level.set_result(None)
-
-    def lost() -> None:
-        if not level.done():
-            level.set_exception(Refused("the socket was closed before `welcome`"))
-
-    peer.on_frame, peer.on_lost = wait, lost
-    hello: dict[str, Any] = {"type": "hello"}
-    if token is not None:
-        hello["token"] = token
-    if attach is not None:
-        hello["attach"] = [{"conversation": attach}]
-    peer.send(hello)
     try:
-        await level
+        if attach is None:
+            await asked(peer, hello(token), "welcome")
+        else:
+            await asked(peer, hello(token, {"conversation": attach}), "attached")
     except BaseException:
         peer.abort()
         raise
-    peer.on_frame, peer.on_lost = _ignored, None
     return peer
+
+
+def hello(token: str | None, *attach: dict[str, Any]) -> dict[str, Any]:
+    """What a socket says first."""
+    frame: dict[str, Any] = {"type": "hello"}
+    if token is not None:
+        frame["token"] = token
+    if attach:
+        frame["attach"] = attach
+    return frame
+
+
+async def asked(peer: Peer, frame: dict[str, Any], answer: str) -> Heard:
+    """Send a frame that has this answer; what it was, or `Refused` with what came instead."""
+    answered: asyncio.Future[Heard] = asyncio.get_running_loop().create_future()
+
+    def refuse(why: str, retry_after_ms: int | None = None) -> None:
+        if not answered.done():
+            wait_s = None if retry_after_ms is None else retry_after_ms / 1000
+            answered.set_exception(Refused(f"`{frame['type']}`: {why}", wait_s))
+
+    def wait(payload: bytes) -> None:
+        heard = peer.read(payload)
+        if heard.type == "error":
+            refuse(str(heard.code), heard.retry_after_ms)
+        elif heard.type == answer and not answered.done():
+            answered.set_result(heard)
+
+    def lost() -> None:
+        refuse(f"the socket was closed with {peer.closed_with or 1006}")
+
+    peer.on_frame, peer.on_lost = wait, lost
+    peer.send(frame)
+    heard = await answered
+    peer.on_frame, peer.on_lost = _ignored, None
+    return heard

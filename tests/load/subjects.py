@@ -52,9 +52,7 @@ class Subject(ABC):
 
     def cpu_s(self) -> float:
         """Seconds of processor time so far, of all its threads, in and out of the kernel."""
-        # After the name, which may hold anything, come the fields from the third on.
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+        return cpu_s(self.pid)
 
     def memory(self) -> int:
         """Bytes of memory in use."""
@@ -105,6 +103,13 @@ class Subject(ABC):
         return announcement.read_bytes()
 
 
+def cpu_s(pid: int) -> float:
+    """Seconds of processor time that a process used so far."""
+    # After the name, which may hold anything, come the fields from the third on.
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
 def _ended(process: "subprocess.Popen[bytes]") -> bool:
     try:
         process.wait(0.02)
@@ -148,16 +153,20 @@ class Parley(Subject):
 
     def __init__(self, env: dict[str, str] | None = None) -> None:
         super().__init__()
-        self._secret = secrets.token_hex(32)
         self._env = {
             **ROOMY,
             "PARLEY_PORT": "0",
             "PARLEY_DATA_DIR": str(self.folder),
             "PARLEY_SCRIPTED": "1",
-            "PARLEY_JWT_SECRET": self._secret,
+            "PARLEY_JWT_SECRET": secrets.token_hex(32),
             "PARLEY_LOG_LEVEL": "info",
             **(env or {}),
         }
+
+    @property
+    def database(self) -> str:
+        """The address of its database, which it need not have made yet."""
+        return self._env.get("DATABASE_URL", f"sqlite:///{self.folder}/parley.db")
 
     def token(self, user: str) -> str | None:
         """As the host's own login would sign it."""
@@ -171,7 +180,7 @@ class Parley(Subject):
             "jti": secrets.token_hex(8),
         }
         signed = ".".join(map(_part, ({"alg": "HS256", "typ": "JWT"}, claims)))
-        signature = hmac.digest(self._secret.encode(), signed.encode(), "sha256")
+        signature = hmac.digest(self._env["PARLEY_JWT_SECRET"].encode(), signed.encode(), "sha256")
         return f"{signed}.{_base64(signature)}"
 
     def _start(self) -> None:

@@ -9,10 +9,10 @@ import pytest
 from protocol.codec import JSON
 from server.net.framing import framed
 from tests.load.asking import Reader, Tally
-from tests.load.bench import Row, report
 from tests.load.floor import Floor
 from tests.load.measures import Figure, quantile
 from tests.load.peer import Peer, Refused, connect, greeted
+from tests.load.rows import Row, report
 from tests.load.table import number, table
 
 UPGRADED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
@@ -42,12 +42,13 @@ async def test_frames_are_found_wherever_the_bytes_are_cut(size: int) -> None:
     assert heard == PAYLOADS
 
 
-async def test_a_refusal_says_with_which_status() -> None:
+async def test_a_refusal_says_with_which_status_and_when_to_come_back() -> None:
     """Before the upgrade a server may answer in HTTP."""
     peer = Peer(urlsplit("ws://h/ws"), JSON)
-    peer.data_received(b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n\r\n")
-    with pytest.raises(Refused, match="503"):
+    peer.data_received(b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 7\r\n\r\n")
+    with pytest.raises(Refused, match="503") as refusal:
         await peer.opened
+    assert refusal.value.retry_after_s == 7
 
 
 async def test_a_reader_asks_again_when_its_answer_ended(floor: str) -> None:

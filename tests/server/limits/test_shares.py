@@ -2,7 +2,11 @@
 
 import asyncio
 
+import pytest
+
+from server.limits import shares as module
 from server.limits.shares import Shares
+from storage.errors import Overloaded
 from storage.values import Owner
 
 ANN, BOB = Owner("t", "ann"), Owner("t", "bob")
@@ -10,7 +14,7 @@ ANN, BOB = Owner("t", "ann"), Owner("t", "bob")
 
 async def test_so_many_of_one_person_are_done_at_a_time() -> None:
     """The others in their order; who fails or is cancelled keeps no place."""
-    shares, gate = Shares(2), asyncio.Event()
+    shares, gate = Shares(2, 100), asyncio.Event()
     begun: list[int] = []
 
     async def work(number: int) -> None:
@@ -32,3 +36,34 @@ async def test_so_many_of_one_person_are_done_at_a_time() -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
     assert begun == [0, 1, 3, 4]
     assert len(shares) == 0
+
+
+async def test_so_many_of_all_are_done_at_a_time() -> None:
+    """The others wait for their turn, however many they are."""
+    shares, gate = Shares(2, 3), asyncio.Event()
+    begun: list[int] = []
+
+    async def work(number: int) -> None:
+        async with shares.one(Owner("t", f"u{number}")):
+            begun.append(number)
+            await gate.wait()
+
+    tasks = [asyncio.create_task(work(number)) for number in range(100)]
+    await asyncio.sleep(0)
+    assert begun == [0, 1, 2]
+    gate.set()
+    await asyncio.gather(*tasks)
+    assert begun == list(range(100))
+    assert len(shares) == 0
+
+
+async def test_whose_turn_does_not_come_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a store hangs, its askers are told; they keep no place."""
+    monkeypatch.setattr(module, "WITHIN_S", 0)
+    shares = Shares(1, 1)
+    async with shares.one(ANN):
+        with pytest.raises(Overloaded):
+            async with shares.one(BOB):
+                raise AssertionError("it was let in")
+    async with shares.one(BOB):
+        assert len(shares) == 1
