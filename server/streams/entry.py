@@ -6,7 +6,7 @@ from msgspec import Struct, structs
 from protocol.codec import JSON, Codec
 from protocol.frames.from_server import Chunk, Logged
 from server.net.framing import framed
-from storage.log import Entry
+from storage.log import ROWS, Entry
 
 _CHUNK = b'{"type":"chunk",'
 
@@ -25,17 +25,26 @@ _decode_chunk = msgspec.json.Decoder(_Chunk).decode
 class Shared:
     """One entry for all its readers: made into bytes once per encoding, and only if one asks."""
 
-    __slots__ = ("_body", "_bytes", "_frame", "seq")
+    __slots__ = ("_body", "_bytes", "_first", "_frame", "seq")
 
     def __init__(self, entry: Entry) -> None:
         self.seq = entry.seq
         self._body = entry.body
+        self._first = entry.ordinal == 1 and entry.source != ROWS
         self._frame: Logged | None = None
         self._bytes: dict[str, bytes] = {}
 
     def __repr__(self) -> str:
         """Name the place; the body is what people wrote."""
         return f"<Shared {self.seq}>"
+
+    @property
+    def repeats(self) -> bool:
+        """Whether it tells text that an epoch before this one had.
+
+        An answer begins with a word of what it does; only where it goes on it begins with text.
+        """
+        return self._first and isinstance(self.frame(), Chunk)
 
     def framed(self, codec: Codec) -> bytes:
         """The complete WebSocket frame."""

@@ -23,6 +23,7 @@ from server.ws.outbox import Outbox
 from server.ws.snapshot import Shown
 from storage.errors import NotFound, StorageError
 from storage.log import Lost
+from storage.records import Answer
 from storage.store import History
 from storage.values import Owner
 
@@ -70,7 +71,7 @@ class Following:
         # One query, which also says whether the conversation is the owner's at all.
         now = await self._history.standing(self.owner, wanted.conversation)
         self.demand_room(wanted.conversation, most)  # others may have come in the meantime
-        attachment = self._begin(wanted.conversation, {})
+        attachment = self._begin(wanted.conversation, {}, _stored_by(position, now.unfinished))
         answered(
             s.Attached(
                 conversation=wanted.conversation,
@@ -87,7 +88,7 @@ class Following:
         """Sending attaches: follow from the place before what was sent; None: it is gone."""
         if conversation in self._attachments:
             return
-        attachment = self._begin(conversation, {})
+        attachment = self._begin(conversation, {}, {})
         if position is None:
             self.lost(attachment)
         else:
@@ -161,9 +162,11 @@ class Following:
         """Whether it is still how the socket follows its conversation."""
         return self._attachments.get(attachment.conversation) is attachment
 
-    def _begin(self, conversation: str, lengths: dict[str, int]) -> "Attachment":
+    def _begin(
+        self, conversation: str, lengths: dict[str, int], stored: dict[str, int] | None = None
+    ) -> "Attachment":
         self.detach(conversation)
-        attachment = Attachment(self, conversation, lengths)
+        attachment = Attachment(self, conversation, lengths, stored)
         if not self._over:
             self._attachments[conversation] = attachment
         return attachment
@@ -223,13 +226,31 @@ class Following:
 class Attachment:
     """One socket as a follower of one conversation."""
 
-    __slots__ = ("_following", "_held", "_holding", "_lengths", "conversation")
+    __slots__ = (
+        "_following",
+        "_held",
+        "_holding",
+        "_lengths",
+        "_over",
+        "_stored",
+        "conversation",
+    )
 
-    def __init__(self, following: Following, conversation: str, lengths: dict[str, int]) -> None:
+    def __init__(
+        self,
+        following: Following,
+        conversation: str,
+        lengths: dict[str, int],
+        stored: dict[str, int] | None,
+    ) -> None:
         self.conversation = conversation
         self._following = following
         # Of answers whose text a snapshot showed and whose next chunk has not come yet.
         self._lengths = lengths
+        # What SQL had by its position of answers whose next chunk has not come yet; None: it begins
+        # with a snapshot.
+        self._stored = stored
+        self._over = False
         # What is being sent may stand below where this begins: nothing at all may pass.
         self._holding = following.is_sending(conversation)
         self._held: list[Shared] = []
@@ -243,6 +264,8 @@ class Attachment:
 
     def take(self, entries: Sequence[Shared], *, live: bool) -> None:
         """Send what comes; see `server.streams.channel.Follower`."""
+        if self._over or self._is_unsure_of(entries):
+            return
         outbox = self._following.outbox
         if self._holding or self._following.is_sending(self.conversation):
             entries = self._keep_back(entries)
@@ -250,6 +273,25 @@ class Attachment:
             outbox.share(entries)
         else:
             outbox.missed([self._cut(entry.frame()) for entry in entries])
+
+    def _is_unsure_of(self, entries: Sequence[Shared]) -> bool:
+        """Whether text comes of which the client may have a part: then it gets a snapshot.
+
+        One that came with a position was shown a snapshot before, perhaps, and nobody knows how
+        much of an answer that had; it matters where SQL has text before the log.
+        """
+        if self._stored is None:
+            return False
+        for entry in entries:
+            if entry.repeats or (self._stored and self._overlaps(entry.frame())):
+                self._over = True
+                self.lose()
+                return True
+        return False
+
+    def _overlaps(self, frame: s.Logged) -> bool:
+        assert self._stored is not None
+        return isinstance(frame, s.Chunk) and frame.offset < self._stored.pop(frame.answer, 0)
 
     def _keep_back(self, entries: Sequence[Shared]) -> Sequence[Shared]:
         """What may pass: all up to the next message, which may be the one that is being sent."""
@@ -290,3 +332,12 @@ class Attachment:
             utf16_slice(frame.text, have - frame.offset, end - frame.offset) if end > have else ""
         )
         return structs.replace(frame, offset=have, text=text or "")
+
+
+def _stored_by(position: Position, unfinished: Sequence[Answer]) -> dict[str, int]:
+    """How much SQL had of each when the log stood no further than there."""
+    return {
+        each.id: each.length
+        for each in unfinished
+        if each.length and each.epoch == position.epoch and each.seq <= position.seq
+    }

@@ -4,10 +4,11 @@ import pytest
 from msgspec import structs
 
 from protocol.codec import JSON, MSGPACK, Codec
-from protocol.frames.from_server import Chunk, Pong
+from protocol.frames.from_server import Chunk, Pong, Status
+from protocol.types import AnswerState
 from server.net.framing import framed
 from server.streams.entry import Shared, decode, encode
-from storage.log import Entry
+from storage.log import ROWS, Entry
 
 CHUNK = Chunk(answer="m_1", offset=3, text="déjà 😀")
 
@@ -53,3 +54,12 @@ def test_a_log_keeps_nothing_but_its_own_frames() -> None:
 def test_its_name_shows_no_text() -> None:
     """It may reach a log."""
     assert repr(shared()) == "<Shared 7>"
+
+
+def test_only_where_an_answer_goes_on_it_begins_with_text() -> None:
+    """A row never repeats any, nor does what comes later."""
+    status = Status(conversation="c", answer="m", attempt=1, state=AnswerState.THINKING)
+    first = [Shared(Entry(1, "m", 1, encode(frame))) for frame in (CHUNK, status)]
+    assert [entry.repeats for entry in first] == [True, False]
+    later = [Shared(Entry(1, source, at, encode(CHUNK))) for source, at in (("m", 2), (ROWS, 1))]
+    assert [entry.repeats for entry in later] == [False, False]

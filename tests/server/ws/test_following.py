@@ -5,6 +5,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from protocol.codec import JSON
 from protocol.codes import ErrorCode
@@ -163,9 +164,8 @@ async def test_an_epochs_end_is_told_unasked(place: Place, device: Device) -> No
     await place.hub.check()
     await asyncio.sleep(0)
     await device.settle()
-    again = device.wire.frames[-1]
-    assert isinstance(again, Attached)
-    assert not again.recovered
+    again = [frame for frame in device.wire.frames if isinstance(frame, Attached)]
+    assert [frame.recovered for frame in again] == [False, False]
     assert device.adrift == 0
 
 
@@ -378,3 +378,66 @@ async def test_a_text_told_anew_is_not_shown_twice(place: Place, device: Device)
     assert device.text == "told new"
     offsets = [f.offset for f in device.wire.frames if isinstance(f, Chunk)]
     assert offsets[0] == len("saved ")
+
+
+async def test_a_text_told_anew_brings_a_snapshot_to_who_came_with_a_position(
+    place: Place, device: Device
+) -> None:
+    """The client was shown a part of it by a snapshot of this epoch, and nobody knows how much."""
+    sent = await place.sent()
+    writer = await place.writer(sent)
+    writer.text("saved ")
+    await writer.settled()
+    await place.save(sent, writer.unsaved())
+    writer.saved(writer.length)
+    await place.log.drop([sent.conversation])
+    position = await place.other.position(place.tenant, sent.conversation)
+    assert (await device.attach(sent.conversation, position)).recovered
+    writer.text("new")
+    await writer.settled()
+    await device.settle()
+    kinds = [type(frame) for frame in device.wire.frames]
+    assert kinds[:2] == [Attached, Attached]
+    shown = device.wire.frames[1]
+    assert isinstance(shown, Attached)
+    assert [answer.text for answer in shown.answers] == ["saved new"]
+    assert device.text == ""
+
+
+async def test_text_that_sql_had_before_the_log_brings_a_snapshot_too(
+    place: Place, device: Device
+) -> None:
+    """The owner's log was away, and the client may have seen more than the log had."""
+    sent = await place.sent()
+    writer = await place.writer(sent)
+    writer.text("told ")
+    await writer.settled()
+    tail = structs.replace(writer.unsaved(), text="told ahead ")
+    await place.save(sent, tail)
+    assert (await device.attach(sent.conversation, writer.position)).recovered
+    writer.text("ahead ")
+    await writer.settled()
+    writer.text("and on")
+    await writer.settled()
+    await device.settle()
+    shown = [frame for frame in device.wire.frames if isinstance(frame, Attached)]
+    assert [frame.recovered for frame in shown] == [True, False]
+    seen = "".join(answer.text or "" for answer in shown[1].answers) + device.text
+    assert seen == "told ahead and on"
+
+
+async def test_who_resumes_behind_a_checkpoint_needs_no_snapshot(
+    place: Place, device: Device
+) -> None:
+    """The usual case: the log had the text before SQL, and goes on behind it."""
+    sent = await place.sent()
+    writer = await place.writer(sent)
+    writer.text("saved ")
+    await writer.settled()
+    await place.save(sent, writer.unsaved())
+    assert (await device.attach(sent.conversation, writer.position)).recovered
+    for text in ("and ", "on"):
+        writer.text(text)
+        await writer.settled()
+    await device.settle()
+    assert [type(frame) for frame in device.wire.frames] == [Attached, Chunk, Chunk]
