@@ -13,8 +13,8 @@ async def test_one_alone_has_nobody_to_tell() -> None:
 
 async def test_a_line_keeps_nothing_of_who_hung_up() -> None:
     """However many topics there were."""
-    line = Line()
-    listening = [MemoryBus(line).listen(f"t{number}", [].append) for number in range(3)]
+    line, heard = Line(), list[bytes]()
+    listening = [MemoryBus(line).listen(f"t{number}", heard.append) for number in range(3)]
     for each in listening:
         each.close()
     assert line.ears == {}
