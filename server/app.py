@@ -42,24 +42,29 @@ from server.telemetry.lines import answer_ended, connection_closed, fault
 from server.telemetry.logs import get_logger
 from server.ws.endpoint import Endpoint
 from server.ws.parts import Parts
+from storage.bus import Bus
 from storage.ids import Ids
 from storage.log import EventLog
+from storage.memory.bus import MemoryBus
 from storage.memory.log import MemoryLog
 from storage.sql import Database, open_database
 from storage.sql.migrate import latest
 from storage.sql.store import SqlStore
 from storage.store import Store
+from storage.values import Owner
 
 FEATURES = ("approvals", "client_tools")
 HOUR_S = 3600.0
+NUDGE_PAUSE_S = 0.1  # many are shut out at once at times; one look is for all of them
 _log = get_logger()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Shared:
-    """What all instances have together."""
+    """What all instances have together, beside the database."""
 
     log: EventLog
+    bus: Bus
     ask: Probe | None = None  # whether it can be reached; None: it is in this process
 
 
@@ -78,15 +83,17 @@ class App:
         self._background = Background(fault)
         ids = Ids()
         store = SqlStore(db, ids)
-        log = shared.log
+        log, bus = shared.log, shared.bus
         self._shared = shared
-        self._hub = Hub(log, store.internal, _report, settings.streams)
-        self._registry = Registry(time.monotonic)
+        self._hub = Hub(log, store.internal, bus, _report, settings.streams)
+        self._nudged = asyncio.Event()
+        self._registry = Registry(time.monotonic, bus, self._nudged.set)
         catalogue = _catalogue(settings)
         self._supervisor = Supervisor(
             store=store,
             hub=self._hub,
             event_log=log,
+            bus=bus,
             catalogue=catalogue,
             ids=ids,
             instance=self.instance,
@@ -180,6 +187,7 @@ class App:
         background.every("rows", 1.0, self._hub.sweep)
         background.every("positions", settings.streams.check_s, self._hub.check)
         background.every("accounts", settings.auth.revocations_s, self._learn_accounts)
+        background.every("nudges", NUDGE_PAUSE_S, self._follow_nudge)
         background.every("renewals", HOUR_S, self._store.internal.renewals.prune)
 
     async def drain(self) -> None:
@@ -215,10 +223,23 @@ class App:
         Who was shut out has no use for answers either.
         """
         self._doors.learn(await self._store.internal.accounts.origins())
-        for owner in await self._revocations.refresh():
+        for owner in await self._shut_out():
+            self._registry.nudge(owner)
+        await self._conversations.silence()
+
+    async def _follow_nudge(self) -> None:
+        """Another instance learnt of it first: look now and not at the next turn."""
+        await self._nudged.wait()
+        self._nudged.clear()
+        await self._shut_out()
+
+    async def _shut_out(self) -> list[Owner]:
+        """Whose credentials were voided since the last look; their sockets here end."""
+        voided = await self._revocations.refresh()
+        for owner in voided:
             for socket in self._registry.of(owner):
                 socket.check()
-        await self._conversations.silence()
+        return voided
 
     def _probes(self) -> dict[str, Probe]:
         probes: dict[str, Probe] = {
@@ -243,15 +264,16 @@ class App:
 @asynccontextmanager
 async def _shared(settings: Settings) -> AsyncIterator[Shared]:
     if settings.redis_url is None:
-        yield Shared(MemoryLog(settings.log))
+        yield Shared(log=MemoryLog(settings.log), bus=MemoryBus())
         return
     # Only here: a process of its own starts without what it does not need.
+    from storage.redis.bus import RedisBus  # noqa: PLC0415
     from storage.redis.link import open_link  # noqa: PLC0415
     from storage.redis.log import RedisLog  # noqa: PLC0415
     from storage.redis.roundtrip import RoundTrip  # noqa: PLC0415
 
     async with open_link(settings.redis_url, settings.redis) as link:
-        yield Shared(RedisLog(link, settings.log), RoundTrip(link).ask)
+        yield Shared(log=RedisLog(link, settings.log), bus=RedisBus(link), ask=RoundTrip(link).ask)
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from typing import TypeAlias
 import msgspec
 from msgspec import Struct
 
+from protocol.codes import CloseCode
 from protocol.frames.from_server import AnyServerFrame, ServerFrame
 from storage.bus import Bus, Listening
 from storage.values import Owner
@@ -31,7 +32,7 @@ class Wake(Word, tag="wake", frozen=True):
 class Kick(Word, tag="kick", frozen=True):
     """To a person: end all their sockets. Who cannot live without it voids credentials too."""
 
-    code: int
+    code: CloseCode
 
 
 class Look(Word, tag="look", frozen=True):

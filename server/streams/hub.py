@@ -11,12 +11,14 @@ from protocol.text import utf16_length
 from protocol.types import Position
 from server.streams.channel import Channel, Follower
 from server.streams.comebacks import Comebacks
+from server.streams.company import Company
 from server.streams.known import Known
 from server.streams.options import Options
 from server.streams.pump import Pump
 from server.streams.rows import Rows
 from server.streams.stream import Stream
 from server.streams.writer import Writer
+from storage.bus import Bus
 from storage.errors import Fenced, StorageError, Unavailable
 from storage.log import ROWS, EventLog, Lost, Refusal, Registered, Slice
 from storage.records import Answer, Commit, Sent
@@ -36,7 +38,12 @@ class Hub:
     """Logs, as the rest of the server uses them; `run` must be running meanwhile."""
 
     def __init__(
-        self, log: EventLog, store: Internal, report: Report, options: Options | None = None
+        self,
+        log: EventLog,
+        store: Internal,
+        bus: Bus,
+        report: Report,
+        options: Options | None = None,
     ) -> None:
         self._log = log
         self._store = store
@@ -44,7 +51,8 @@ class Hub:
         self._options = options or Options()
         self._streams = Known(self._options.idle_streams)
         self._followed: dict[str, Channel] = {}
-        self._recount: dict[Channel, None] = {}  # those whose followers came or went
+        self._recount: dict[str, None] = {}  # where followers came or went, here or elsewhere
+        self._company = Company(bus, self._tell_here, self._count_again)
         self._comebacks = Comebacks()
         self._rows = Rows(log, store.outbox, self._open)
         self._pump = Pump(log, self._mend, self._options)
@@ -152,24 +160,24 @@ class Hub:
             closed = partial(self._unfollowed, stream)
             channel = Channel(conversation, self._log, self._options, closed, self._comebacks.lose)
             stream.channel = self._followed[conversation] = channel
+            self._company.enter(conversation)
         try:
             await channel.join(follower, after)
         finally:
-            self._recount[channel] = None
+            self._count_again(conversation)
 
     def leave(self, conversation: str, follower: Follower) -> None:
         """It follows no more, or as another."""
         channel = self._channel(conversation)
         if channel is not None:
             channel.leave(follower)
-            self._recount[channel] = None
+            self._count_again(conversation)
         self._comebacks.left(follower)
 
     def aside(self, conversation: str, frame: ServerFrame, but: Follower | None = None) -> None:
-        """Say something beside the log to all followers here, `but` one."""
-        channel = self._channel(conversation)
-        if channel is not None:
-            channel.tell(frame, but)
+        """Say something beside the log to all followers, wherever they are, `but` one."""
+        self._tell_here(conversation, frame, but)
+        self._company.say(conversation, frame)
 
     # ── keeping ──────────────────────────────────────────────────────────────────────────────────
 
@@ -189,9 +197,7 @@ class Hub:
             overdue = []
         for tenant, conversation in overdue:
             await self.tell(tenant, conversation)
-        changed, self._recount = self._recount, {}
-        for channel in changed:
-            channel.count()
+        self._count()
         self._streams.forget()
 
     async def check(self) -> None:
@@ -222,10 +228,31 @@ class Hub:
         stream = self._streams.get(conversation)
         return None if stream is None else stream.channel
 
+    def _tell_here(
+        self, conversation: str, frame: ServerFrame, but: Follower | None = None
+    ) -> None:
+        channel = self._channel(conversation)
+        if channel is not None:
+            channel.tell(frame, but)
+
+    def _count_again(self, conversation: str) -> None:
+        self._recount[conversation] = None
+
+    def _count(self) -> None:
+        """Tell followers how many they are, and other instances how many are here."""
+        self._company.look()
+        changed, self._recount = self._recount, {}
+        for conversation in changed:
+            channel = self._channel(conversation)
+            self._company.tell(conversation, channel.followers if channel else 0)
+            if channel is not None:
+                channel.count(self._company.elsewhere(conversation))
+
     def _unfollowed(self, stream: Stream, channel: Channel) -> None:
         if stream.channel is channel:
             stream.channel = None
             del self._followed[stream.conversation]
+            self._count_again(stream.conversation)
             self._streams.touch(stream)
 
     async def _open(self, stream: Stream, instead_of: str | None) -> Position:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocol.codes import CloseCode
 from protocol.frames import from_server as s
 from server import words
 from server.words import AnyWord, Here, Kick, Look, Pass, Wake
@@ -26,7 +27,15 @@ async def heard(data: bytes) -> list[AnyWord]:
 
 
 @pytest.mark.parametrize(
-    "word", [Wake("m_1"), Kick(4005), Look(), Pass(TYPING), Here("a", 3), Here("a", 0, asks=True)]
+    "word",
+    [
+        Wake("m_1"),
+        Kick(CloseCode.NOT_LEVEL),
+        Look(),
+        Pass(TYPING),
+        Here("a", 3),
+        Here("a", 0, asks=True),
+    ],
 )
 async def test_a_word_arrives_as_it_was_said(word: words.Word) -> None:
     """Whatever it carries."""
@@ -59,7 +68,7 @@ async def test_what_is_not_known_here_is_ignored(data: bytes) -> None:
 async def test_fields_of_a_newer_version_are_ignored() -> None:
     """What is known of the word counts."""
     data = {"word": "kick", "code": 4005, "loudly": True}
-    assert await heard(msgspec.json.encode(data)) == [Kick(4005)]
+    assert await heard(msgspec.json.encode(data)) == [Kick(CloseCode.NOT_LEVEL)]
 
 
 @given(st.lists(st.tuples(st.text(), st.text()), min_size=2, max_size=2, unique=True))

@@ -41,6 +41,7 @@ from server.ws.credentials import Credentials
 from server.ws.options import Options
 from server.ws.parts import Parts
 from storage.log import EventLog
+from storage.memory.bus import Line, MemoryBus
 from storage.memory.log import MemoryLog
 from storage.sql import Database
 from tests.support.rows import World
@@ -63,6 +64,7 @@ class Lobby:
         limits: Limits | None = None,
         options: Options | None = None,
         log: EventLog | None = None,
+        line: Line | None = None,
     ) -> None:
         self.now = 1000.0  # monotonic
         self.wall = 1_790_000_000.0
@@ -75,14 +77,17 @@ class Lobby:
         self.draining = False
         store = self.store = self.world.store
         self.background = Background(self._fault)
-        self.hub = Hub(self.log, store.internal, self._fault)
-        self.registry = Registry(lambda: self.now)
+        bus = MemoryBus(line)
+        self.hub = Hub(self.log, store.internal, bus, self._fault)
+        self.looks = 0
+        self.registry = Registry(lambda: self.now, bus, self._look)
         models = [Model("offline", Offline()), Model("scripted", Scripted(), calls_tools=True)]
         catalogue = Catalogue(models, "scripted")
         self.supervisor = Supervisor(
             store=store,
             hub=self.hub,
             event_log=self.log,
+            bus=bus,
             catalogue=catalogue,
             ids=self.world.ids,
             instance="test",
@@ -138,6 +143,9 @@ class Lobby:
             clock=lambda: self.now,
             wall=lambda: self.wall,
         )
+
+    def _look(self) -> None:
+        self.looks += 1
 
     def _fault(self, where: str | None, error: BaseException) -> None:
         self.faults.append((where, error))

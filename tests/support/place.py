@@ -15,6 +15,7 @@ from server.streams.hub import Hub
 from server.streams.options import Options
 from server.streams.writer import Writer
 from storage.log import EventLog
+from storage.memory.bus import Line, MemoryBus
 from storage.memory.log import MemoryLog
 from storage.records import Checkpoint, Commit, CommitKind, Ended, Sent, Tail
 from tests.support.rows import DONE, World
@@ -71,13 +72,20 @@ class Listener:
 class Place:
     """A hub with what it stands on, and short words for what happens to it."""
 
-    def __init__(self, world: World, options: Options, log: EventLog | None = None) -> None:
+    def __init__(
+        self,
+        world: World,
+        options: Options,
+        log: EventLog | None = None,
+        line: Line | None = None,
+    ) -> None:
         self.world = world
         self.log: EventLog = log or MemoryLog()
         self.reports: list[tuple[str | None, BaseException]] = []
         self.hub = Hub(
             self.log,
             world.store.internal,
+            MemoryBus(line),
             lambda conversation, error: self.reports.append((conversation, error)),
             options,
         )

@@ -23,6 +23,7 @@ from server.streams.entry import decode
 from server.streams.hub import Hub
 from server.telemetry.lines import AnswerEnded
 from storage.log import Retention, Slice
+from storage.memory.bus import Line, MemoryBus
 from storage.memory.log import MemoryLog
 from storage.records import Answer, Commit, CommitKind, Message, Sent
 from storage.store import Store
@@ -117,12 +118,14 @@ class Scene:
         self.context_tokens = 100_000
         self._appending: asyncio.Task[None] | None = None
         self.supervisors: list[Supervisor] = []
+        self.line = Line()
 
     async def open(self) -> "Scene":
         """Begin."""
         self.hub = Hub(
             self.log,
             self.given.internal,
+            MemoryBus(self.line),
             lambda _, error: self.faults.append(error),
             streams.Options(gather_ms=0),
         )
@@ -141,6 +144,7 @@ class Scene:
             store=self.given,
             hub=self.hub,
             event_log=self.log,
+            bus=MemoryBus(self.line),
             catalogue=Catalogue(models, "puppet", self.fallbacks),
             ids=self.world.ids,
             instance="test",
@@ -199,9 +203,9 @@ class Scene:
 
     async def stop(self, answer: str, *, wake: bool = True) -> None:
         """A person's stop."""
-        await self.store.sending.stop(self.world.owner, answer)
-        if wake:
-            self.supervisor.wake(answer)
+        stopped = await self.store.sending.stop(self.world.owner, answer)
+        if wake and stopped.stopping is not None:
+            self.supervisor.wake(stopped.stopping)
 
     async def until(self, holds: Callable[[], object]) -> None:
         """Wait for a condition."""
