@@ -44,6 +44,8 @@ class Link:
         self._client = client
         self._options = options
         self._breaker = Breaker(options.pause_s, clock)
+        # A Cluster's pools refuse a call too many, where a server's lets it wait.
+        self._turns = asyncio.Semaphore(options.connections)
 
     def __repr__(self) -> str:
         """Say what it leads to, and not where: the address may hold a password."""
@@ -66,7 +68,7 @@ class Link:
         if not self._breaker.lets_through():
             raise Unavailable("Redis was out of reach a moment ago")
         try:
-            async with asyncio.timeout(self._options.timeout_s):
+            async with asyncio.timeout(self._options.timeout_s), self._turns:
                 answer = await self._client.execute_command(*command, **options)
         except (TimeoutError, TooLate):
             self._breaker.failed()
