@@ -47,10 +47,12 @@ from storage.ids import Ids
 from storage.log import EventLog
 from storage.memory.bus import MemoryBus
 from storage.memory.log import MemoryLog
+from storage.memory.tickets import MemoryTickets
 from storage.sql import Database, open_database
 from storage.sql.migrate import latest
 from storage.sql.store import SqlStore
 from storage.store import Store
+from storage.tickets import TicketStore
 from storage.values import Owner
 
 FEATURES = ("approvals", "client_tools")
@@ -65,6 +67,7 @@ class Shared:
 
     log: EventLog
     bus: Bus
+    tickets: TicketStore
     ask: Probe | None = None  # whether it can be reached; None: it is in this process
 
 
@@ -78,13 +81,13 @@ class App:
         self.instance = settings.instance or f"i-{secrets.token_hex(4)}"
         self.draining = False
         self._settings = settings
+        self._shared = shared
         self._db = db
         self._alone = alone
         self._background = Background(fault)
         ids = Ids()
         store = SqlStore(db, ids)
         log, bus = shared.log, shared.bus
-        self._shared = shared
         self._hub = Hub(log, store.internal, bus, _report, settings.streams)
         self._nudged = asyncio.Event()
         self._registry = Registry(time.monotonic, bus, self._nudged.set)
@@ -119,7 +122,7 @@ class App:
         settings = self._settings
         secret = settings.jwt_secret.encode() if settings.jwt_secret else None
         tokens = tokens_of(settings, _keys_away)
-        tickets = Tickets(settings.auth)
+        tickets = Tickets(self._shared.tickets, settings.auth)
         visitors = Visitors(
             tokens,
             store.internal.accounts,
@@ -264,16 +267,22 @@ class App:
 @asynccontextmanager
 async def _shared(settings: Settings) -> AsyncIterator[Shared]:
     if settings.redis_url is None:
-        yield Shared(log=MemoryLog(settings.log), bus=MemoryBus())
+        yield Shared(log=MemoryLog(settings.log), bus=MemoryBus(), tickets=MemoryTickets())
         return
     # Only here: a process of its own starts without what it does not need.
     from storage.redis.bus import RedisBus  # noqa: PLC0415
     from storage.redis.link import open_link  # noqa: PLC0415
     from storage.redis.log import RedisLog  # noqa: PLC0415
     from storage.redis.roundtrip import RoundTrip  # noqa: PLC0415
+    from storage.redis.tickets import RedisTickets  # noqa: PLC0415
 
     async with open_link(settings.redis_url, settings.redis) as link:
-        yield Shared(log=RedisLog(link, settings.log), bus=RedisBus(link), ask=RoundTrip(link).ask)
+        yield Shared(
+            log=RedisLog(link, settings.log),
+            bus=RedisBus(link),
+            tickets=RedisTickets(link),
+            ask=RoundTrip(link).ask,
+        )
 
 
 @asynccontextmanager

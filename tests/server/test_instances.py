@@ -17,9 +17,11 @@ from server.generation.options import Options as AnswerOptions
 from storage.accounts import User
 from storage.memory.bus import Line, MemoryBus
 from storage.memory.log import MemoryLog
+from storage.memory.tickets import MemoryTickets
 from storage.sql import Options, open_database
 from storage.sql.migrate import migrate
 from storage.values import Owner
+from tests.support.asgi import Client
 from tests.support.guest import Guest, tokens_of
 from tests.support.waiting import until
 
@@ -62,18 +64,22 @@ async def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
 async def pair(settings: Settings) -> AsyncIterator[Pair]:
     """Both at work."""
     line, log = Line(), MemoryLog(settings.log)
+    tickets = MemoryTickets()
     async with AsyncExitStack() as stack:
         one, other = [
-            await stack.enter_async_context(serving(settings, line, log)) for _ in range(2)
+            await stack.enter_async_context(
+                serving(settings, Shared(log=log, bus=MemoryBus(line), tickets=tickets))
+            )
+            for _ in range(2)
         ]
         yield Pair(one, other, settings)
 
 
 @asynccontextmanager
-async def serving(settings: Settings, line: Line, log: MemoryLog) -> AsyncIterator[App]:
+async def serving(settings: Settings, shared: Shared) -> AsyncIterator[App]:
     """An instance that is not alone on its database."""
     db = await open_database(settings.store_url, Options(exclusive=False))
-    app = App(settings, db, None, Shared(log=log, bus=MemoryBus(line)))
+    app = App(settings, db, None, shared)
     try:
         await app.start()
         yield app
@@ -207,3 +213,16 @@ async def test_who_was_shut_out_is_shut_out_everywhere_as_soon_as_one_instance_k
         await asyncio.gather(ann.socket.running, elsewhere.socket.running)
     assert [each.socket.wire.code for each in (ann, elsewhere)] == [CloseCode.REVOKED] * 2
     assert pair.other._registry.of(Owner("default", "ann")) == ()
+
+
+async def test_a_ticket_of_one_instance_opens_a_socket_at_another_once(pair: Pair) -> None:
+    """The second time it is refused at both."""
+    token = tokens_of(pair.settings).mint(user="ann", ttl_s=600)
+    headers = {"authorization": f"Bearer {token}"}
+    bought = await Client(pair.one.asgi).post("/api/v1/tickets", {}, headers)
+    query = f"ticket={bought.json()['ticket']}"
+    ann = await pair.guest(pair.other, token="", query=query)
+    for app in (pair.one, pair.other):
+        again = Guest(app, pair.settings, "", query=query)
+        assert await again.closed() == CloseCode.UNAUTHENTICATED
+    await ann.socket.leave()

@@ -43,6 +43,7 @@ from server.ws.parts import Parts
 from storage.log import EventLog
 from storage.memory.bus import Line, MemoryBus
 from storage.memory.log import MemoryLog
+from storage.memory.tickets import MemoryTickets
 from storage.sql import Database
 from tests.support.rows import World
 from tests.support.waiting import until
@@ -114,7 +115,8 @@ class Lobby:
             development=True,
             clock=lambda: self.wall,
         )
-        self.tickets = Tickets(auth, clock=lambda: self.now, wall_clock=lambda: self.wall)
+        kept = MemoryTickets(lambda: round(self.now * 1000))
+        self.tickets = Tickets(kept, auth, wall_clock=lambda: self.wall)
         self.revocations = Revocations(
             store.internal.accounts, auth, clock=lambda: round(self.wall * 1000)
         )
