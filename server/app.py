@@ -3,9 +3,11 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
@@ -36,6 +38,7 @@ from server.providers.offline import Offline
 from server.providers.scripted import Scripted
 from server.sessions.drain import FINISHING_S, Pace, drain
 from server.sessions.registry import Registry
+from server.sessions.seating import KEEP_S, Seating
 from server.streams.hub import Hub
 from server.telemetry.foreign import route_loop
 from server.telemetry.lines import answer_ended, connection_closed, fault
@@ -47,7 +50,9 @@ from storage.ids import Ids
 from storage.log import EventLog
 from storage.memory.bus import MemoryBus
 from storage.memory.log import MemoryLog
+from storage.memory.sessions import MemorySeats
 from storage.memory.tickets import MemoryTickets
+from storage.sessions import Seats
 from storage.sql import Database, open_database
 from storage.sql.migrate import latest
 from storage.sql.store import SqlStore
@@ -68,6 +73,8 @@ class Shared:
     log: EventLog
     bus: Bus
     tickets: TicketStore
+    seats: Callable[[str], Seats]  # of the instance of that name
+    carry: Callable[[], Coroutine[Any, Any, None]] | None = None  # runs meanwhile, for the bus
     ask: Probe | None = None  # whether it can be reached; None: it is in this process
 
 
@@ -91,6 +98,7 @@ class App:
         self._hub = Hub(log, store.internal, bus, _report, settings.streams)
         self._nudged = asyncio.Event()
         self._registry = Registry(time.monotonic, bus, self._nudged.set)
+        self._seating = Seating(shared.seats(self.instance))
         catalogue = _catalogue(settings)
         self._supervisor = Supervisor(
             store=store,
@@ -146,6 +154,7 @@ class App:
             commands=Shares(settings.limits.requests_at_once),
             limits=settings.limits,
             registry=self._registry,
+            seating=self._seating,
             conversations=self._conversations,
             hub=self._hub,
             store=store,
@@ -181,12 +190,17 @@ class App:
         background, settings = self._background, self._settings
         route_loop(asyncio.get_running_loop(), _log)
         await self._learn_accounts()
+        if self._shared.carry is not None:
+            background.loop("words", self._shared.carry())
         background.loop("appends", self._hub.run())
         if self._alone is not None:
             background.loop("lock", self._alone.keep())
         await self._supervisor.recover()
         background.loop("answers", self._supervisor.run())
         background.loop("sockets", self._registry.run())
+        await self._seating.keep()
+        background.loop("seats", self._seating.run())
+        background.every("lease", KEEP_S, self._seating.keep)
         background.every("rows", 1.0, self._hub.sweep)
         background.every("positions", settings.streams.check_s, self._hub.check)
         background.every("accounts", settings.auth.revocations_s, self._learn_accounts)
@@ -218,6 +232,7 @@ class App:
             await self._supervisor.drain(0)
         await self._background.finish(FINISHING_S)
         await self._background.close()
+        await self._seating.close()
         await self._hub.stop()
 
     async def _learn_accounts(self) -> None:
@@ -267,20 +282,29 @@ class App:
 @asynccontextmanager
 async def _shared(settings: Settings) -> AsyncIterator[Shared]:
     if settings.redis_url is None:
-        yield Shared(log=MemoryLog(settings.log), bus=MemoryBus(), tickets=MemoryTickets())
+        yield Shared(
+            log=MemoryLog(settings.log),
+            bus=MemoryBus(),
+            tickets=MemoryTickets(),
+            seats=MemorySeats,
+        )
         return
     # Only here: a process of its own starts without what it does not need.
     from storage.redis.bus import RedisBus  # noqa: PLC0415
     from storage.redis.link import open_link  # noqa: PLC0415
     from storage.redis.log import RedisLog  # noqa: PLC0415
     from storage.redis.roundtrip import RoundTrip  # noqa: PLC0415
+    from storage.redis.sessions import RedisSeats  # noqa: PLC0415
     from storage.redis.tickets import RedisTickets  # noqa: PLC0415
 
     async with open_link(settings.redis_url, settings.redis) as link:
+        bus = RedisBus(link)
         yield Shared(
             log=RedisLog(link, settings.log),
-            bus=RedisBus(link),
+            bus=bus,
             tickets=RedisTickets(link),
+            seats=partial(RedisSeats, link),
+            carry=bus.run,
             ask=RoundTrip(link).ask,
         )
 

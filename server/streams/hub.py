@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import islice
 
 from protocol.frames.from_server import ServerFrame
 from protocol.text import utf16_length
@@ -28,6 +29,7 @@ OVERDUE_MS = 5_000
 OVERDUE_AT_ONCE = 100
 EPOCHS_TRIED = 3
 MEND_PAUSE_S = 1.0  # half of it to one and a half: every writer waits for the same store
+COUNTED_AT_ONCE = 2_000  # each costs a word to other instances; the rest waits a second
 CHECKED_AT_ONCE = 100  # positions, before others have their turn
 
 # For logs: what went wrong, in which conversation (None: in none of them).
@@ -241,8 +243,8 @@ class Hub:
     def _count(self) -> None:
         """Tell followers how many they are, and other instances how many are here."""
         self._company.look()
-        changed, self._recount = self._recount, {}
-        for conversation in changed:
+        for conversation in list(islice(self._recount, COUNTED_AT_ONCE)):
+            del self._recount[conversation]
             channel = self._channel(conversation)
             self._company.tell(conversation, channel.followers if channel else 0)
             if channel is not None:

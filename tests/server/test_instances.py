@@ -17,6 +17,7 @@ from server.generation.options import Options as AnswerOptions
 from storage.accounts import User
 from storage.memory.bus import Line, MemoryBus
 from storage.memory.log import MemoryLog
+from storage.memory.sessions import Hall, MemorySeats
 from storage.memory.tickets import MemoryTickets
 from storage.sql import Options, open_database
 from storage.sql.migrate import migrate
@@ -50,6 +51,7 @@ async def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
         "PARLEY_DATA_DIR": str(tmp_path),
         "PARLEY_SOCKET_DRAIN_PAUSE_S": "0.01",
         "PARLEY_SOCKET_DRAIN_GRACE_S": "0.05",
+        "PARLEY_LIMITS_SOCKETS_PER_PERSON": "3",
     }
     if request.param == "postgresql":
         environ["DATABASE_URL"] = request.getfixturevalue("fresh_postgres")()
@@ -64,11 +66,19 @@ async def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
 async def pair(settings: Settings) -> AsyncIterator[Pair]:
     """Both at work."""
     line, log = Line(), MemoryLog(settings.log)
-    tickets = MemoryTickets()
+    tickets, hall = MemoryTickets(), Hall()
     async with AsyncExitStack() as stack:
         one, other = [
             await stack.enter_async_context(
-                serving(settings, Shared(log=log, bus=MemoryBus(line), tickets=tickets))
+                serving(
+                    settings,
+                    Shared(
+                        log=log,
+                        bus=MemoryBus(line),
+                        tickets=tickets,
+                        seats=lambda name: MemorySeats(name, hall),
+                    ),
+                )
             )
             for _ in range(2)
         ]
@@ -226,3 +236,19 @@ async def test_a_ticket_of_one_instance_opens_a_socket_at_another_once(pair: Pai
         again = Guest(app, pair.settings, "", query=query)
         assert await again.closed() == CloseCode.UNAUTHENTICATED
     await ann.socket.leave()
+
+
+async def test_a_persons_sockets_are_counted_over_all_instances(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One too many is closed; whoever was there before stays, and makes room by leaving."""
+    monkeypatch.setattr("server.sessions.seating.LEASE_S", 0.0)
+    guests = [await pair.guest(app) for app in (pair.one, pair.one, pair.other)]
+    for app in (pair.one, pair.other):
+        late = Guest(app, pair.settings)
+        assert await late.closed() == CloseCode.CONNECTION_LIMIT
+    assert [guest.socket.wire.code for guest in guests] == [None] * 3
+    await guests.pop(0).socket.leave()
+    guests.append(await pair.guest(pair.other))
+    for guest in guests:
+        await guest.socket.leave()

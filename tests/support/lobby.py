@@ -34,6 +34,7 @@ from server.providers.catalogue import Catalogue
 from server.providers.offline import Offline
 from server.providers.scripted import Scripted
 from server.sessions.registry import Registry
+from server.sessions.seating import Seating
 from server.streams.hub import Hub
 from server.telemetry.lines import AnswerEnded, ConnectionClosed
 from server.ws.connection import Connection
@@ -43,6 +44,7 @@ from server.ws.parts import Parts
 from storage.log import EventLog
 from storage.memory.bus import Line, MemoryBus
 from storage.memory.log import MemoryLog
+from storage.memory.sessions import Hall, MemorySeats
 from storage.memory.tickets import MemoryTickets
 from storage.sql import Database
 from tests.support.rows import World
@@ -66,6 +68,7 @@ class Lobby:
         options: Options | None = None,
         log: EventLog | None = None,
         line: Line | None = None,
+        hall: Hall | None = None,
     ) -> None:
         self.now = 1000.0  # monotonic
         self.wall = 1_790_000_000.0
@@ -82,6 +85,7 @@ class Lobby:
         self.hub = Hub(self.log, store.internal, bus, self._fault)
         self.looks = 0
         self.registry = Registry(lambda: self.now, bus, self._look)
+        self.seating = Seating(MemorySeats("test", hall))
         models = [Model("offline", Offline()), Model("scripted", Scripted(), calls_tools=True)]
         catalogue = Catalogue(models, "scripted")
         self.supervisor = Supervisor(
@@ -135,6 +139,7 @@ class Lobby:
             commands=Shares(limits.requests_at_once),
             limits=limits,
             registry=self.registry,
+            seating=self.seating,
             conversations=self.conversations,
             hub=self.hub,
             store=store,
@@ -155,6 +160,7 @@ class Lobby:
     async def open(self) -> "Lobby":
         """Begin."""
         self.background.loop("appends", self.hub.run())
+        self.background.loop("seats", self.seating.run())
         await self.supervisor.recover()
         return self
 
@@ -167,7 +173,8 @@ class Lobby:
         await self.supervisor.drain(0)
         await self.background.close()
         assert followed == []
-        assert (len(self.registry), self.parts.admission.sockets) == (0, 0)
+        held = len(self.registry), len(self.seating), self.parts.admission.sockets
+        assert held == (0, 0, 0)
         assert self.faults == []
 
     async def quiet(self) -> None:

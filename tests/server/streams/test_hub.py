@@ -554,3 +554,18 @@ async def test_only_what_is_followed_is_looked_up(
     await place.hub.check()
     assert asked == [[first.conversation]]
     assert second.conversation in place.hub._streams
+
+
+async def test_so_many_are_counted_in_a_second_and_no_more(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When all come back at once, the others hear of it in a few seconds."""
+    monkeypatch.setattr("server.streams.hub.COUNTED_AT_ONCE", 2)
+    sent = [await place.sent() for _ in range(3)]
+    for each in sent * 2:
+        await place.follow(each)
+    told: list[str] = []
+    monkeypatch.setattr(Channel, "count", lambda channel, _: told.append(channel.conversation))
+    for _ in range(3):
+        await place.hub.sweep()
+    assert sorted(told) == sorted(each.conversation for each in sent)
