@@ -280,7 +280,8 @@ class App:
 
 
 @asynccontextmanager
-async def _shared(settings: Settings) -> AsyncIterator[Shared]:
+async def shared_by(settings: Settings) -> AsyncIterator[Shared]:
+    """With the other instances, or with nobody where no Redis is configured."""
     if settings.redis_url is None:
         yield Shared(
             log=MemoryLog(settings.log),
@@ -315,7 +316,7 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
     async with AsyncExitStack() as stack:
         db = await open_database(settings.store_url, settings.database)
         stack.push_async_callback(db.close)
-        shared = await stack.enter_async_context(_shared(settings))
+        shared = await stack.enter_async_context(shared_by(settings))
         alone = None
         if settings.redis_url is None or db.dialect == "sqlite":  # a file is never shared
             alone = await stack.enter_async_context(alone_by(db.hold_lock))

@@ -1,6 +1,7 @@
 """Two whole servers on one database: what one of them holds, the other can reach."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from msgspec import Struct, structs
 
 from protocol.codes import CloseCode
 from protocol.frames.from_server import Complete, MessageMade
-from server.app import App, Shared
+from server.app import App, Shared, shared_by
 from server.config import Settings, load, secured
 from server.generation.options import Options as AnswerOptions
 from storage.accounts import User
@@ -43,9 +44,12 @@ class Pair(Struct):
         return await Guest(app, self.settings, **opening).greeted()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["memory", "redis"])
 async def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
-    """Of two servers that learn nothing by themselves for an hour, and wait for no grace."""
+    """Of two servers that learn nothing by themselves for an hour, and wait for no grace.
+
+    They share SQLite and this process's memory, or else PostgreSQL and Redis.
+    """
     environ = {
         "PARLEY_MODEL": "scripted",
         "PARLEY_DATA_DIR": str(tmp_path),
@@ -53,8 +57,10 @@ async def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
         "PARLEY_SOCKET_DRAIN_GRACE_S": "0.05",
         "PARLEY_LIMITS_SOCKETS_PER_PERSON": "3",
     }
-    if request.param == "postgresql":
+    if request.param == "redis":
         environ["DATABASE_URL"] = request.getfixturevalue("fresh_postgres")()
+        environ["REDIS_URL"] = request.getfixturevalue("redis_url")
+        environ["PARLEY_REDIS_PREFIX"] = f"pair-{secrets.token_hex(4)}"
     settings = secured(load(environ))
     db = await open_database(settings.store_url, settings.database)
     await migrate(db)
@@ -65,37 +71,42 @@ async def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
 @pytest.fixture
 async def pair(settings: Settings) -> AsyncIterator[Pair]:
     """Both at work."""
-    line, log = Line(), MemoryLog(settings.log)
-    tickets, hall = MemoryTickets(), Hall()
+    common = InMemory(settings)
     async with AsyncExitStack() as stack:
-        one, other = [
-            await stack.enter_async_context(
-                serving(
-                    settings,
-                    Shared(
-                        log=log,
-                        bus=MemoryBus(line),
-                        tickets=tickets,
-                        seats=lambda name: MemorySeats(name, hall),
-                    ),
-                )
-            )
-            for _ in range(2)
-        ]
+        one, other = [await stack.enter_async_context(serving(settings, common)) for _ in range(2)]
         yield Pair(one, other, settings)
 
 
+class InMemory:
+    """What two instances share where they share a process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._line, self._hall = Line(), Hall()
+        self._log, self._tickets = MemoryLog(settings.log), MemoryTickets()
+
+    def shared(self) -> Shared:
+        """One instance's part in it."""
+        return Shared(
+            log=self._log,
+            bus=MemoryBus(self._line),
+            tickets=self._tickets,
+            seats=lambda name: MemorySeats(name, self._hall),
+        )
+
+
 @asynccontextmanager
-async def serving(settings: Settings, shared: Shared) -> AsyncIterator[App]:
+async def serving(settings: Settings, common: InMemory) -> AsyncIterator[App]:
     """An instance that is not alone on its database."""
-    db = await open_database(settings.store_url, Options(exclusive=False))
-    app = App(settings, db, None, shared)
-    try:
+    async with AsyncExitStack() as stack:
+        db = await open_database(settings.store_url, Options(exclusive=False))
+        stack.push_async_callback(db.close)
+        shared = common.shared()
+        if settings.redis_url is not None:
+            shared = await stack.enter_async_context(shared_by(settings))
+        app = App(settings, db, None, shared)
+        stack.push_async_callback(app.stop)
         await app.start()
         yield app
-    finally:
-        await app.stop()
-        await db.close()
 
 
 async def test_a_stop_reaches_the_answer_wherever_it_is_made(pair: Pair) -> None:
@@ -241,8 +252,12 @@ async def test_a_ticket_of_one_instance_opens_a_socket_at_another_once(pair: Pai
 async def test_a_persons_sockets_are_counted_over_all_instances(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One too many is closed; whoever was there before stays, and makes room by leaving."""
+    """One too many is closed; whoever was there before stays, and makes room by leaving.
+
+    Each has heard of the other, as it does within a second.
+    """
     monkeypatch.setattr("server.sessions.seating.LEASE_S", 0.0)
+    await pair.one._seating.keep()
     guests = [await pair.guest(app) for app in (pair.one, pair.one, pair.other)]
     for app in (pair.one, pair.other):
         late = Guest(app, pair.settings)
