@@ -53,6 +53,7 @@ class Line:
         sharded: bool,
     ) -> None:
         """`cut` is awaited after the connection was lost, before the next try; it may raise."""
+        self._sharded = sharded
         letter = b"s" if sharded else b""
         self._subscribe = (letter + b"subscribe").decode().upper()
         self._unsubscribe = (letter + b"unsubscribe").decode().upper()
@@ -212,8 +213,21 @@ class Line:
             for channel in wanted:
                 channel.asked = True
                 channel.unconfirmed += 1
-            await _send(connection, self._unsubscribe, unwanted)
-            await _send(connection, self._subscribe, wanted)
+            await self._send(connection, self._unsubscribe, unwanted)
+            await self._send(connection, self._subscribe, wanted)
+
+    async def _send(
+        self, connection: AbstractConnection, verb: str, channels: Sequence[Channel]
+    ) -> None:
+        # Channels of one sharded command must share a slot; theirs may be as many as they are.
+        size = 1 if self._sharded else CHANNELS_AT_ONCE
+        names = [channel.name for channel in channels]
+        pages: list[list[str | bytes]] = [
+            [verb, *names[begin : begin + size]] for begin in range(0, len(names), size)
+        ]
+        for begin in range(0, len(pages), CHANNELS_AT_ONCE):
+            packed = connection.pack_commands(pages[begin : begin + CHANNELS_AT_ONCE])
+            await connection.send_packed_command(packed)
 
 
 def _tell_failure(task: asyncio.Task[None]) -> None:
@@ -221,9 +235,3 @@ def _tell_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         context = {"message": "listening to Redis ended", "exception": error}
         task.get_loop().call_exception_handler(context)
-
-
-async def _send(connection: AbstractConnection, verb: str, channels: Sequence[Channel]) -> None:
-    for begin in range(0, len(channels), CHANNELS_AT_ONCE):
-        page = channels[begin : begin + CHANNELS_AT_ONCE]
-        await connection.send_command(verb, *[channel.name for channel in page])
