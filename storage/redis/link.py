@@ -67,6 +67,8 @@ class Link:
         """Have a command done. `Unavailable`: whether it was done is not known."""
         if not self._breaker.lets_through():
             raise Unavailable("Redis was out of reach a moment ago")
+        asker = asyncio.current_task()
+        cancelled = asker.cancelling() if asker else 0
         try:
             async with asyncio.timeout(self._options.timeout_s), self._turns:
                 answer = await self._client.execute_command(*command, **options)
@@ -85,6 +87,8 @@ class Link:
                 await self._reconnect()
             raise Unavailable(f"Redis refused: {str(error)[:200]}") from error
         self._breaker.succeeded()
+        if asker and asker.cancelling() > cancelled:  # redis lost that, for the answer was there
+            raise asyncio.CancelledError
         return answer
 
     async def ask_of(self, channel: str, *command: Argument) -> Any:
