@@ -24,14 +24,17 @@ from server.auth.visitors import Visitors
 from server.background import Background
 from server.config import Settings, tokens_of
 from server.conversations import Conversations
+from server.generation.audience import Audience
 from server.generation.supervisor import Supervisor
 from server.http.errors import answer
 from server.http.health import About, Load, Probe
 from server.http.parts import HttpParts
 from server.http.routes import application
 from server.limits.admission import Admission
+from server.limits.memory import LOOKED_S, Memory
 from server.limits.rates import Rates
 from server.limits.shares import Shares
+from server.limits.watchdog import Watchdog
 from server.providers.base import Model
 from server.providers.catalogue import Catalogue
 from server.providers.offline import Offline
@@ -46,6 +49,7 @@ from server.telemetry.logs import get_logger
 from server.ws.endpoint import Endpoint
 from server.ws.parts import Parts
 from storage.bus import Bus
+from storage.counters import Counters
 from storage.ids import Ids
 from storage.log import EventLog
 from storage.memory.bus import MemoryBus
@@ -74,6 +78,7 @@ class Shared:
     bus: Bus
     tickets: TicketStore
     seats: Callable[[str], Seats]  # of the instance of that name
+    counters: Counters | None = None  # None: nobody else counts
     carry: Callable[[], Coroutine[Any, Any, None]] | None = None  # runs meanwhile, for the bus
     ask: Probe | None = None  # whether it can be reached; None: it is in this process
 
@@ -112,7 +117,9 @@ class App:
             proof_of_death=alone is not None,
             options=settings.answers,
         )
-        rates = Rates(settings.limits)
+        self._memory = Memory(settings.limits.memory_mib)
+        self._watchdog = Watchdog(settings.limits.loop_held_s, settings.limits.loop_smooth_s)
+        rates = Rates(settings.limits, shared=shared.counters)
         self._conversations = Conversations(
             store=store,
             hub=self._hub,
@@ -120,6 +127,13 @@ class App:
             catalogue=catalogue,
             rates=rates,
             announce=self._registry.tell,
+            pressed=self._pressed,
+        )
+        self._audience = Audience(
+            log,
+            lambda: self._supervisor.answers,
+            self._conversations.stop,
+            unwatched_s=settings.answers.unwatched_s,
         )
         self._store: Store = store
         self._doors = _doors(settings)
@@ -148,7 +162,7 @@ class App:
             tokens=tokens,
             tickets=tickets,
             revocations=self._revocations,
-            admission=Admission(settings.limits),
+            admission=Admission(settings.limits, pressed=self._pressed),
             rates=rates,
             fetches=Shares(settings.limits.requests_at_once),
             commands=Shares(settings.limits.requests_at_once),
@@ -178,7 +192,7 @@ class App:
             revocations=self._revocations,
             rates=rates,
             probes=self._probes(),
-            load=lambda: Load(sockets=len(self._registry), answers=self._supervisor.running),
+            load=self._load,
             draining=lambda: self.draining,
             base_path=settings.base_path,
         )
@@ -192,6 +206,8 @@ class App:
         await self._learn_accounts()
         if self._shared.carry is not None:
             background.loop("words", self._shared.carry())
+        await self._memory.look()
+        background.loop("watchdog", self._watchdog.run())
         background.loop("appends", self._hub.run())
         if self._alone is not None:
             background.loop("lock", self._alone.keep())
@@ -201,7 +217,10 @@ class App:
         await self._seating.keep()
         background.loop("seats", self._seating.run())
         background.every("lease", KEEP_S, self._seating.keep)
+        background.every("memory", LOOKED_S, self._memory.look)
         background.every("rows", 1.0, self._hub.sweep)
+        if settings.answers.unwatched_s:
+            background.every("audience", self._audience.every_s, self._audience.look)
         background.every("positions", settings.streams.check_s, self._hub.check)
         background.every("accounts", settings.auth.revocations_s, self._learn_accounts)
         background.every("nudges", NUDGE_PAUSE_S, self._follow_nudge)
@@ -259,10 +278,22 @@ class App:
                 socket.check()
         return voided
 
+    def _load(self) -> Load:
+        return Load(
+            sockets=len(self._registry),
+            answers=self._supervisor.running,
+            loop_held=self._watchdog.times,
+            loop_longest_ms=round(self._watchdog.longest_s * 1000),
+        )
+
+    def _pressed(self) -> bool:
+        return self._memory.pressed
+
     def _probes(self) -> dict[str, Probe]:
         probes: dict[str, Probe] = {
             "database": self._ask_database,
             "background": self._ask_background,
+            "loop": self._watchdog.ask,
         }
         if self._alone is not None:
             probes["lock"] = self._alone.ask
@@ -292,6 +323,7 @@ async def shared_by(settings: Settings) -> AsyncIterator[Shared]:
         return
     # Only here: a process of its own starts without what it does not need.
     from storage.redis.bus import RedisBus  # noqa: PLC0415
+    from storage.redis.counters import RedisCounters  # noqa: PLC0415
     from storage.redis.link import open_link  # noqa: PLC0415
     from storage.redis.log import RedisLog  # noqa: PLC0415
     from storage.redis.roundtrip import RoundTrip  # noqa: PLC0415
@@ -305,6 +337,7 @@ async def shared_by(settings: Settings) -> AsyncIterator[Shared]:
             bus=bus,
             tickets=RedisTickets(link),
             seats=partial(RedisSeats, link),
+            counters=RedisCounters(link),
             carry=bus.run,
             ask=RoundTrip(link).ask,
         )

@@ -4,6 +4,7 @@ Sockets and HTTP both call it. Whatever is committed is told and run even if who
 """
 
 import hashlib
+import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -50,6 +51,8 @@ Announce = Callable[[Owner, s.ServerFrame], None]
 # False: who was not following needs a snapshot.
 Acked = Callable[[Sent, Position, bool], None]
 
+PRESSED_MS = 4000  # half of it to one and a half: after so long there may be memory again
+
 _CANONICAL = msgspec.json.Encoder(order="sorted")
 
 
@@ -65,13 +68,18 @@ class Conversations:
         catalogue: Catalogue,
         rates: Rates,
         announce: Announce,
+        pressed: Callable[[], bool] = lambda: False,
+        chance: Callable[[], float] = random.random,
     ) -> None:
+        """`pressed`: there is no memory for more than is under way."""
         self._store = store
         self._hub = hub
         self._supervisor = supervisor
         self._catalogue = catalogue
         self._rates = rates
         self._announce = announce
+        self._pressed = pressed
+        self._chance = chance
 
     async def ask(
         self,
@@ -91,7 +99,7 @@ class Conversations:
         owner = principal.owner
         once = _once(frame)
         # What is refused for another reason counts as a message too, or refusals would be free.
-        too_fast = self._too_fast(principal)
+        too_fast = await self._too_fast(principal)
         refusal = too_fast or self._refuse(principal, frame) or unless_known
         place = None
         try:
@@ -99,6 +107,8 @@ class Conversations:
                 raise refusal
             if isinstance(frame, c.Chat) and frame.conversation is not None:
                 place = await self._hub.head(frame.conversation)
+            else:
+                await self._hub.demand()
             failpoints.reach("received")
             sent = await self._send(owner, frame, once, limits, trace)
         except (ChatError, NotFound):
@@ -108,7 +118,7 @@ class Conversations:
             sent = known
         if sent.duplicate:
             if too_fast is None:
-                self._rates.message_again(principal)
+                await self._rates.message_again(principal)
             await self._acked_again(owner, sent, acked)
             return
         try:
@@ -193,10 +203,16 @@ class Conversations:
             self._catalogue.find(None if isinstance(frame, c.Edit) else frame.model)
         except ChatError as unknown:
             return unknown
-        return None
+        return self._no_memory() if self._pressed() else None
 
-    def _too_fast(self, principal: Principal) -> ChatError | None:
-        wait_ms = self._rates.message(principal)
+    def _no_memory(self) -> ChatError:
+        """Come back later, and not all at once; what is under way goes on."""
+        words = "The server has no memory for more now; send it again with the same id."
+        later_ms = round(PRESSED_MS * (0.5 + self._chance()))
+        return ChatError(ErrorCode.OVERLOADED, words, retry_after_ms=later_ms)
+
+    async def _too_fast(self, principal: Principal) -> ChatError | None:
+        wait_ms = await self._rates.message(principal)
         if not wait_ms:
             return None
         words = "Too many messages; send it again, with the same id, after `retry_after_ms`."

@@ -1,10 +1,11 @@
-"""Named places where a test has the process killed: what a crash there leaves behind is checked.
+"""Named places where a test has the process killed, or its thread held, to see what comes of it.
 
 Unless one was armed, reaching a place is one look at an empty dict.
 """
 
 import os
 import signal
+import time
 from typing import Final
 
 PLACES: Final = frozenset(
@@ -19,21 +20,35 @@ PLACES: Final = frozenset(
     }
 )
 
-_armed: dict[str, int] = {}  # how many times each place may still be reached, that one included
+
+class _Armed:
+    """At the so manieth time: be killed, or be held for so many seconds."""
+
+    __slots__ = ("held_s", "left")
+
+    def __init__(self, left: int, held_s: int = 0) -> None:
+        self.left = left
+        self.held_s = held_s
+
+
+_armed: dict[str, _Armed] = {}
 
 
 def arm(spec: str) -> None:
-    """Arm `place:kill`, or `place:kill:n` for the n-th time; several are parted by commas."""
+    """Arm `place:kill`, or `place:kill:n` for the n-th time, or `place:hold:seconds`.
+
+    Several are parted by commas.
+    """
     for one in spec.split(","):
         place, _, action = one.strip().partition(":")
-        act, _, count = action.partition(":")
-        times = count or "1"
-        if place not in PLACES or act != "kill" or not times.isdecimal() or times == "0":
+        armed = _read(action)
+        if place not in PLACES or armed is None:
             raise ValueError(
-                f"the failpoint {one.strip()!r} is not PLACE:kill or PLACE:kill:N with one of"
-                f" {', '.join(sorted(PLACES))}; for example committed:kill:3"
+                f"the failpoint {one.strip()!r} is not PLACE:kill, PLACE:kill:N or"
+                f" PLACE:hold:SECONDS with one of {', '.join(sorted(PLACES))}; for example"
+                " committed:kill:3"
             )
-        _armed[place] = int(times)
+        _armed[place] = armed
 
 
 def disarm() -> None:
@@ -42,17 +57,35 @@ def disarm() -> None:
 
 
 def reach(place: str) -> None:
-    """Be killed here, if that was armed and this is the time."""
+    """Be killed or held here, if that was armed and this is the time."""
     if _armed:
         _count(place)
+
+
+def _read(action: str) -> _Armed | None:
+    act, _, number = action.partition(":")
+    if act == "kill" and not number:
+        return _Armed(1)
+    if not number.isdecimal() or int(number) == 0:
+        return None
+    match act:
+        case "kill":
+            return _Armed(int(number))
+        case "hold":
+            return _Armed(1, int(number))
+    return None
 
 
 def _count(place: str) -> None:
     if place not in PLACES:
         raise ValueError(f"{place!r} is not among the failpoints")
-    left = _armed.get(place)
-    if left is None:
+    armed = _armed.get(place)
+    if armed is None:
         return
-    _armed[place] = left - 1
-    if left == 1:
+    armed.left -= 1
+    if armed.left:
+        return
+    if armed.held_s:
+        time.sleep(armed.held_s)
+    else:
         os.kill(os.getpid(), signal.SIGKILL)

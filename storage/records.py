@@ -475,6 +475,13 @@ class Snapshot(Guarded, frozen=True, kw_only=True):
     unfinished: tuple[Unfinished, ...]
 
 
+class Standing(Guarded, frozen=True, kw_only=True):
+    """Where a conversation stands, for a device that has all that was said: no text, one query."""
+
+    leaf: str | None
+    unfinished: tuple[Answer, ...]
+
+
 class Opening(Guarded, frozen=True, kw_only=True):
     """What a new epoch of a conversation's log is opened with, all of one snapshot.
 

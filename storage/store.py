@@ -52,6 +52,7 @@ from storage.records import (
     Send,
     Sent,
     Snapshot,
+    Standing,
     Stopped,
     Tail,
     Thread,
@@ -144,6 +145,12 @@ class History(Protocol):
 
     async def snapshot(self, owner: Owner, conversation: str, *, limit: int = 50) -> Snapshot:
         """The active branch, and the answers that have not ended, in the order they run."""
+
+    async def standing(self, owner: Owner, conversation: str) -> Standing:
+        """The active leaf, and the answers that have not ended, in the order they run.
+
+        One statement: when many devices come back at once, this is what each of them costs.
+        """
 
     async def message(self, owner: Owner, message: str) -> Message:
         """One message."""

@@ -67,7 +67,7 @@ def _arm(spec: str) -> None:
         failpoints.arm(spec)
     except ValueError as error:
         raise ConfigError([Problem("FAIL_AT", f"It cannot be armed: {error}.")]) from None
-    print(f"Note: FAIL_AT={spec} has this process killed there.", file=sys.stderr)
+    print(f"Note: FAIL_AT={spec} has this process killed or held there.", file=sys.stderr)
 
 
 def _make_room(sockets: int) -> None:

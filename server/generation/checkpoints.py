@@ -1,9 +1,11 @@
 """The text of all running answers, into SQL: one transaction however many there are."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from server.generation.run import Run
 from storage import log
+from storage.errors import Unavailable
 from storage.log import EventLog
 from storage.records import Checkpoint, Verdict
 from storage.store import InternalAnswers
@@ -17,7 +19,7 @@ class Checkpoints:
         self._log = event_log
 
     async def store(self, runs: Iterable[Run]) -> None:
-        """Store what these have appended since the last time; then logs need not keep it."""
+        """Store what these have said since the last time; then logs need not keep it."""
         saying = [(run, said) for run in runs if (said := run.checkpoint()) is not None]
         results = await self._answers.checkpoint([said for _, said in saying])
         kept = []
@@ -25,8 +27,10 @@ class Checkpoints:
             run.stored(said, result)
             if result.verdict is Verdict.STORED and said.epoch is not None:
                 kept.append(_trimmable(said, said.epoch))
-        await self._log.checkpoint(kept)
+        with suppress(Unavailable):  # then it keeps them until the next one
+            await self._log.checkpoint(kept)
 
 
 def _trimmable(said: Checkpoint, epoch: str) -> log.Checkpoint:
+    # SQL may have more than the log has up to there, and never less.
     return log.Checkpoint(said.held.conversation, epoch, said.held.answer, said.seq)

@@ -156,6 +156,18 @@ class Draft:
             return self._material.left.first_token_ms
         return self._material.left.active_ms + round((self.speech.first_at - self._began) * 1000)
 
+    # ── being sure of itself ─────────────────────────────────────────────────────────────────────
+
+    def hold(self) -> None:
+        """Read nothing and append nothing until told to go on."""
+        self.speech.hold()
+        self.writer.hold()
+
+    def go_on(self) -> None:
+        """The answer is still its owner's."""
+        self.speech.go_on()
+        self.writer.go_on()
+
     # ── checkpoints ──────────────────────────────────────────────────────────────────────────────
 
     def checkpoint(self) -> Checkpoint:

@@ -98,6 +98,15 @@ class Options(Struct, frozen=True, kw_only=True):
             ge=0, le=1_000_000, description="Answers made at once, the others wait; 0: any number."
         ),
     ] = 0
+    unwatched_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=86_400,
+            description="Seconds that an answer goes on without anybody who follows it, then it is "
+            "stopped; 0: for ever.",
+        ),
+    ] = 0.0
     checkpoint_s: Annotated[
         float,
         Meta(

@@ -1,42 +1,46 @@
 """Answers that nobody runs: found, and run or ended.
 
 What a dead process was saying ends as `interrupted`, with the text of its last checkpoint and what
-the log has beyond it: nothing tells what the model would have said next. Only where the log, whole
-from before the answer on, shows nothing of it is it run instead. A log in memory dies with its
-process, and its silence proves nothing, so there it is always ended. A process that ends in an
-orderly way parks what said nothing yet, and whoever comes next resumes it.
+the log has beyond it: nothing tells what the model would have said next. What the checkpoint has
+beyond the log, which may have been away, the log is told first. Only where the log, whole from
+before the answer on, shows nothing of it, and SQL has nothing of it, is it run instead. A log in
+memory dies with its process, and its silence proves nothing, so there it is always ended. A process
+that ends in an orderly way parks what said nothing yet, and whoever comes next resumes it.
 """
 
 import asyncio
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Coroutine, Sequence
+from typing import Any
 
 from msgspec import structs
 
-from protocol.frames.from_server import Chunk, Logged, Reset, Status
-from protocol.text import utf16_length, utf16_slice
-from protocol.types import Position
+from protocol.text import utf16_length
 from server.errors import ChatError
-from server.generation import endings, material
+from server.generation import endings, material, traces
 from server.generation.asking import FEATURE
 from server.generation.material import Material
 from server.generation.means import Means
+from server.generation.traces import Traces
 from server.generation.transcript import Transcript
 from server.providers.base import ModelFailed
-from server.streams.entry import decode
+from server.streams.writer import Writer
 from server.telemetry.logs import get_logger
-from storage.errors import Fenced, NotFound
-from storage.log import Lost
-from storage.records import Answer, Ended, RunState, Tail
+from storage.errors import Fenced, NotFound, Unavailable
+from storage.records import Answer, Checkpoint, Ended, RunState, ToolCall, Verdict
 from storage.work import Expense, step_key
 
 AT_ONCE = 16  # answers taken at the same time
 PAGE = 100
+EPOCHS_TRIED = 3
 
 _log = get_logger()
 
 
 class Recovery:
-    """Finds what nobody runs; `start` runs it, `ended` is told of what ended instead."""
+    """Finds what nobody runs; `start` runs it, `ended` is told of what ended instead.
+
+    `own` keeps a task: an answer may have to wait for its log, and nothing else for it.
+    """
 
     def __init__(
         self,
@@ -45,12 +49,15 @@ class Recovery:
         proof_of_death: bool,
         start: Callable[[Answer], None],
         ended: Callable[[Ended], None],
+        own: Callable[[Coroutine[Any, Any, None], str], None],
     ) -> None:
         self._means = means
         self._ownership = means.store.internal.ownership
         self._proof = proof_of_death
         self._start = start
         self._ended = ended
+        self._own = own
+        self._places = asyncio.Semaphore(AT_ONCE)
         self._doubtful: set[str] = set()
         self._deciding: set[str] = set()
 
@@ -84,6 +91,7 @@ class Recovery:
         What they were running is seen to in any case. Of what waits, `room` answers are run.
         """
         found = await self._ownership.orphans(incarnation, limit=limit, proof_of_death=self._proof)
+
         places = asyncio.Semaphore(AT_ONCE)
 
         async def take(answer: Answer) -> bool:
@@ -106,17 +114,16 @@ class Recovery:
         """What is stored of that answer is not all that was shown of it: nobody goes on with it."""
         self._doubtful.add(answer)
 
-    async def adopt(self, answer: Answer) -> None:
-        """Run an answer that is this incarnation's own and that it does not run, or end it.
+    def adopt(self, mine: Sequence[Answer]) -> None:
+        """Run answers that are this incarnation's own and that it does not run, or end them.
 
-        It was got by a call whose reply did not come.
+        They were got by calls whose reply did not come, or could not be seen to yet.
         """
-        if answer.id in self._deciding:
-            return
-        if answer.id in self._doubtful:
-            await self._decide(answer)
-        else:
-            self._start(answer)
+        for answer in mine:
+            if answer.id in self._doubtful:
+                self._see_to(answer)
+            elif answer.id not in self._deciding:
+                self._start(answer)
 
     async def _inherit(self, answer: Answer, incarnation: str) -> bool:
         # Without a reply it may be ours all the same, and `adopt` must know from whom it came.
@@ -125,60 +132,97 @@ class Recovery:
         if mine is None:
             self._doubtful.discard(answer.id)
             return False
-        await self._decide(mine)
+        self._see_to(mine)
         return True
+
+    def _see_to(self, answer: Answer) -> None:
+        if answer.id not in self._deciding:
+            self._deciding.add(answer.id)
+            self._own(self._decide(answer), f"what is left of answer {answer.id}")
 
     async def _decide(self, answer: Answer) -> None:
         """Of what the dead was running: run it if nothing was shown, else end it."""
-        self._deciding.add(answer.id)
         try:
-            # From now on whoever lost it appends nothing; what the log shows is all there is.
-            self._means.hub.done(await self._means.hub.writer(answer))
-            frames, whole = await self._told_of(answer)
-            if whole and all(isinstance(frame, Status) for frame in frames):
+            async with self._places:
+                ended = await self._end_unless_silent(answer)
+            if ended is None:
                 self._start(answer)
             else:
-                self._ended(await self._interrupt(answer, frames))
+                self._ended(ended)
         except Fenced:
             _log.info("an answer is another owner's", answer=answer.id)
         finally:
             self._deciding.discard(answer.id)
         self._doubtful.discard(answer.id)
 
-    async def _told_of(self, answer: Answer) -> tuple[list[Logged], bool]:
-        """What the log tells of it; whether from its beginning, or since its checkpoint alone."""
-        hub, conversation = self._means.hub, answer.conversation
-        after = await hub.before_row(conversation, answer.number)
-        whole = after is not None
-        if after is None and answer.epoch is not None:
-            after = Position(answer.epoch, answer.seq)
-        frames: list[Logged] = []
-        while after is not None:
-            page = await hub.read(conversation, after, PAGE)
-            if isinstance(page, Lost):
-                return [], False
-            own = [entry for entry in page.entries if entry.source == answer.id]
-            frames += [decode(entry.body, entry.seq) for entry in own]
-            after = Position(after.epoch, page.entries[-1].seq) if page.entries else None
-        return frames, whole
+    async def _end_unless_silent(self, answer: Answer) -> Ended | None:
+        hub = self._means.hub
+        for _ in range(EPOCHS_TRIED):
+            # From now on whoever lost it appends nothing; what the log shows is all there is.
+            writer = await hub.writer(answer)
+            try:
+                await writer.settled()
+                found = await traces.find(hub, answer, writer.position.epoch)
+                if found is None:
+                    continue
+                if found.silent and not answer.length and not await self._calls(answer):
+                    return None
+                said = await self._bring_level(answer, writer, found)
+                return await self._interrupt(answer, said)
+            finally:
+                hub.done(writer)
+        raise Unavailable("the log's epochs end faster than they are read")
 
-    async def _interrupt(self, answer: Answer, frames: Sequence[Logged]) -> Ended:
-        """End it with what is stored, and what was shown beyond that."""
-        tail = _shown(answer, frames)
-        how = structs.replace(endings.CRASH, tail=tail)
+    async def _bring_level(self, answer: Answer, writer: Writer, found: Traces) -> str:
+        """Have SQL and the log say the same, and what that is."""
+        opening = await self._means.store.internal.answers.opening(
+            answer.tenant, answer.conversation
+        )
+        said = next((one.text for one in opening.unfinished if one.answer.id == answer.id), "")
+        beyond = found.beyond(utf16_length(said))
+        if beyond:
+            await self._save(answer, utf16_length(said), beyond, found)
+            said += beyond
+        if found.told is None or found.told > utf16_length(said):
+            await self._means.hub.begin_anew(writer)
+        else:
+            writer.go_on_from(said, found.told)
+        await writer.settled()
+        return said
+
+    async def _save(self, answer: Answer, start: int, text: str, found: Traces) -> None:
+        """Before anything else is done with it: the log may be lost, and with it the text."""
+        checkpoint = Checkpoint(
+            held=answer.held,
+            start=start,
+            text=text,
+            epoch=found.epoch,
+            seq=found.last,
+            phase=answer.phase,
+        )
+        answers = self._means.store.internal.answers
+        [result] = await self._means.patience(lambda: answers.checkpoint([checkpoint]))
+        if result.verdict is not Verdict.STORED:
+            raise Fenced(f"answer {answer.id!r}", answer.fence)
+
+    async def _interrupt(self, answer: Answer, said: str) -> Ended:
+        """End it with what is stored."""
+        how = endings.CRASH
         try:
             made_of = await material.read(answer, self._means)
             model = made_of.models[0]
             how = structs.replace(how, model=model.name, provider=model.provider.name)
-            text = made_of.said + _beyond(answer, tail)
-            how = structs.replace(how, expenses=await self._cost(answer, made_of, text))
+            how = structs.replace(how, expenses=await self._cost(answer, made_of, said))
         except (ChatError, ModelFailed, NotFound) as error:
             _log.info("an answer's cost is not known", answer=answer.id, exc_info=error)
         return await endings.end(self._means, answer, how)
 
+    async def _calls(self, answer: Answer) -> tuple[ToolCall, ...]:
+        return await self._means.store.internal.tools.of_answer(answer.tenant, answer.id)
+
     async def _cost(self, answer: Answer, made_of: Material, text: str) -> tuple[Expense, ...]:
         """Of a first step; of later ones nothing tells which part of the text is theirs."""
-        calls = await self._means.store.internal.tools.of_answer(answer.tenant, answer.id)
+        calls = await self._calls(answer)
         if calls or made_of.left != Transcript() or not text:
             return ()
         model = made_of.models[0]
@@ -193,20 +237,3 @@ class Recovery:
             answer=answer.id,
         )
         return (expense,)
-
-
-def _shown(answer: Answer, frames: Sequence[Logged]) -> Tail | None:
-    """The text that was shown, from within what is stored on."""
-    resets = [place for place, frame in enumerate(frames) if isinstance(frame, Reset)]
-    last = frames[resets[-1] :] if resets else frames
-    chunks = [frame for frame in last if isinstance(frame, Chunk)]
-    if not chunks or chunks[0].offset > answer.length:
-        return None
-    return Tail(chunks[0].offset, "".join(chunk.text for chunk in chunks))
-
-
-def _beyond(answer: Answer, tail: Tail | None) -> str:
-    """What of it is not stored."""
-    if tail is None:
-        return ""
-    return utf16_slice(tail.text, answer.length - tail.start, utf16_length(tail.text)) or ""

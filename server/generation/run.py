@@ -53,6 +53,7 @@ class Run:
 
     def __init__(self, answer: Answer, means: Means) -> None:
         self.answer = answer
+        self.decided = False  # what becomes of it: no deadline counts any more
         self.leaving = False  # its end is being stored, or it is being parked
         self.broken = False  # it could not even be ended
         self._means = means
@@ -151,12 +152,12 @@ class Run:
     def hold(self) -> None:
         """Write nothing and read nothing until a checkpoint says that the answer is still ours."""
         if self._draft is not None:
-            self._draft.speech.hold()
+            self._draft.hold()
 
     def tick(self, now: float) -> None:
         """Look, about once per second, whether it is late or lost."""
         work = self._draft
-        if work is None or self.leaving:
+        if work is None or self.decided:
             return
         if work.writer.lost:
             self.halt(Halt.LOST)
@@ -208,22 +209,24 @@ class Run:
         if result.verdict is Verdict.FENCED:
             # Leaving, it is no more running by its own doing, and learns from that what it is.
             if not self.leaving:
+                self._draft.writer.lose()
                 self.halt(Halt.LOST)
             return
         self._draft.stored(checkpoint, result)
         if result.stop is not None:
             self.halt(Halt.STOPPED)
-        self._draft.speech.go_on()
+        self._draft.go_on()
 
     # ── leaving ──────────────────────────────────────────────────────────────────────────────────
 
     async def _leave(self, fate: Fate) -> Ended | None:
+        """While the log is away it waits here, and is checkpointed as before."""
+        self.decided = True
         if isinstance(fate, Ending):
             return await self._end(fate)
         return await self._park(fate)
 
     async def _end(self, how: Ending) -> Ended:
-        self.leaving = True
         work = self._draft
         if work is not None:
             if how.outcome is Outcome.STOPPED:
@@ -231,6 +234,7 @@ class Run:
             else:
                 await work.writer.settled()
             how = work.ending(how)
+        self.leaving = True
         return await endings.end(self._means, self.answer, how)
 
     async def _park(self, left: Transcript) -> Ended | None:
@@ -239,11 +243,12 @@ class Run:
         It is stored before it is told: who is shown that it waits may count on it. Whoever has
         taken it up by then says so, and we are fenced.
         """
-        self.leaving = True
         work, tail = self._draft, None
         model: Model | None = None
         if work is not None:
             await work.writer.settled()
+        self.leaving = True
+        if work is not None:
             await work.settle_accounts()
             await work.store_citations()
             tail, model = work.writer.unsaved(), work.model if left.asked else None

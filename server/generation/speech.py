@@ -19,7 +19,8 @@ from protocol.text import utf16_length
 from protocol.types import AnswerState
 from server.generation.options import Options
 from server.providers.base import CallsTool, Cites, Finished, ModelEvent, Thinking
-from server.streams.writer import CHUNK_CHARACTERS, Writer
+from server.streams.pieces import CHUNK_CHARACTERS
+from server.streams.writer import Writer
 from storage.records import Answer
 from storage.values import EMPTY_LIST, Json
 

@@ -9,6 +9,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from server import words
@@ -79,7 +80,11 @@ class Supervisor:
         self._report = report
         self._checkpoints = Checkpoints(store.internal.answers, event_log)
         self._recovery = Recovery(
-            self._means, proof_of_death=proof_of_death, start=self.start, ended=self.ended
+            self._means,
+            proof_of_death=proof_of_death,
+            start=self.start,
+            ended=self.ended,
+            own=self._own,
         )
         self._incarnation = ids(Kind.INCARNATION)
         self._beaten_at: float | None = None  # when the last life sign set out that was heard
@@ -102,6 +107,11 @@ class Supervisor:
     def running(self) -> int:
         """How many answers are being made here."""
         return len(self._runs)
+
+    @property
+    def answers(self) -> list[Answer]:
+        """Those that are being made here."""
+        return [run.answer for run in self._runs.values()]
 
     def start(self, answer: Answer) -> None:
         """Run an answer that is this incarnation's own; one that runs already runs once."""
@@ -163,6 +173,8 @@ class Supervisor:
         for run in self._runs.values():
             run.halt(Halt.SHUTDOWN)
         await self._until_idle(CUT_SHORT_S)
+        with suppress(StorageError):  # what waits for its log is ended by whoever takes it
+            await self.checkpoint()
         left = list(self._tasks)
         for task in left:
             task.cancel()
@@ -225,9 +237,7 @@ class Supervisor:
         self._gone.clear()
         held = await self._store.ownership.held_by(self._incarnation)
         idle = [one for one in held if one.id not in self._runs and one.id not in self._gone]
-        for answer in idle:
-            if answer.id in self._not_run:
-                await self._recovery.adopt(answer)
+        self._recovery.adopt([answer for answer in idle if answer.id in self._not_run])
         self._not_run = {answer.id for answer in idle} - self._not_run
 
     # ── within ───────────────────────────────────────────────────────────────────────────────────

@@ -34,6 +34,8 @@ class Load(Struct, frozen=True, kw_only=True):
 
     sockets: int
     answers: int
+    loop_held: int = 0  # how often the event loop was, since the start
+    loop_longest_ms: int = 0  # and by how much it was late at most
 
 
 class Readiness:
@@ -129,6 +131,8 @@ class Health:
                 "schema_version": about.schema_version,
                 "sockets": load.sockets,
                 "answers": load.answers,
+                "loop_held": load.loop_held,
+                "loop_longest_ms": load.loop_longest_ms,
                 "draining": self._draining(),
             }
         )

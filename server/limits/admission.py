@@ -1,10 +1,12 @@
 """How many sockets may be open: of all, of an address, a tenant, a person, and of nobody known.
 
-Decided at once, and for the newcomer alone: no socket that is open ever closes for another one.
+And how many may come in a second, so that those who return all at once leave time for those who are
+here. Decided at once, and for the newcomer alone: no socket that is open closes for another one.
 """
 
+import time
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import TypeVar
 
 from msgspec import Struct
@@ -13,11 +15,14 @@ from protocol.codes import CloseCode
 from server.auth.principal import Principal
 from server.limits.addresses import network
 from server.limits.options import Options
+from storage.bucket import Rate
 from storage.values import Owner
 
 K = TypeVar("K", bound=Hashable)
 
 RETRY_AFTER_S = 1
+BURST_S = 0.25  # so many seconds' worth of handshakes may come at once; longer, and chunks are late
+LINE_S = 30.0  # nobody is sent away for longer
 
 
 class NoRoom(Struct, frozen=True):
@@ -38,11 +43,43 @@ class Place:
         self.principal: Principal | None = None
 
 
-class Admission:
-    """Counts the sockets of this process."""
+class Line:
+    """Those who were sent away: each is told to come when the ones before it have been taken.
 
-    def __init__(self, options: Options) -> None:
+    It moves at the rate of handshakes. Behind its longest it begins anew, for who is told of a
+    second beyond that may as well come earlier.
+    """
+
+    def __init__(self, interval_s: float) -> None:
+        self._interval_s = interval_s
+        self._ends_at = float("-inf")
+
+    def stand(self, now: float) -> int:
+        """Take the next place: in how many whole seconds to come back, at least one."""
+        begins_at = max(self._ends_at, now)
+        if begins_at - now >= LINE_S:
+            begins_at = now
+        self._ends_at = begins_at + self._interval_s
+        return RETRY_AFTER_S + int(begins_at - now)
+
+
+class Admission:
+    """Counts the sockets of this process; `pressed` says that it has no memory for more."""
+
+    def __init__(
+        self,
+        options: Options,
+        *,
+        pressed: Callable[[], bool] = lambda: False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._options = options
+        self._pressed = pressed
+        self._clock = clock
+        per_s = options.handshakes_per_s
+        self._rate = Rate(1 / per_s, max(1, int(per_s * BURST_S)))
+        self._full_at = float("-inf")  # when as many as may come at once may come again
+        self._line = Line(1 / per_s)
         self._places: set[Place] = set()
         self._known = 0
         self._of_address: Counter[str] = Counter()
@@ -62,12 +99,15 @@ class Admission:
     def enter(self, peer: str) -> Place | NoRoom:
         """A place for a new socket, which nobody is known to be behind yet."""
         address = network(peer)
-        if self.sockets >= self._options.sockets:
-            return NoRoom(503, RETRY_AFTER_S, "this process holds as many sockets as it may")
-        if self.unknown >= self._options.unknown_sockets:
-            return NoRoom(503, RETRY_AFTER_S, "too many sockets have not said who they are")
+        full = self._full()
+        if full is not None:
+            return self._later(full)
         if self._of_address[address] >= self._options.sockets_per_address:
             return NoRoom(429, RETRY_AFTER_S, "the address has as many sockets as it may")
+        # Last, so that only those count who come in.
+        wait, self._full_at = self._rate.take(self._full_at, self._clock())
+        if wait:
+            return self._later("as many come at once as this process may take in")
         place = Place(address)
         self._places.add(place)
         self._of_address[address] += 1
@@ -100,6 +140,19 @@ class Admission:
         self._unseat(place)
         self._places.remove(place)
         _decrease(self._of_address, place.address)
+
+    def _full(self) -> str | None:
+        """Why nobody at all may come in now."""
+        if self.sockets >= self._options.sockets:
+            return "this process holds as many sockets as it may"
+        if self.unknown >= self._options.unknown_sockets:
+            return "too many sockets have not said who they are"
+        if self._pressed():
+            return "this process has no memory for more"
+        return None
+
+    def _later(self, reason: str) -> NoRoom:
+        return NoRoom(503, self._line.stand(self._clock()), reason)
 
     def _is_full(self, principal: Principal, *, moved_from: Principal | None) -> bool:
         most = self._options.limits_of(principal).sockets

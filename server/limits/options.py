@@ -52,6 +52,15 @@ class Options(Struct, frozen=True, kw_only=True):
         int,
         Meta(ge=1, le=1_000_000, description="Handshakes of one address that may come at once."),
     ] = 1000
+    handshakes_per_s: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="Handshakes that this process takes in a second, from everywhere; the "
+            "others are told when to come back.",
+        ),
+    ] = 1000
     arrivals_per_minute: Annotated[
         int,
         Meta(
@@ -68,6 +77,28 @@ class Options(Struct, frozen=True, kw_only=True):
             description="Persons, and addresses, whose rates are remembered at once.",
         ),
     ] = 100_000
+    memory_mib: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1 << 24,
+            description="MiB of memory from which on this process takes no new messages and "
+            "sockets; 0: 85 % of what its control group or the machine has.",
+        ),
+    ] = 0
+    loop_held_s: Annotated[
+        float,
+        Meta(
+            ge=0.1,
+            le=60,
+            description="Seconds that the event loop may be held before that is logged and this "
+            "process counts as not ready.",
+        ),
+    ] = 2.0
+    loop_smooth_s: Annotated[
+        float,
+        Meta(ge=0, le=600, description="Seconds after which it is ready again."),
+    ] = 5.0
     sockets: Annotated[int, Meta(ge=1, le=1_000_000, description="Sockets of this process.")] = (
         10_000
     )

@@ -151,7 +151,7 @@ class Channel:
 
     async def _catch_up(self, live: Position, after: Position) -> None:
         """Read what was not delivered; `_Gone` if the log does not have it either."""
-        head = (await self._log.heads([self.conversation])).get(self.conversation)
+        head = await self._head()
         if head is None or head < after:
             raise _Gone
         self.check(live, head)
@@ -172,11 +172,17 @@ class Channel:
         """Subscribe first, then look where the log stands: between the two nothing can be lost."""
         if self._following is None:
             self._following = await self._log.follow(self.conversation, self._hear)
-        head = (await self._log.heads([self.conversation])).get(self.conversation)
+        head = await self._head()
         if head is None:
             raise _Gone
         self._replay = Replay(head, self._options.hold_bytes)
         self._act([Read(head)])
+
+    async def _head(self) -> Position | None:
+        heads = await self._log.heads([self.conversation])
+        if self.conversation not in heads:
+            raise Unavailable("the log is out of reach")
+        return heads[self.conversation]
 
     def _hear(self, delivery: Delivery) -> None:
         if self._replay is not None:

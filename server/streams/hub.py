@@ -8,11 +8,12 @@ from functools import partial
 from itertools import islice
 
 from protocol.frames.from_server import ServerFrame
-from protocol.text import utf16_length
 from protocol.types import Position
 from server.streams.channel import Channel, Follower
 from server.streams.comebacks import Comebacks
 from server.streams.company import Company
+from server.streams.entering import Entering
+from server.streams.epochs import Epochs
 from server.streams.known import Known
 from server.streams.options import Options
 from server.streams.pump import Pump
@@ -20,14 +21,14 @@ from server.streams.rows import Rows
 from server.streams.stream import Stream
 from server.streams.writer import Writer
 from storage.bus import Bus
-from storage.errors import Fenced, StorageError, Unavailable
-from storage.log import ROWS, EventLog, Lost, Refusal, Registered, Slice
+from storage.errors import Fenced, StorageError
+from storage.log import ROWS, EventLog, Lost, Refusal, Slice
 from storage.records import Answer, Commit, Sent
 from storage.store import Internal
 
 OVERDUE_MS = 5_000
 OVERDUE_AT_ONCE = 100
-EPOCHS_TRIED = 3
+NOBODYS = "-"  # no conversation has this id
 MEND_PAUSE_S = 1.0  # half of it to one and a half: every writer waits for the same store
 COUNTED_AT_ONCE = 2_000  # each costs a word to other instances; the rest waits a second
 CHECKED_AT_ONCE = 100  # positions, before others have their turn
@@ -56,7 +57,10 @@ class Hub:
         self._recount: dict[str, None] = {}  # where followers came or went, here or elsewhere
         self._company = Company(bus, self._tell_here, self._count_again)
         self._comebacks = Comebacks()
-        self._rows = Rows(log, store.outbox, self._open)
+        self._written: dict[str, Stream] = {}
+        self._epochs = Epochs(log, store)
+        self._rows = Rows(log, store.outbox, self._epochs.open)
+        self._entering = Entering(log, store, self._streams, self._epochs, self._rows)
         self._pump = Pump(log, self._mend, self._options)
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────────
@@ -64,9 +68,9 @@ class Hub:
     async def position(self, tenant: str, conversation: str) -> Position:
         """Where the log stands; an epoch is opened if none is open."""
         stream = self._streams.of(tenant, conversation)
-        head = (await self._log.heads([conversation])).get(conversation)
+        head = await self.head(conversation)
         if head is None:
-            return await self._open(stream, None)
+            return await self._epochs.open(stream, None)
         stream.seen(head)
         return head
 
@@ -75,46 +79,41 @@ class Hub:
 
         False: another opened one meanwhile, from a reading that has the rows, and tells them not.
         """
-        stream = self._streams.of(tenant, sent.conversation)
-        rows, fences = sent.numbers[0] - 1, {sent.answer: sent.fence}
-        if not sent.created:
-            opening = await self._store.answers.opening(tenant, sent.conversation)
-            rows = min(rows, opening.rows)
-            fences = {each.answer.id: each.answer.fence for each in opening.unfinished}
-        position = await self._log.open(sent.conversation, None, rows, fences)
-        if position is None:
-            raise Unavailable("the log was dropped while it began")
-        stream.seen(position)
-        if position.seq == 0 and stream.told is None:
-            stream.told = rows
-        return position, stream.told is not None and stream.told < sent.numbers[0]
+        return await self._epochs.begin(self._streams.of(tenant, sent.conversation), sent)
 
     async def tell(self, tenant: str, conversation: str, known: Sequence[Commit] = ()) -> None:
         """Tell all rows not yet told, in commit order; what fails is told by the sweeper.
 
         `known` are rows committed just now, which need not be read then.
         """
-        stream = self._streams.of(tenant, conversation)
         try:
-            async with stream.telling:
-                await self._rows.tell(stream, known)
+            await self._tell(tenant, conversation, known)
         except StorageError as error:
             self._report(conversation, error)
 
     async def writer(self, answer: Answer) -> Writer:
         """The way into the log for who owns the answer now; `Fenced` if that is another.
 
-        Its row is told before it says anything; where that fails, it may not speak yet.
+        Its row is told before it says anything; where that fails, it may not speak yet. Where the
+        log is in an epoch that has nothing of it, what it said before is told first.
         """
         stream = self._streams.of(answer.tenant, answer.conversation)
-        if stream.told is None or stream.told < answer.number:
-            async with stream.telling:
-                await self._rows.tell(stream, ())
-        position = stream.position or await self._open(stream, None)
-        position, ordinal = await self._register(stream, answer, position)
+        position, ordinal = await self._entering.enter(stream, answer)
+        said = await self._entering.said(answer) if answer.length and not ordinal else ""
         writer = Writer(answer, position, ordinal, self._pump)
+        if said:
+            writer.renew(position, ordinal, said)
         stream.writers[answer.id] = writer
+        self._written[answer.conversation] = stream
         return writer
+
+    async def begin_anew(self, writer: Writer) -> None:
+        """In the place of an epoch of which nobody knows what it told, one that is told all."""
+        writer.moving = True
+        try:
+            await self._entering.move(writer, Refusal.FORGOTTEN)
+        finally:
+            writer.moving = False
 
     def done(self, writer: Writer) -> None:
         """Its answer has ended, is parked, or is another's."""
@@ -122,13 +121,25 @@ class Hub:
         if stream is not None and stream.writers.get(writer.answer.id) is writer:
             stream.advanced(writer.position)
             del stream.writers[writer.answer.id]
+            if not stream.writers:
+                self._written.pop(stream.conversation, None)
             self._streams.touch(stream)
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────
 
     async def head(self, conversation: str) -> Position | None:
-        """Where the log stands; None: no epoch is open. Opens none, so anybody's id may come."""
-        return (await self._log.heads([conversation])).get(conversation)
+        """Where the log stands; None: no epoch is open. Opens none, so anybody's id may come.
+
+        `Unavailable` if the log cannot be asked.
+        """
+        head = await self._epochs.head(conversation)
+        self._notice(conversation, head)
+        return head
+
+    async def demand(self) -> None:
+        """`Unavailable` if it is known that the log cannot be asked, and still so."""
+        if not self._log.reachable:
+            await self._epochs.head(NOBODYS)
 
     async def read(self, conversation: str, after: Position, limit: int) -> Slice | Lost:
         """The next entries after a position."""
@@ -197,25 +208,33 @@ class Hub:
         except StorageError as error:
             self._report(None, error)
             overdue = []
+        reported = False
         for tenant, conversation in overdue:
-            await self.tell(tenant, conversation)
+            try:
+                await self._tell(tenant, conversation, ())
+            except StorageError as error:  # a log that is away fails all of them, each second
+                if not reported:
+                    self._report(conversation, error)
+                reported = True
         self._count()
         self._streams.forget()
 
     async def check(self) -> None:
-        """Each `check_s`: whether followed logs moved on without a word."""
+        """Each `check_s`: whether logs that are followed or written moved on without a word."""
         asked = {
             conversation: position
             for conversation, channel in self._followed.items()
             if (position := channel.position) is not None
         }
-        if not asked:
+        wanted = dict.fromkeys([*asked, *self._written])
+        if not wanted:
             return
-        heads = await self._log.heads(list(asked))
+        heads = await self._log.heads(list(wanted))
         for number, (conversation, head) in enumerate(heads.items(), 1):
             channel = self._channel(conversation)
-            if channel is not None:
+            if channel is not None and conversation in asked:
                 channel.check(asked[conversation], head)
+            self._notice(conversation, head)
             if not number % CHECKED_AT_ONCE:
                 await asyncio.sleep(0)
 
@@ -225,6 +244,11 @@ class Hub:
             await self._rows.flush()
 
     # ── within ───────────────────────────────────────────────────────────────────────────────────
+
+    async def _tell(self, tenant: str, conversation: str, known: Sequence[Commit]) -> None:
+        stream = self._streams.of(tenant, conversation)
+        async with stream.telling:
+            await self._rows.tell(stream, known)
 
     def _channel(self, conversation: str) -> Channel | None:
         stream = self._streams.get(conversation)
@@ -257,70 +281,28 @@ class Hub:
             self._count_again(stream.conversation)
             self._streams.touch(stream)
 
-    async def _open(self, stream: Stream, instead_of: str | None) -> Position:
-        """Open an epoch from one reading of SQL, or learn which one another has opened."""
-        for _ in range(EPOCHS_TRIED):
-            opening = await self._store.answers.opening(stream.tenant, stream.conversation)
-            fences = {each.answer.id: each.answer.fence for each in opening.unfinished}
-            position = await self._log.open(stream.conversation, instead_of, opening.rows, fences)
-            if position is not None:
-                fresh = stream.position is None or stream.position.epoch != position.epoch
-                stream.seen(position)
-                if fresh and position.seq == 0:
-                    stream.told = opening.rows
-                return position
-            instead_of = None
-        raise Unavailable("the log is lost faster than it is opened")
+    def _notice(self, conversation: str, head: Position | None) -> None:
+        """Who has nothing to append hears so that its followers are in another epoch by now.
 
-    async def _register(
-        self, stream: Stream, answer: Answer, position: Position
-    ) -> tuple[Position, int]:
-        for _ in range(EPOCHS_TRIED):
-            result = await self._log.fence(
-                answer.conversation, position.epoch, answer.id, answer.fence
-            )
-            if isinstance(result, Registered) and result.end is None:
-                return position, result.last
-            if isinstance(result, Registered) or result.reason is not Refusal.EPOCH:
-                break
-            if result.position is None:
-                position = await self._open(stream, None)
-            else:
-                position = result.position
-                stream.seen(position)
-        raise Fenced(f"answer {answer.id!r}", answer.fence)
+        They were shown what SQL had, and miss what was told between that and the loss.
+        """
+        stream = self._streams.get(conversation)
+        if stream is None or head is None:
+            return
+        for writer in stream.writers.values():
+            if writer.idle and not writer.held and writer.position.epoch != head.epoch:
+                self._pump.move(writer, Refusal.EPOCH)
 
     async def _mend(self, writer: Writer, refusal: Refusal) -> None:
         """An append was refused: another epoch, or another owner."""
-        answer = writer.answer
-        stream = self._streams.of(answer.tenant, answer.conversation)
         if refusal in (Refusal.FENCED, Refusal.ENDED):
             writer.lose()
             return
         try:
-            stale = writer.position.epoch
-            head = await self.head(answer.conversation)
-            if head is None or head.epoch == stale:
-                await self._open(stream, None if head is None else stale)
-            said = await self._said(writer)
-            position = await self.position(answer.tenant, answer.conversation)
-            position, ordinal = await self._register(stream, answer, position)
-            if utf16_length(said) < writer.unsaved().start:  # a checkpoint came in between
-                said = await self._said(writer)
+            await self._entering.move(writer, refusal)
         except Fenced:
             writer.lose()
         except StorageError as error:
-            self._report(answer.conversation, error)
-            pause = MEND_PAUSE_S * (0.5 + random.random())  # noqa: S311 - no secret
-            asyncio.get_running_loop().call_later(pause, self._pump.ready, writer)
-        else:
-            writer.renew(position, ordinal, said)
-
-    async def _said(self, writer: Writer) -> str:
-        """What SQL has of an answer's text; `Fenced` if it is another's, or has ended."""
-        answer = writer.answer
-        opening = await self._store.answers.opening(answer.tenant, answer.conversation)
-        for each in opening.unfinished:
-            if (each.answer.id, each.answer.fence) == (answer.id, answer.fence):
-                return each.text
-        raise Fenced(f"answer {answer.id!r}", answer.fence)
+            self._report(writer.answer.conversation, error)
+            writer.out_of_reach()
+            await asyncio.sleep(MEND_PAUSE_S * (0.5 + random.random()))  # noqa: S311 - no secret

@@ -8,7 +8,11 @@ from server.streams.options import Options
 from server.streams.writer import Writer
 from storage.log import Append, EventLog, Refusal
 
+# Before what had no reply is asked again, at first; nobody says when the log is back.
 UNANSWERED_PAUSE_S = 0.1
+DOUBLINGS = 2  # of that pause
+# In one call, if it is more than one answer's: after a time without the log all of them have much.
+BATCH_BYTES = 1 << 20
 # From which share of a processor's time on chunks grow, and at which they are at their largest.
 BUSY, FULL = 0.5, 0.9
 LOOK_S = 0.1  # between two looks at that share
@@ -49,8 +53,7 @@ class Pump:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            writers, self._ready = list(self._ready), {}
-            await self._append(writers)
+            await self._append(self._take())
             if clock() >= self._looked[0] + LOOK_S:
                 self._space(clock())
 
@@ -65,8 +68,25 @@ class Pump:
             grown = min(1.0, max(0.0, (busy - BUSY) / (FULL - BUSY)))
             self.distance_s = least + grown * (most - least)
 
-    async def _append(self, writers: list[Writer]) -> None:
-        taken = [(writer, _taken(writer)) for writer in writers]
+    def _take(self) -> list[tuple[Writer, Sequence[Append]]]:
+        """What those have who are ready, up to a bound; the others stay ready."""
+        writers, self._ready = list(self._ready), {}
+        taken: list[tuple[Writer, Sequence[Append]]] = []
+        size = 0
+        for place, writer in enumerate(writers):
+            if size >= BATCH_BYTES:
+                self._ready = dict.fromkeys(writers[place:])
+                self._wake.set()
+                break
+            if writer.still:  # it comes again when it may
+                continue
+            appends = _taken(writer)
+            taken.append((writer, appends))
+            for append in appends:
+                size += len(append.body)
+        return taken
+
+    async def _append(self, taken: Sequence[tuple[Writer, Sequence[Append]]]) -> None:
         batch = [append for _, appends in taken for append in appends]
         results = await self._log.append(batch) if batch else []
         at = 0
@@ -74,11 +94,24 @@ class Pump:
             refusal = writer.took(results[at : at + len(appends)])
             at += len(appends)
             if refusal is Refusal.UNAVAILABLE:
-                asyncio.get_running_loop().call_later(UNANSWERED_PAUSE_S, self.ready, writer)
+                pause = UNANSWERED_PAUSE_S * 2 ** min(writer.unanswered - 1, DOUBLINGS)
+                asyncio.get_running_loop().call_later(pause, self.ready, writer)
             elif refusal is not None:
-                task = asyncio.create_task(self._mend(writer, refusal))
-                self._mending.add(task)
-                task.add_done_callback(self._mending.discard)
+                self.move(writer, refusal)
+
+    def move(self, writer: Writer, refusal: Refusal) -> None:
+        """Its log is in another epoch, or its answer is another's: see to it."""
+        writer.moving = True
+        task = asyncio.create_task(self._moved(writer, refusal))
+        self._mending.add(task)
+        task.add_done_callback(self._mending.discard)
+
+    async def _moved(self, writer: Writer, refusal: Refusal) -> None:
+        try:
+            await self._mend(writer, refusal)
+        finally:
+            writer.moving = False
+            self.ready(writer)
 
 
 def _taken(writer: Writer) -> Sequence[Append]:

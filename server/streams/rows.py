@@ -11,7 +11,7 @@ from server.streams.entry import encode
 from server.streams.shapes import frame_of
 from server.streams.stream import Stream
 from storage.errors import Unavailable
-from storage.log import ROWS, Append, Appended, EventLog, Refusal, Refused
+from storage.log import ROWS, Append, Appended, EventLog, Refusal, Refused, Registered
 from storage.records import Commit, Ended
 from storage.store import Outbox
 
@@ -63,7 +63,7 @@ class Rows:
         for _ in range(EPOCHS_TRIED):
             position = stream.position
             assert position is not None, "opened before"
-            if stream.lacks_text_before(commits):
+            if await self._lacks_text_before(stream, position, commits):
                 position = await self._open(stream, position.epoch)
             results = await self._log.append(
                 [
@@ -83,6 +83,29 @@ class Rows:
                 stream.told = None
             await self._open(stream, position.epoch)
         raise Unavailable("the log's epochs end faster than they are opened")
+
+    async def _lacks_text_before(
+        self, stream: Stream, position: Position, commits: Sequence[Commit]
+    ) -> bool:
+        """Whether one of these ends an answer whose text was told in an epoch before this one.
+
+        Who came to this epoch was shown a part of it, and would never get the rest.
+        """
+        for commit in commits:
+            if not isinstance(commit.row, Ended) or commit.number <= (stream.told or 0):
+                continue
+            writer = stream.writers.get(commit.row.answer)
+            if writer is not None:
+                if writer.position.epoch != position.epoch:
+                    return True
+            elif commit.row.length and not await self._spoke(position, commit.row):
+                return True
+        return False
+
+    async def _spoke(self, position: Position, ended: Ended) -> bool:
+        """Whether an answer of somebody else told its log anything in this epoch."""
+        known = await self._log.fence(ended.conversation, position.epoch, ended.answer, ended.fence)
+        return not isinstance(known, Registered) or known.last > 0 or known.end is not None
 
     def _note(
         self,

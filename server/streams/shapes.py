@@ -155,9 +155,8 @@ def unfinished(
     )
 
 
-def under_way(row: r.Unfinished) -> o.Unfinished:
+def under_way(answer: r.Answer) -> o.Unfinished:
     """The same for a client that has its text already."""
-    answer = row.answer
     return o.Unfinished(
         answer=answer.id, parent=answer.parent, state=state(answer), attempt=answer.attempt
     )

@@ -1,12 +1,10 @@
 """What this instance knows of one conversation's log."""
 
 import asyncio
-from collections.abc import Sequence
 
 from protocol.types import Position
 from server.streams.channel import Channel
 from server.streams.writer import Writer
-from storage.records import Commit, Ended
 
 
 class Stream:
@@ -50,12 +48,7 @@ class Stream:
         if self.position is None or self.position.epoch == position.epoch:
             self.seen(position)
 
-    def lacks_text_before(self, commits: Sequence[Commit]) -> bool:
-        """Whether one of these ends an answer whose text was told in an epoch before this one.
-
-        Who came to this epoch was shown a part of it, and would never get the rest.
-        """
-        ends = (each for each in commits if self.told is None or each.number > self.told)
-        writers = (self.writers.get(e.row.answer) for e in ends if isinstance(e.row, Ended))
-        epoch = self.position.epoch if self.position else None
-        return any(writer is not None and writer.position.epoch != epoch for writer in writers)
+    def has_rows(self, epoch: str, number: int) -> None:
+        """That epoch has the commits up to this number, or need not tell them."""
+        if self.position is not None and self.position.epoch == epoch:
+            self.told = max(number, self.told or 0)

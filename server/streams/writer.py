@@ -6,16 +6,23 @@ under load chunks grow instead of queues. Frames keep their place between the te
 them is bigger than a server's frame may be.
 
 What an append became of is told to `took`. An append without a reply is asked again with the same
-bytes; in a new epoch everything that SQL does not have is told anew.
+bytes; in a new epoch the whole text is told anew.
+
+While the log is away text goes on gathering, and SQL is given it before the log. What SQL was given
+is promised: a snapshot may show it and whoever takes the answer over ends it with that, so it is
+told once the log is back, though the answer be cut meanwhile.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Sequence
 from typing import Protocol
 
-from protocol.frames.from_server import Chunk, Citation, Logged, Reset, Thought, Tool
+from protocol.frames.from_server import Chunk, Citation, Logged, Reset
+from protocol.limits import SERVER_FRAME_BYTES
 from protocol.text import utf16_length
 from protocol.types import Position, ResetReason
+from server.streams import pieces
 from server.streams.entry import encode
 from server.streams.options import Options
 from server.streams.tail import Told
@@ -23,8 +30,8 @@ from storage.errors import Fenced
 from storage.log import Append, Appended, Refusal, Refused
 from storage.records import Answer, Tail
 
-# Characters of a chunk or thought: even if each takes six bytes as an escape, it fits a frame.
-CHUNK_CHARACTERS = 32 * 1024
+# Of one answer in one call, if it is more than one frame: much may have gathered.
+TAKEN_BYTES = SERVER_FRAME_BYTES
 
 
 class Carrier(Protocol):
@@ -51,6 +58,9 @@ class Writer:
         self.position = position  # behind everything of this answer that stands in the log
         self.cited = 0  # citations that stand in the log
         self.lost = False
+        self.held = False  # nothing is appended until it is known that its owner still is
+        self.moving = False  # into another epoch, and nothing is appended meanwhile
+        self.unanswered = 0  # tries in a row without a reply; with any, the log is away
         self.failure: Exception | None = None
         self._pump = pump
         self._loop = asyncio.get_running_loop()
@@ -58,6 +68,7 @@ class Writer:
         self._most = pump.options.gathered_bytes
         self._ordinal = ordinal
         self._told = Told(answer.length)
+        self._promised = 0  # UTF-16 units that SQL was given, or another epoch had
         self._queue: list[str | Logged] = []
         self._queued_characters = 0
         self._under_way: list[tuple[Logged, Append]] = []
@@ -73,9 +84,7 @@ class Writer:
     @property
     def length(self) -> int:
         """UTF-16 units of this attempt, waiting ones included."""
-        waiting = [frame.text for frame, _ in self._under_way if isinstance(frame, Chunk)]
-        waiting += [item for item in self._queue if isinstance(item, str)]
-        return self._told.end + sum(map(utf16_length, waiting))
+        return self._told.end + utf16_length(self._waiting_text())
 
     @property
     def full(self) -> bool:
@@ -92,7 +101,7 @@ class Writer:
     def frame(self, frame: Logged) -> None:
         """Append any other frame of the answer, behind the text so far."""
         self._queue.append(frame)
-        self._queued_characters += _characters(frame)
+        self._queued_characters += pieces.characters(frame)
         if not self._due:
             self._plan()
 
@@ -107,10 +116,7 @@ class Writer:
         self._demand()
 
     async def cut(self) -> None:
-        """Drop what waits, and wait for what is under way.
-
-        Only tool calls are told all the same: they stand in SQL, where a reload finds them.
-        """
+        """Drop what waits and is not promised, and wait for what is under way."""
         self._drop()
         while self._under_way and not self.lost:
             await self._change()
@@ -119,8 +125,10 @@ class Writer:
 
     async def reset(self, attempt: int, reason: ResetReason) -> None:
         """Give up the attempt's text; SQL has committed to the next attempt already."""
+        self._promised = 0
         await self.cut()
         self._demand()
+        self._promised = 0
         self._told.restart()
         answer = self.answer
         self.frame(
@@ -130,24 +138,40 @@ class Writer:
         )
 
     def unsaved(self) -> Tail:
-        """Text that stands in the log and not yet in SQL, and the position behind it."""
+        """What SQL is to be given: text that stands in the log, or all of it while the log is away.
+
+        The position is never beyond what the log has of it, so the log may forget what lies before.
+        """
         start, text = self._told.unsaved()
+        if self.unanswered:
+            text += pieces.behind(self._waiting_text(), start - self._told.end)
+            self._promised = max(self._promised, start + utf16_length(text))
         return Tail(start, text, self.position.epoch, self.position.seq)
 
     def saved(self, length: int) -> None:
         """SQL has the text up to there."""
         self._told.saved(length)
 
+    def hold(self) -> None:
+        """Append nothing until told to go on."""
+        self.held = True
+
+    def go_on(self) -> None:
+        """Append again."""
+        if self.held:
+            self.held = False
+            self._pump.ready(self)
+
     # ── for the hub ──────────────────────────────────────────────────────────────────────────────
 
     def take(self) -> Sequence[Append]:
         """What to append now; what went without a reply comes first, and alone."""
         self._hurried = None
-        if not self._under_way and not self.lost:
+        if self.lost:  # who speaks on has not heard of it yet
+            self._wait_with([])
+        elif not self._under_way:
             frames = self._frames()
-            self._queue.clear()
-            self._queued_characters = 0
-            self._send_off(frames)
+            self._wait_with(pieces.taken_back(frames[self._send_off(frames) :]))
         return [append for _, append in self._under_way]
 
     def took(self, results: Sequence[Appended | Refused]) -> Refusal | None:
@@ -166,9 +190,30 @@ class Writer:
                 self.cited += 1
             done += 1
         del self._under_way[:done]
+        if refusal is Refusal.UNAVAILABLE:
+            self.out_of_reach()
+        elif self.unanswered:
+            self._in_reach()
         if refusal is None:
             self._go_on()
         return refusal
+
+    @property
+    def still(self) -> bool:
+        """Whether nothing of it may be appended for now."""
+        return self.held or self.moving
+
+    @property
+    def idle(self) -> bool:
+        """Whether no reply is due that would say which epoch the log is in."""
+        return not (self._under_way or self.moving or self.lost)
+
+    def out_of_reach(self) -> None:
+        """The log does not answer: nothing bounds what gathers but the answer's own length."""
+        self.unanswered += 1
+        if self._most != sys.maxsize:
+            self._most = sys.maxsize
+            self._wake()
 
     def again(self) -> None:
         """No reply came: ask again."""
@@ -195,22 +240,44 @@ class Writer:
         self._told.saved(utf16_length(said))
         start, kept = self._told.unsaved()
         if start == utf16_length(said):
-            start, kept = 0, said + kept
-        self._told.restart(start)
-        pending = [
-            frame.text if isinstance(frame, Chunk) else frame for frame, _ in self._under_way
-        ]
-        self._queue[:0] = pending
-        self._queued_characters = sum(map(_characters, self._queue))
+            start, kept = 0, pieces.before(said + kept, self._told.end)
+        self._told.restart(min(start, self._told.end), self._told.stored)
         self.position, self._ordinal = position, ordinal
+        pending, self._under_way = self._under_way, []
+        self._in_reach()
         # What was told before is no more to be cut.
-        self._send_off(self._chunks(kept, start))
-        if self._under_way:
+        self._tell_first(kept, pieces.taken_back(frame for frame, _ in pending))
+
+    def go_on_from(self, said: str, told: int) -> None:
+        """SQL has `said`, the log so many units of it: tell it the rest, and go on from there."""
+        self._told.restart(told, utf16_length(said))
+        self._tell_first(pieces.behind(said, told), [])
+
+    # ── within ───────────────────────────────────────────────────────────────────────────────────
+
+    def _in_reach(self) -> None:
+        self.unanswered = 0
+        self._most = self._pump.options.gathered_bytes
+
+    def _tell_first(self, text: str, pending: list[str | Logged]) -> None:
+        """Before all that waits; the text is promised."""
+        self._promised = max(self._promised, self._told.end + utf16_length(text))
+        self._wait_with([*([text] if text else []), *pending, *self._queue])
+        self._wake()  # who cuts comes before the next append
+        if self._queue:
+            self._due = True
             self._pump.ready(self)
         else:
             self._go_on()
 
-    # ── within ───────────────────────────────────────────────────────────────────────────────────
+    def _wait_with(self, queue: list[str | Logged]) -> None:
+        self._queue = queue
+        self._queued_characters = sum(map(pieces.characters, queue))
+
+    def _waiting_text(self) -> str:
+        texts = [frame.text for frame, _ in self._under_way if isinstance(frame, Chunk)]
+        texts += [item for item in self._queue if isinstance(item, str)]
+        return "".join(texts)
 
     def _plan(self) -> None:
         """Append at once after a pause, else when the least distance allows."""
@@ -237,30 +304,26 @@ class Writer:
         """The queue, with adjacent texts as one chunk where they may gather."""
         frames: list[Logged] = []
         offset = self._told.end
-        for item in _gathered(self._queue) if self._gathers else self._queue:
+        for item in pieces.gathered(self._queue) if self._gathers else self._queue:
             if isinstance(item, Logged):
                 frames.append(item)
                 offset = 0 if isinstance(item, Reset) else offset
                 continue
-            chunks = self._chunks(item, offset)
+            frames += pieces.chunks(self.answer.id, item, offset)
             offset += utf16_length(item)
-            frames += chunks
         return frames
 
-    def _chunks(self, text: str, offset: int) -> list[Chunk]:
-        chunks = []
-        for begin in range(0, len(text), CHUNK_CHARACTERS):
-            part = text[begin : begin + CHUNK_CHARACTERS]
-            chunks.append(Chunk(answer=self.answer.id, offset=offset, text=part))
-            offset += utf16_length(part)
-        return chunks
-
-    def _send_off(self, frames: Sequence[Logged]) -> None:
-        self._under_way = [
-            (frame, self._append(number, frame))
-            for number, frame in enumerate(frames, self._ordinal + 1)
-        ]
-        self._ordinal += len(frames)
+    def _send_off(self, frames: Sequence[Logged]) -> int:
+        """Have as many as one call takes on their way; how many those are."""
+        size = 0
+        for frame in frames:
+            if size >= TAKEN_BYTES:
+                break
+            self._ordinal += 1
+            append = self._append(self._ordinal, frame)
+            self._under_way.append((frame, append))
+            size += len(append.body)
+        return len(self._under_way)
 
     def _append(self, ordinal: int, frame: Logged) -> Append:
         answer = self.answer
@@ -269,11 +332,12 @@ class Writer:
         )
 
     def _drop(self) -> None:
-        self._queue = [item for item in self._queue if isinstance(item, Tool)]
-        self._queued_characters = 0
+        under_way = (frame.text for frame, _ in self._under_way if isinstance(frame, Chunk))
+        units = self._promised - self._told.end - sum(map(utf16_length, under_way))
+        self._wait_with(pieces.promised(self._queue, units))
 
     async def _flushed(self) -> None:
-        while (self._queue or self._under_way) and not self.lost:
+        while (self._queue or self._under_way or self.moving) and not self.lost:
             if self._hurried is not None:
                 self._hurried.cancel()
                 self._hurried = None
@@ -296,24 +360,3 @@ class Writer:
         future = self._loop.create_future()
         self._waiting.append(future)
         await future
-
-
-def _gathered(queue: Sequence[str | Logged]) -> Iterator[str | Logged]:
-    texts: list[str] = []
-    for item in queue:
-        if isinstance(item, str):
-            texts.append(item)
-            continue
-        if texts:
-            yield "".join(texts)
-            texts.clear()
-        yield item
-    if texts:
-        yield "".join(texts)
-
-
-def _characters(item: str | Logged) -> int:
-    """Those that a model made, and whose number nothing else bounds."""
-    if isinstance(item, str):
-        return len(item)
-    return len(item.text) if isinstance(item, Thought) else 0

@@ -7,7 +7,9 @@ places, no values of variables, and only those sentences that are known to be ma
 import errno
 import traceback
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
+from types import FrameType
 
 from server.errors import ChatError
 from server.telemetry.scrub import words
@@ -26,9 +28,14 @@ def told(error: BaseException) -> str:
         lines.append(f"{type(failure).__name__}{_sentence(failure)}")
         frames = list(traceback.walk_tb(failure.__traceback__))[-MOST_FRAMES:]
         for frame, line in reversed(frames):
-            code = frame.f_code
-            lines.append(f"  at {_place(code.co_filename)}:{line} in {code.co_qualname}")
+            lines.append(f"  at {_place(frame, line)}")
     return "\n".join(lines)
+
+
+def stands(frame: FrameType) -> list[str]:
+    """Where a thread is that has not failed, the innermost place first."""
+    frames = islice(traceback.walk_stack(frame), MOST_FRAMES)
+    return [_place(each, line) for each, line in frames]
 
 
 def _family(error: BaseException) -> Iterator[BaseException]:
@@ -58,6 +65,7 @@ def _sentence(failure: BaseException) -> str:
     return ""
 
 
-def _place(filename: str) -> str:
-    _, _, library = filename.rpartition("site-packages/")
-    return library.removeprefix(_ROOT)
+def _place(frame: FrameType, line: int) -> str:
+    code = frame.f_code
+    _, _, library = code.co_filename.rpartition("site-packages/")
+    return f"{library.removeprefix(_ROOT)}:{line} in {code.co_qualname}"

@@ -68,7 +68,7 @@ class Following:
             await self._join(self._show(shown, answered), shown.position)
             return
         # One query, which also says whether the conversation is the owner's at all.
-        now = await self._history.snapshot(self.owner, wanted.conversation, limit=1)
+        now = await self._history.standing(self.owner, wanted.conversation)
         self.demand_room(wanted.conversation, most)  # others may have come in the meantime
         attachment = self._begin(wanted.conversation, {})
         answered(
@@ -77,7 +77,7 @@ class Following:
                 epoch=position.epoch,
                 seq=position.seq,
                 recovered=True,
-                leaf=now.branch.leaf,
+                leaf=now.leaf,
                 answers=[shapes.under_way(each) for each in now.unfinished],
             )
         )

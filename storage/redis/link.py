@@ -44,8 +44,8 @@ class Link:
         self._client = client
         self._options = options
         self._breaker = Breaker(options.pause_s, clock)
-        # A Cluster's pools refuse a call too many, where a server's lets it wait.
-        self._turns = asyncio.Semaphore(options.connections)
+        # A Cluster's client does not wait for a connection; it fails, as if the node were gone.
+        self._places = asyncio.Semaphore(options.connections)
 
     def __repr__(self) -> str:
         """Say what it leads to, and not where: the address may hold a password."""
@@ -70,7 +70,7 @@ class Link:
         asker = asyncio.current_task()
         cancelled = asker.cancelling() if asker else 0
         try:
-            async with asyncio.timeout(self._options.timeout_s), self._turns:
+            async with asyncio.timeout(self._options.timeout_s), self._places:
                 answer = await self._client.execute_command(*command, **options)
         except (TimeoutError, TooLate):
             self._breaker.failed()

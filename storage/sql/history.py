@@ -17,6 +17,7 @@ from storage.records import (
     Message,
     Said,
     Snapshot,
+    Standing,
     Thread,
     ToolCall,
     Unfinished,
@@ -264,6 +265,28 @@ class SqlHistory:
             return Snapshot(branch=branch, unfinished=tuple(alive))
 
         return await self._db.read(work)
+
+    async def standing(self, owner: Owner, conversation: str) -> Standing:
+        async def work(c: Connection) -> list[Row]:
+            return await c.all(
+                """
+                SELECT c.leaf, c.owner AS user_id, a.*
+                FROM conversations c LEFT JOIN answers a
+                    ON a.tenant = c.tenant AND a.conversation = c.id AND a.state <> 'ended'
+                WHERE c.tenant = :tenant AND c.id = :id AND c.owner = :owner
+                    AND c.deleted_at IS NULL
+                ORDER BY a.number
+                """,
+                tenant=owner.tenant,
+                owner=owner.user,
+                id=conversation,
+            )
+
+        found = await self._db.read(work)
+        if not found:
+            raise NotFound("conversation", conversation)
+        alive = tuple(rows.answer(row) for row in found if row["id"] is not None)
+        return Standing(leaf=found[0]["leaf"], unfinished=alive)
 
     async def message(self, owner: Owner, message: str) -> Message:
         async def work(c: Connection) -> Message:

@@ -174,6 +174,24 @@ async def test_a_snapshot_shows_each_answer_once_and_with_its_text(world: World)
     assert ended.branch.messages[-1].content == "so far"
 
 
+async def test_where_a_conversation_stands_is_one_statement(world: World) -> None:
+    """However many answers there are; with the same leaf and the same answers as a snapshot."""
+    sent, held = await world.running()
+    queued = await world.send(conversation=sent.conversation)
+    before = len(world.db.statements)
+    standing = await world.store.history.standing(world.owner, sent.conversation)
+    assert len(world.db.statements) - before == 1
+    snapshot = await world.store.history.snapshot(world.owner, sent.conversation)
+    assert standing.leaf == snapshot.branch.leaf
+    assert standing.unfinished == tuple(each.answer for each in snapshot.unfinished)
+    assert [answer.id for answer in standing.unfinished] == [sent.answer, queued.answer]
+    await world.end(held)
+    made = await world.store.conversations.create(world.owner, world.once(), NewConversation())
+    for conversation, left in ((sent.conversation, [queued.answer]), (made.id, [])):
+        standing = await world.store.history.standing(world.owner, conversation)
+        assert [answer.id for answer in standing.unfinished] == left
+
+
 async def test_reading_a_branch_costs_the_same_number_of_statements_however_long(
     world: World,
 ) -> None:

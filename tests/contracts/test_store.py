@@ -78,6 +78,7 @@ CASES: dict[str, list[Case]] = {
         lambda w, o, t: w.store.history.branch(o, t.own, before=t.answer),
     ],
     "history.snapshot": [lambda w, o, t: w.store.history.snapshot(o, t.conversation)],
+    "history.standing": [lambda w, o, t: w.store.history.standing(o, t.conversation)],
     "history.message": [lambda w, o, t: w.store.history.message(o, t.message)],
     "history.answer": [lambda w, o, t: w.store.history.answer(o, t.answer)],
     "history.answer_to": [lambda w, o, t: w.store.history.answer_to(o, t.message)],

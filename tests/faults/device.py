@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from itertools import count
 from typing import Any
+from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
@@ -72,6 +73,7 @@ class Device:
         self.closes: list[int] = []  # how connections ended that we did not end
         self.life = 0
         self.decide: Callable[[Frame], bool] | None = None  # on tool calls, as soon as it is asked
+        self.receive_buffer: int | None = None  # of the next connections, in bytes
         self._token = token
         self._ids = count(1)
         self._socket: ClientConnection | None = None
@@ -94,6 +96,8 @@ class Device:
         """Connect, and say nothing yet."""
         self.life = life
         options: dict[str, Any] = {"compression": None, "proxy": None, "ping_interval": None}
+        if self.receive_buffer is not None:
+            options["sock"] = await _small(url, self.receive_buffer)
         try:
             self._socket = await connect(
                 f"{url.replace('http', 'ws', 1)}/ws", max_size=None, max_queue=None, **options
@@ -139,6 +143,16 @@ class Device:
                 transport.abort()
             case How.SILENCE:  # the kernel goes on taking bytes for a while
                 transport.pause_reading()
+
+    def stop_reading(self) -> None:
+        """Stay, and take nothing more from the kernel."""
+        assert self._socket is not None
+        self._socket.transport.pause_reading()
+
+    def read_on(self) -> None:
+        """Take what has come, and what comes; also the close, if it was closed meanwhile."""
+        if self._socket is not None:
+            self._socket.transport.resume_reading()
 
     async def close(self) -> None:
         """Leave for good, dropped connections too."""
@@ -306,3 +320,17 @@ class Device:
         if request is not None:
             request.answers.append(frame)
             request.answered_in = request.answered_in or self.life
+
+
+async def _small(url: str, receive_buffer: int) -> socket.socket:
+    """A connection that is soon full; the size counts only before it is made."""
+    raw = socket.socket()
+    raw.setblocking(False)
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    parts = urlsplit(url)
+    try:
+        await asyncio.get_running_loop().sock_connect(raw, (parts.hostname, parts.port))
+    except OSError as error:
+        raw.close()
+        raise Cut(repr(error)) from None
+    return raw

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -29,7 +30,10 @@ from server.generation import request
 from storage.accounts import User
 from storage.errors import Busy, IdConflict, NotFound, Unavailable
 from storage.records import RunState, Sent
+from storage.sql import open_database
+from storage.sql.migrate import migrate
 from storage.values import Owner
+from tests.support.faultylog import FaultyLog
 from tests.support.lobby import Lobby
 from tests.support.people import person
 from tests.support.place import Listener
@@ -95,6 +99,35 @@ class Desk:
 def desk(lobby: Lobby) -> Desk:
     """Of a person at work."""
     return Desk(lobby)
+
+
+# ── without memory ───────────────────────────────────────────────────────────────────────────────
+
+
+async def test_without_memory_new_requests_wait_and_known_ones_are_answered(desk: Desk) -> None:
+    """With a time to come back that is not the same for all; what runs goes on."""
+    sent = await desk.chat(content='{"tokens":40,"text":"a","every_ms":1}')
+    desk.conversations._pressed = lambda: True
+    refused: list[c.Chat | c.Regenerate | c.Edit] = [
+        c.Chat(id="m-2", content=SHORT, conversation=sent.conversation),
+        c.Regenerate(id="m-3", answer=sent.answer),
+        c.Edit(id="m-4", message=sent.message, content=SHORT),
+    ]
+    told = set()
+    for frame in refused:
+        with pytest.raises(ChatError) as overloaded:
+            await desk.ask(frame)
+        assert overloaded.value.code is ErrorCode.OVERLOADED
+        assert 2000 <= (overloaded.value.retry_after_ms or 0) <= 6000
+        told.add(overloaded.value.retry_after_ms)
+    assert len(told) > 1
+    again = await desk.chat(content='{"tokens":40,"text":"a","every_ms":1}')
+    assert (again.duplicate, again.answer) == (True, sent.answer)
+    await desk.ended(sent)
+    desk.conversations._pressed = lambda: False
+    for frame in refused:
+        assert not (await desk.ask(frame)).duplicate
+        await desk.ended(desk.acks[-1][0])
 
 
 # ── asking ───────────────────────────────────────────────────────────────────────────────────────
@@ -213,6 +246,36 @@ async def test_a_repeated_id_whose_place_is_gone_asks_for_a_snapshot(desk: Desk)
     _, place, level = desk.acks[-1]
     assert (again.duplicate, level) == (True, False)
     assert place == await desk.lobby.hub.head(first.conversation)
+
+
+async def test_nothing_new_is_stored_while_the_log_is_away(tmp_path: Path) -> None:
+    """Neither where a conversation goes on nor where one begins; and when it is back, all is."""
+    db = await open_database(f"sqlite:///{tmp_path}/away.db")
+    await migrate(db)
+    log = FaultyLog()
+    lobby = await Lobby(db, log=log).open()
+    desk = Desk(lobby)
+    first = await desk.chat()
+    await desk.ended(first)
+    log.gone = True
+    asked: list[c.Chat | c.Regenerate | c.Edit] = [
+        c.Chat(id="m-2", content=SHORT),
+        c.Chat(id="m-3", content=SHORT, conversation=first.conversation),
+        c.Regenerate(id="m-4", answer=first.answer),
+        c.Edit(id="m-5", message=first.message, content=SHORT),
+        c.Chat(id="m-1", content=SHORT),  # known, and yet nobody can say where it stands
+    ]
+    for frame in asked:
+        with pytest.raises(Unavailable):
+            await desk.ask(frame)
+    rows = await lobby.world.rows("SELECT COUNT(*) AS count FROM messages")
+    assert rows == [{"count": 2}]
+    log.gone = False
+    for frame in asked:
+        await desk.ended(await desk.ask(frame))
+    assert len({sent.answer for sent, _, _ in desk.acks}) == 5
+    await lobby.close()
+    await db.close()
 
 
 async def test_what_is_busy_is_refused_where_that_is_asked_for(desk: Desk) -> None:

@@ -1,9 +1,10 @@
-"""Places where a process is killed, each at the time that was asked for."""
+"""Places where a process is killed or held, each at the time that was asked for."""
 
 import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,13 +48,34 @@ def test_the_process_is_killed_at_that_time(spec: str, printed: str) -> None:
     assert run(spec) == (-signal.SIGKILL, printed)
 
 
+def test_a_thread_is_held_there_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For so many seconds; then it goes on, and is not held again."""
+    held: list[float] = []
+    monkeypatch.setattr(time, "sleep", held.append)
+    failpoints.arm("received:hold:5")
+    for _ in range(3):
+        failpoints.reach("received")
+    assert held == [5]
+
+
 def test_a_place_that_is_reached_too_seldom_does_nothing() -> None:
     """The sixth time never comes."""
     assert run("committed:kill:6") == (0, "01234")
 
 
 @pytest.mark.parametrize(
-    "spec", ["", "nowhere:kill", "committed", "committed:stop", "committed:kill:0", "ended:kill:x"]
+    "spec",
+    [
+        "",
+        "nowhere:kill",
+        "committed",
+        "committed:stop",
+        "committed:kill:0",
+        "ended:kill:x",
+        "ended:hold",
+        "ended:hold:0",
+        "ended:stop:3",
+    ],
 )
 def test_a_spec_that_means_nothing_is_refused_with_an_example(spec: str) -> None:
     """Else a test would wait for a death that never comes."""

@@ -39,10 +39,12 @@ class FaultyLog:
     """See `storage.log.EventLog`; without faults it is a MemoryLog."""
 
     def __init__(self, real: MemoryLog | None = None) -> None:
+        """Several over one real log are what several instances have of it."""
         self.real = real or MemoryLog()
         self.appends: list[tuple[Append, ...]] = []  # as they were asked
         self.faults: deque[Fault | None] = deque()  # of the next appends
         self.away: set[str] = set()  # methods that raise Unavailable
+        self.gone = False  # all of it is out of reach
         self.gate = asyncio.Event()  # appends wait for it
         self.gate.set()
         self.doors: dict[str, asyncio.Event] = {}  # methods that wait
@@ -54,6 +56,8 @@ class FaultyLog:
         """As asked, unless a fault is due."""
         self.appends.append(tuple(batch))
         await self.gate.wait()
+        if self.gone:
+            return [Refused(Refusal.UNAVAILABLE)] * len(batch)
         fault = self.faults.popleft() if self.faults else None
         if fault is Fault.AWAY:
             return [Refused(Refusal.UNAVAILABLE)] * len(batch)
@@ -77,12 +81,13 @@ class FaultyLog:
         return await self._reply(await self.real.fence(conversation, epoch, source, fence))
 
     async def checkpoint(self, batch: Sequence[Checkpoint]) -> None:
-        """As asked."""
+        """Unless it is away."""
+        await self._reach("checkpoint")
         await self.real.checkpoint(batch)
 
     async def heads(self, conversations: Collection[Id]) -> Mapping[Id, Position | None]:
         """What is out of reach is left out."""
-        if "heads" in self.away:
+        if self.gone or "heads" in self.away:
             return {}
         await self._reach("heads")
         return await self._reply(await self.real.heads(conversations))
@@ -90,7 +95,7 @@ class FaultyLog:
     @property
     def reachable(self) -> bool:
         """Unless all of it is away."""
-        return "heads" not in self.away
+        return not self.gone and "heads" not in self.away
 
     async def watched(self, conversations: Collection[Id]) -> Collection[Id]:
         """Unless it is away."""
@@ -118,7 +123,7 @@ class FaultyLog:
             await asyncio.sleep(0)
         if method in self.doors:
             await self.doors[method].wait()
-        if method in self.away:
+        if self.gone or method in self.away:
             raise Unavailable("a test")
 
     async def _reply(self, reply: T) -> T:

@@ -1,4 +1,7 @@
-"""A hub over a real store and a real log, and followers that keep what they are handed."""
+"""A hub over a real store and a real log, and followers that keep what they are handed.
+
+`other` is the hub of another instance, over the same rows and log; its appends do not run.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -77,17 +80,22 @@ class Place:
         world: World,
         options: Options,
         log: EventLog | None = None,
+        elsewhere: EventLog | None = None,
         line: Line | None = None,
     ) -> None:
         self.world = world
         self.log: EventLog = log or MemoryLog()
         self.reports: list[tuple[str | None, BaseException]] = []
-        self.hub = Hub(
-            self.log,
-            world.store.internal,
-            MemoryBus(line),
-            lambda conversation, error: self.reports.append((conversation, error)),
-            options,
+        line = line or Line()
+        self.hub, self.other = (
+            Hub(
+                log,
+                world.store.internal,
+                MemoryBus(line),
+                lambda conversation, error: self.reports.append((conversation, error)),
+                options,
+            )
+            for log in (self.log, elsewhere or self.log)
         )
 
     @property

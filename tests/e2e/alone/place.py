@@ -93,6 +93,7 @@ class House:
             "PARLEY_MODEL": "scripted",
             "PARLEY_LIMITS_HANDSHAKES_PER_MINUTE": "100000",
             "PARLEY_LIMITS_HANDSHAKES_BURST": "1000",
+            "PARLEY_LIMITS_HANDSHAKES_PER_S": "100000",
         }
         folder.mkdir(parents=True, exist_ok=True)
         self.parley = Parley(folder, **(everywhere | settings))

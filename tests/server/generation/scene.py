@@ -6,7 +6,7 @@ would, and moves `time`. What a test waits for is a condition, looked at in ever
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from msgspec import Raw
 
@@ -22,17 +22,19 @@ from server.streams import options as streams
 from server.streams.entry import decode
 from server.streams.hub import Hub
 from server.telemetry.lines import AnswerEnded
-from storage.log import Retention, Slice
+from storage.log import Lost, Retention, Slice
 from storage.memory.bus import Line, MemoryBus
 from storage.memory.log import MemoryLog
 from storage.records import Answer, Commit, CommitKind, Message, Sent
 from storage.store import Store
 from storage.values import Spent
 from storage.work import SpentBy
+from tests.support.faultylog import FaultyLog
 from tests.support.rows import World
 from tests.support.waiting import PATIENCE_S, pause, until
 
 T = TypeVar("T")
+TURNS = 3  # from what was said to the log
 RAW = Raw(b"{}")
 
 # What a puppet does next: says something, waits until it may go on, fails, or does what it is told.
@@ -92,10 +94,19 @@ class Time:
         return self.now
 
     async def sleep(self, seconds: float) -> None:
-        """Time goes by at once."""
+        """Time goes by at once, in which everybody else has a turn."""
         self.slept.append(seconds)
         self.now += seconds
-        await asyncio.sleep(0)
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+
+
+class Instance(NamedTuple):
+    """A process beside the scene's own."""
+
+    log: FaultyLog
+    hub: Hub
+    supervisor: Supervisor
 
 
 class Scene:
@@ -107,7 +118,7 @@ class Scene:
         self.given: Store = world.store  # for what is tested
         self.time = Time()
         keeping_all = Retention(entries=0, age_ms=0, idle_ms=0)
-        self.log = MemoryLog(keeping_all, clock=lambda: round(self.time.now * 1000))
+        self.real_log = MemoryLog(keeping_all, clock=lambda: round(self.time.now * 1000))
         self.puppet = Puppet()
         self.understudy = Puppet("understudy")
         self.faults: list[BaseException] = []
@@ -116,25 +127,48 @@ class Scene:
         self.proof_of_death = True
         self.fallbacks: tuple[str, ...] = ()
         self.context_tokens = 100_000
-        self._appending: asyncio.Task[None] | None = None
+        self.gather_ms = 0.0
+        self._appending: list[asyncio.Task[None]] = []
         self.supervisors: list[Supervisor] = []
         self.line = Line()
 
     async def open(self) -> "Scene":
         """Begin."""
-        self.hub = Hub(
-            self.log,
-            self.given.internal,
-            MemoryBus(self.line),
-            lambda _, error: self.faults.append(error),
-            streams.Options(gather_ms=0),
-        )
-        self._appending = asyncio.create_task(self.hub.run())
+        self.log = FaultyLog(self.real_log)
+        self.hub = self._hub(self.log)
         self.supervisor = await self.another()
         return self
 
+    def _hub(self, log: FaultyLog) -> Hub:
+        hub = Hub(
+            log,
+            self.given.internal,
+            MemoryBus(self.line),
+            lambda _, error: self.faults.append(error),
+            streams.Options(gather_ms=self.gather_ms),
+        )
+        self._appending.append(asyncio.create_task(hub.run()))
+        return hub
+
+    async def apart(self) -> "Instance":
+        """A further process with its own link to the log."""
+        other = self.apart_idle()
+        await other.supervisor.recover()
+        return other
+
+    def apart_idle(self) -> "Instance":
+        """One that has not begun to live."""
+        log = FaultyLog(self.real_log)
+        hub = self._hub(log)
+        return Instance(log, hub, self._supervisor(log, hub))
+
     async def another(self) -> Supervisor:
         """A further process, over the same log and rows."""
+        supervisor = self._supervisor(self.log, self.hub)
+        await supervisor.recover()
+        return supervisor
+
+    def _supervisor(self, log: FaultyLog, hub: Hub) -> Supervisor:
         models = [
             Model(name="puppet", provider=self.puppet, context_tokens=self.context_tokens),
             Model(name="understudy", provider=self.understudy, calls_tools=True),
@@ -142,8 +176,8 @@ class Scene:
         ]
         supervisor = Supervisor(
             store=self.given,
-            hub=self.hub,
-            event_log=self.log,
+            hub=hub,
+            event_log=log,
             bus=MemoryBus(self.line),
             catalogue=Catalogue(models, "puppet", self.fallbacks),
             ids=self.world.ids,
@@ -156,7 +190,6 @@ class Scene:
             chance=lambda: 0.5,
         )
         self.supervisors.append(supervisor)
-        await supervisor.recover()
         return supervisor
 
     async def close(self) -> None:
@@ -166,9 +199,9 @@ class Scene:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        assert self._appending is not None
-        self._appending.cancel()
-        await asyncio.gather(self._appending, return_exceptions=True)
+        for appending in self._appending:
+            appending.cancel()
+        await asyncio.gather(*self._appending, return_exceptions=True)
         assert (self.puppet.open, self.understudy.open) == (0, 0)
         others = asyncio.all_tasks() - {asyncio.current_task()}
         assert [task.get_name() for task in others if task.get_name().startswith("answer")] == []
@@ -225,10 +258,14 @@ class Scene:
 
     async def frames(self, conversation: str) -> list[Logged]:
         """All that the log tells."""
-        head = (await self.log.heads([conversation]))[conversation]
+        head = (await self.real_log.heads([conversation]))[conversation]
         if head is None:
             return []
-        page = await self.log.read(conversation, Position(head.epoch, 0), 100_000)
+        page = await self.real_log.read(conversation, Position(head.epoch, 0), 100_000)
+        if isinstance(page, Lost):  # trimmed
+            page = await self.real_log.read(
+                conversation, Position(head.epoch, page.oldest), 100_000
+            )
         assert isinstance(page, Slice), page
         return [decode(entry.body, entry.seq) for entry in page.entries]
 

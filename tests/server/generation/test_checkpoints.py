@@ -134,3 +134,16 @@ async def test_a_lost_log_is_told_anew(scene: Scene) -> None:
     await scene.idle()
     assert (await scene.message(sent)).content == "one two"
     assert [line.outcome for line in scene.lines] == ["complete"]
+
+
+async def test_a_log_that_cannot_be_told_keeps_more_than_it_must(scene: Scene) -> None:
+    """Until the next checkpoint; the text is stored all the same, and that is no failure."""
+    gate = asyncio.Event()
+    scene.plays(["text", gate, done(tokens=4)])
+    sent = await scene.send()
+    await scene.shown(sent.conversation, "text")
+    scene.log.away = {"checkpoint"}
+    await scene.supervisor.checkpoint()
+    assert (await scene.answer(sent)).length == 4
+    gate.set()
+    await scene.idle()

@@ -81,6 +81,7 @@ async def test_no_more_of_what_waited_is_begun_than_there_is_room_for(
     scene = await make(concurrent=2, own={"puppet": puppet})
     await until(lambda: puppet.open)
     assert scene.supervisor.running == 2
+    await until(lambda: len(scene.lines) == 3)
     assert [await ended_as(scene, sent) for sent in died_with] == [
         ("interrupted", "crash", "half")
     ] * 3

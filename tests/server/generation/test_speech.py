@@ -15,7 +15,7 @@ from protocol.limits import SERVER_FRAME_BYTES
 from protocol.types import Position
 from server.generation import speech
 from server.providers.base import CallsTool, Cites, Thinking
-from server.streams.writer import CHUNK_CHARACTERS
+from server.streams.pieces import CHUNK_CHARACTERS
 from storage.log import Append, Appended, Refused, Slice
 from storage.records import Message
 from storage.values import Json, Spent
@@ -371,7 +371,7 @@ async def test_what_a_stop_cut_off_is_not_stored(scene: Scene) -> None:
     snapshot = await scene.store.history.snapshot(scene.world.owner, sent.conversation)
     assert len(msgspec.json.decode(snapshot.unfinished[0].citations)) == 1
     await scene.stop(sent.answer)
-    await scene.until(lambda: run.leaving)
+    await scene.until(lambda: run.decided)
     gate.open()
     await scene.idle()
     assert (await scene.complete(sent)).sources == [GUIDE]
@@ -398,7 +398,7 @@ async def test_tool_calls_that_are_stored_are_told_whatever_a_stop_cut_off(scene
     first.set()
     await scene.until(lambda: scene.puppet.said == ["one", "two", "three"])
     await scene.stop(sent.answer)
-    await scene.until(lambda: run.leaving)
+    await scene.until(lambda: run.decided)
     gate.open()
     await scene.idle()
     assert (await scene.complete(sent)).outcome == "stopped"

@@ -159,6 +159,8 @@ async def test_health_says_what_runs_and_what_it_carries(world: World) -> None:
         "schema_version": 2,
         "sockets": 3,
         "answers": 2,
+        "loop_held": 0,
+        "loop_longest_ms": 0,
         "draining": False,
     }
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from protocol.codes import CloseCode
 from server.auth.principal import Kind
-from server.limits.admission import Admission, NoRoom, Place
+from server.limits.admission import LINE_S, Admission, Line, NoRoom, Place
 from server.limits.options import Options
 from tests.support.people import person
 
@@ -95,6 +95,67 @@ def test_a_visitor_who_becomes_a_user_is_counted_as_that() -> None:
     assert wide.seat(place, ANN) is CloseCode.CONNECTION_LIMIT
     assert place.principal == visitor
     assert wide.seat(place, person("v", kind=Kind.VISITOR, name="Vi")) is None
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_storm_comes_in_at_the_rate_and_leaves_with_a_time_to_return() -> None:
+    """At most so many in any second; who comes when told is let in, and nobody all at once."""
+    clock = Clock()
+    options = Options(handshakes_per_s=100, sockets_per_address=10_000, unknown_share=0.1)
+    admission = Admission(options, clock=clock)
+    outside, told = 375, dict[int, int]()
+    for _ in range(outside):
+        place = admission.enter("192.0.2.1")
+        if isinstance(place, NoRoom):
+            assert place.status == 503
+            told[place.retry_after_s] = told.get(place.retry_after_s, 0) + 1
+    assert admission.sockets == 25
+    assert told == {1: 100, 2: 100, 3: 100, 4: 50}
+    for second, count in told.items():
+        for number in range(count):
+            clock.now = 100 + second + number / count
+            entered(admission)
+    assert admission.sockets == outside
+
+
+def test_who_has_no_place_takes_none_in_the_rate() -> None:
+    """A flood of one address is refused as that, and keeps nobody else out."""
+    clock = Clock()
+    options = Options(handshakes_per_s=8, sockets_per_address=1)
+    admission = Admission(options, clock=clock)
+    entered(admission)
+    assert {refused(admission) for _ in range(1000)} == {429}
+    entered(admission, "192.0.2.2")
+
+
+def test_the_line_of_those_who_were_sent_away_has_an_end() -> None:
+    """However many there are, nobody is told of more, and it empties while nobody comes."""
+    line = Line(0.01)
+    told = [line.stand(100.0) for _ in range(10_000)]
+    assert (min(told), max(told)) == (1, LINE_S)
+    assert {told.count(second) for second in set(told)} <= {300, 400}
+    assert line.stand(1000.0) == 1
+
+
+def test_without_memory_nobody_comes_in_and_all_who_are_in_stay() -> None:
+    """Until there is some again."""
+    pressed = [True]
+    admission = Admission(OPTIONS, pressed=lambda: pressed[0])
+    assert refused(admission) == 503
+    pressed[0] = False
+    place = entered(admission)
+    pressed[0] = True
+    assert admission.seat(place, ANN) is None
+    assert admission.sockets == 1
 
 
 _STEPS = st.lists(

@@ -69,6 +69,16 @@ class Desk:
         self.stored |= dict.fromkeys(ids, "")
         return [Writer(answer(id), position, 0, self.pump) for id in ids]
 
+    async def more(self, count: int) -> list[Writer]:
+        """Further answers of the same conversation."""
+        position = (await self.log.heads(["c_1"]))["c_1"]
+        assert position is not None
+        ids = [f"m_{number}" for number in range(100, 100 + count)]
+        for id in ids:
+            await self.log.fence("c_1", position.epoch, id, 1)
+        self.stored |= dict.fromkeys(ids, "")
+        return [Writer(answer(id), position, 0, self.pump) for id in ids]
+
     async def lose(self) -> None:
         """The log is gone."""
         await self.log.drop(["c_1"])
@@ -92,9 +102,9 @@ class Desk:
         assert isinstance(page, Slice)
         return [decode(entry.body, entry.seq) for entry in page.entries]
 
-    async def told(self, id: str = "m_2") -> str:
-        """The answer's text as a device has it that sees SQL's and then the log's."""
-        text = self.stored[id]
+    async def told(self, id: str = "m_2", *, beside: bool = True) -> str:
+        """The answer's text for who sees SQL's and then the log's, or the log's alone."""
+        text = self.stored[id] if beside else ""
         for frame in await self.frames():
             if isinstance(frame, Chunk) and frame.answer == id:
                 have = utf16_length(text) - frame.offset
@@ -167,12 +177,22 @@ class Author:
     def _save(self) -> None:
         self._desk.save(self._writer)
 
-    def _settle(self) -> Awaitable[None]:
-        return self._writer.settled()
+    def _settle(self) -> Awaitable[None] | None:
+        return None if self._desk.log.gone else self._writer.settled()
 
     async def _cut(self) -> None:
-        await self._writer.cut()
+        cut = asyncio.create_task(self._writer.cut())
+        await asyncio.sleep(0.2)
+        self._save()  # it waits for its log perhaps, and is checkpointed as before
+        self._desk.log.gone = False
+        await cut
         self.sections.append([])
+
+    def _go(self) -> None:
+        self._desk.log.gone = True
+
+    def _back(self) -> None:
+        self._desk.log.gone = False
 
     def _lose(self) -> Awaitable[None]:
         return self._desk.lose()

@@ -223,7 +223,7 @@ def test_what_is_said_beside_the_log_reaches_all_but_one() -> None:
 # ── faults ───────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("method", ["follow", "read"])
+@pytest.mark.parametrize("method", ["follow", "heads", "read"])
 def test_who_cannot_join_is_told_and_nothing_is_left(method: str) -> None:
     """It may try again."""
 

@@ -296,8 +296,8 @@ async def test_followers_are_told_how_many_they_are(place: Place) -> None:
 async def test_followers_elsewhere_count_too(place: Place) -> None:
     """As soon as both have counted; and whoever leaves, leaves for all."""
     line = Line()
-    here = Place(place.world, Options(), place.log, line)
-    there = Place(place.world, Options(), place.log, line)
+    here = Place(place.world, Options(), place.log, line=line)
+    there = Place(place.world, Options(), place.log, line=line)
     sent = await here.sent()
     one, two = await here.follow(sent), await there.follow(sent)
 
@@ -322,8 +322,8 @@ async def test_followers_elsewhere_count_too(place: Place) -> None:
 async def test_a_word_beside_the_log_reaches_followers_elsewhere(place: Place) -> None:
     """All but the one who said it."""
     line = Line()
-    here = Place(place.world, Options(), place.log, line)
-    there = Place(place.world, Options(), place.log, line)
+    here = Place(place.world, Options(), place.log, line=line)
+    there = Place(place.world, Options(), place.log, line=line)
     sent = await here.sent()
     one, two, three = await here.follow(sent), await here.follow(sent), await there.follow(sent)
     typing = Typing(conversation=sent.conversation, user="ann")
@@ -338,7 +338,7 @@ async def test_a_word_beside_the_log_reaches_followers_elsewhere(place: Place) -
 async def test_a_lost_log_leaves_nobody_counted(place: Place) -> None:
     """Who followed it is not there until brought level again."""
     line = Line()
-    here = Place(place.world, Options(), place.log, line)
+    here = Place(place.world, Options(), place.log, line=line)
     sent = await here.sent()
     listener = await here.follow(sent)
     await here.log.drop([sent.conversation])
@@ -445,12 +445,29 @@ async def test_an_end_is_not_told_where_its_text_was_not(place: Place) -> None:
     writer.text("text")
     await writer.settled()
     await place.log.drop([sent.conversation])
-    await place.hub.position(place.tenant, sent.conversation)
-    listener = await place.follow(sent)
+    position = await place.hub.position(place.tenant, sent.conversation)
+    listener = Listener()
+    await place.hub.join(place.tenant, sent.conversation, listener, position)
     await place.end(sent, writer)
     await listener.until_lost()
     assert listener.entries == []
     assert (await place.follow(sent)).entries == []
+
+
+async def test_who_has_nothing_to_say_tells_a_new_epoch_what_it_said(place: Place) -> None:
+    """Somebody else opened it, and whoever came there was shown no more than SQL had."""
+    sent = await place.sent()
+    writer = await place.writer(sent)
+    writer.text("text")
+    await writer.settled()
+    await place.log.drop([sent.conversation])
+    await place.other.position(place.tenant, sent.conversation)
+    await place.hub.check()
+    await writer.settled()
+    listener = await place.follow(sent)
+    assert listener.text == "text"
+    await place.end(sent, writer)
+    assert [type(frame) for frame in listener.frames] == [Chunk, Complete]
 
 
 class Snapshots:

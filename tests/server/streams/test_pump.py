@@ -5,8 +5,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from protocol.limits import SERVER_FRAME_BYTES
 from protocol.types import Position
 from server.streams.options import Options
+from server.streams.pump import BATCH_BYTES
 from server.streams.writer import Writer
 from storage.errors import Fenced
 from storage.log import Refusal
@@ -143,6 +145,47 @@ def test_without_a_reply_it_is_asked_again_after_a_while() -> None:
         await one.settled()
         assert len(desk.log.appends) == 6
         assert running().time() - began >= 0.4
+
+    play(script)
+
+
+def test_the_pauses_grow_while_the_log_is_away() -> None:
+    """Each answer asks a few times a second, and all of them in one call."""
+
+    async def script(desk: Desk, one: Writer, two: Writer, three: Writer) -> None:
+        desk.log.gone = True
+        for writer in (one, two, three):
+            writer.text("first ")
+        await asyncio.sleep(10)
+        assert 20 <= len(desk.log.appends) <= 30
+        one.text("second")
+        desk.log.gone = False
+        began = running().time()
+        await asyncio.gather(one.settled(), two.settled(), three.settled())
+        assert running().time() - began <= 0.5
+        assert await desk.told("m_1") == "first second"
+
+    play(script)
+
+
+def test_what_gathered_without_a_log_comes_in_calls_of_a_bounded_size() -> None:
+    """However many answers have however much."""
+
+    async def script(desk: Desk, one: Writer, two: Writer, three: Writer) -> None:
+        writers = [one, two, three, *await desk.more(20)]
+        desk.log.gone = True
+        for writer in writers:
+            writer.text("x")
+            await asyncio.sleep(0.01)
+            writer.text("y" * 300_000)
+        before = len(desk.log.appends)
+        desk.log.gone = False
+        await asyncio.gather(*(writer.settled() for writer in writers))
+        sizes = [sum(len(each.body) for each in batch) for batch in desk.log.appends[before:]]
+        assert max(sizes) < BATCH_BYTES + 2 * SERVER_FRAME_BYTES
+        assert sum(sizes) > 23 * 300_000
+        for writer in writers:
+            assert len(await desk.told(writer.answer.id)) == 300_001
 
     play(script)
 

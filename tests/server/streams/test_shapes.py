@@ -310,7 +310,7 @@ def test_an_answer_under_way_is_shown_whole_or_bare() -> None:
         attempt=2,
         citations=shapes.citations(CITATIONS),
     )
-    bare = shapes.under_way(unfinished)
+    bare = shapes.under_way(unfinished.answer)
     for answer, recovered in ((whole, False), (bare, True)):
         as_sent(
             Attached(

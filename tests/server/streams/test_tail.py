@@ -40,3 +40,17 @@ def test_another_attempt_begins_at_nought() -> None:
     assert told.unsaved() == (0, "")
     told.add("anew")
     assert told.unsaved() == (0, "anew")
+
+
+def test_sql_may_have_more_than_the_log() -> None:
+    """It was given what gathered while the log was away."""
+    told = Told(0)
+    told.add("ab")
+    told.saved(5)
+    assert (told.end, told.unsaved()) == (2, (5, ""))
+    told.add("cd")
+    assert told.unsaved() == (5, "")
+    told.add("e😀")
+    assert told.unsaved() == (5, "😀")
+    told.saved(3)  # an older checkpoint's reply
+    assert told.unsaved() == (5, "😀")

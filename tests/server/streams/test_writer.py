@@ -15,6 +15,7 @@ from server.streams.options import Options
 from server.streams.writer import Writer
 from storage.errors import Fenced
 from storage.log import Refusal, Refused
+from storage.records import Tail
 from tests.server.streams.desk import Author, Desk, shown, status
 from tests.support.faultylog import Fault
 from tests.support.virtual import running, virtually
@@ -254,6 +255,20 @@ def test_another_owner_ends_it() -> None:
     play(script)
 
 
+def test_who_speaks_on_though_it_is_lost_keeps_nobody_busy() -> None:
+    """It will hear of it; until then its words go nowhere, at once."""
+
+    async def script(desk: Desk, writer: Writer) -> None:
+        writer.lose()
+        writer.text("zombie")
+        await asyncio.sleep(1)
+        writer.text("more")
+        await asyncio.sleep(1)
+        assert (desk.log.appends, writer.length) == ([], 0)
+
+    play(script, Options(gather_ms=0))
+
+
 def test_what_the_log_has_and_has_forgotten_is_told() -> None:
     """It was appended, and trimmed before its reply could be asked for again."""
 
@@ -347,6 +362,96 @@ def test_a_repeated_reset_is_told_where_it_belongs() -> None:
     play(script)
 
 
+# ── without a log ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_sql_was_given_is_told_though_the_answer_is_cut() -> None:
+    """And nothing behind it; before the log was asked nobody knows that it is away."""
+
+    async def script(desk: Desk, writer: Writer) -> None:
+        writer.text("told ")
+        await writer.settled()
+        desk.log.gone = True
+        writer.text("asked ")
+        assert writer.unsaved().text == "told "
+        await asyncio.sleep(0.1)
+        writer.text("gave 😀 ")
+        position = writer.position
+        desk.save(writer)
+        assert (desk.stored["m_2"], writer.position) == ("told asked gave 😀 ", position)
+        assert writer.unsaved() == Tail(19, "", position.epoch, position.seq)
+        writer.text("dropped")
+        cut = asyncio.create_task(writer.cut())
+        await asyncio.sleep(1)
+        desk.save(writer)
+        desk.log.gone = False
+        await cut
+        assert await desk.told(beside=False) == desk.stored["m_2"] == "told asked gave 😀 "
+
+    play(script)
+
+
+def test_nobody_waits_for_room_while_the_log_is_away() -> None:
+    """And again when it is back, until what gathered was told."""
+
+    async def script(desk: Desk, writer: Writer) -> None:
+        desk.log.gone = True
+        writer.text("a" * 2000)
+        writer.text("b" * 2000)
+        waiting = asyncio.create_task(writer.room())
+        await asyncio.sleep(1)
+        full = [writer.full]
+        writer.text("c" * 100_000)
+        full.append(writer.full)
+        assert waiting.done()
+        desk.log.gone = False
+        desk.log.gate.clear()
+        await asyncio.sleep(1)
+        desk.log.gate.set()
+        await writer.settled()
+        writer.text("d" * 2000)
+        assert [*full, writer.full] == [False, False, True]
+        await writer.room()
+        assert len(await desk.told()) == 106_000
+
+    play(script, Options(gathered_bytes=1024))
+
+
+def test_who_is_held_appends_nothing() -> None:
+    """What is under way cannot be taken back; the rest waits, and goes on from there."""
+
+    async def script(desk: Desk, writer: Writer) -> None:
+        desk.log.gate.clear()
+        writer.text("a")
+        await turns()
+        writer.text("b")
+        writer.hold()
+        desk.log.gate.set()
+        await asyncio.sleep(10)
+        assert await desk.told() == "a"
+        writer.go_on()
+        await writer.settled()
+        assert await desk.told() == "ab"
+
+    play(script)
+
+
+def test_a_taker_tells_what_the_log_lacks() -> None:
+    """From within what SQL has; then it goes on behind it."""
+
+    async def script(desk: Desk, writer: Writer) -> None:
+        desk.stored["m_2"] = "ab😀c"
+        writer.go_on_from("ab😀c", 2)
+        writer.text("d")
+        await writer.cut()
+        chunk, *_ = await desk.frames()
+        assert isinstance(chunk, Chunk)
+        assert (chunk.offset, chunk.text) == (2, "😀c")
+        assert writer.unsaved().start == 5
+
+    play(script)
+
+
 # ── cutting ──────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -387,8 +492,9 @@ def test_a_cut_before_anything_left_leaves_nothing() -> None:
     play(script)
 
 
-ACTS = ("text", "frame", "turn", "wait", "save", "settle", "cut", "away", "no reply", "lose")
-STEPS = st.lists(st.sampled_from(["text", "text", *ACTS]), max_size=40)
+FAULTS = ("away", "no reply", "lose", "go", "back")
+ACTS = ("text", "frame", "turn", "wait", "save", "settle", "cut", *FAULTS)
+STEPS = st.lists(st.sampled_from(["text", "text", "save", *ACTS]), max_size=40)
 
 
 @settings(deadline=None)
@@ -399,20 +505,21 @@ def test_whatever_happens_the_log_has_the_texts_in_order(
     """With faults, losses and checkpoints anywhere.
 
     Between two cuts the log has a beginning of what was written, all of it if no cut follows. And
-    SQL with the unsaved rest is exactly that.
+    SQL with the unsaved rest is exactly that, also where SQL was given text before the log.
     """
 
     async def script(desk: Desk, writer: Writer) -> None:
         author = Author(desk, writer)
         for step in steps:
             await author.act(step)
+        desk.log.gone = False
         await author.act("frame")  # a loss is noticed by the next append
         await writer.settled()
         assert not writer.lost
         tail = writer.unsaved()
         whole = await desk.told()
         desk.save(writer)
-        assert desk.stored["m_2"] == whole
+        assert desk.stored["m_2"] == whole == await desk.told(beside=False)
         assert utf16_length(whole) == tail.start + utf16_length(tail.text) == writer.length
         _check(whole, author.sections)
         seen = [frame.attempt for frame in await desk.frames() if isinstance(frame, Status)]

@@ -53,6 +53,22 @@ async def test_frames_behind_hello_are_answered_after_welcome(lobby: Lobby) -> N
     assert caller.errors == [("not_found", "c_of_nobody")]
 
 
+async def test_coming_back_costs_one_statement(lobby: Lobby) -> None:
+    """With the `hello` and all: a thousand who come back at once are not to burden the database."""
+    first = await lobby.greeted()
+    first.chat("m-1")
+    ack = await first.answer_to("m-1")
+    await first.complete(ack.answer)
+    await first.leave()
+    await lobby.quiet()
+    before = len(lobby.world.db.statements)
+    at = {"conversation": ack.conversation, "epoch": ack.epoch, "seq": ack.seq}
+    again = await lobby.greeted(attach=[at])
+    await again.complete(ack.answer)
+    assert (await again.one("attached")).recovered
+    assert len(lobby.world.db.statements) - before == 1
+
+
 async def test_who_says_nothing_is_closed_after_five_seconds(lobby: Lobby) -> None:
     """And is nobody's."""
     caller = lobby.call()

@@ -31,6 +31,7 @@ USUAL = {
     # All rows come from one address, and at once.
     "PARLEY_LIMITS_HANDSHAKES_PER_MINUTE": MANY,
     "PARLEY_LIMITS_HANDSHAKES_BURST": "1000000",
+    "PARLEY_LIMITS_HANDSHAKES_PER_S": "100000",
     "PARLEY_LIMITS_ARRIVALS_PER_MINUTE": "1000000",
     # Some rows leave an answer running; it is not what is looked at in the end.
     "PARLEY_SOCKET_DRAIN_PAUSE_S": "0",

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.limits.bucket import Buckets, Rate
+from storage.bucket import Buckets, Rate
 
 RATES = st.builds(Rate, st.floats(0.001, 120.0), st.integers(1, 200))
 PAUSES = st.lists(st.floats(0.0, 300.0) | st.just(0.0), min_size=1, max_size=200)

@@ -1,0 +1,95 @@
+"""What a log tells of an answer whose owner is gone: how far it was told, and what beyond SQL's."""
+
+from msgspec import Struct
+
+from protocol.frames.from_server import Chunk, Logged, Reset, Status
+from protocol.text import utf16_length
+from protocol.types import Position, Seq
+from server.streams import pieces
+from server.streams.entry import decode
+from server.streams.hub import Hub
+from storage.log import ROWS, Loss, Lost
+from storage.records import Answer
+
+PAGE = 1000
+
+
+class Traces(Struct, frozen=True):
+    """The answer's own frames behind a place; whether the answer's row stands there, too."""
+
+    answer: Answer
+    epoch: str
+    after: Seq
+    frames: tuple[Logged, ...]
+    last: Seq  # of these frames; without any, `after`
+    row: bool
+
+    @property
+    def silent(self) -> bool:
+        """Whether it is sure that nothing of it was shown in this epoch."""
+        return self.row and all(isinstance(frame, Status) for frame in self.frames)
+
+    @property
+    def told(self) -> int | None:
+        """UTF-16 units of its attempt that this epoch tells; None: that cannot be known any more.
+
+        Entries behind a checkpoint stay until the end, and a checkpoint names its epoch. So what is
+        trimmed was told before the checkpoint, in the same epoch.
+        """
+        chunks = self._chunks
+        if self.answer.attempt > 1 and not any(isinstance(each, Reset) for each in self.frames):
+            return None
+        if chunks:
+            return chunks[-1].offset + utf16_length(chunks[-1].text)
+        trimmed = self.after > 0 and self.epoch == self.answer.epoch
+        return None if trimmed and self.answer.length else 0
+
+    def beyond(self, stored: int) -> str:
+        """Its text behind so many units, if nothing is missing before that."""
+        chunks = self._chunks
+        if not chunks or chunks[0].offset > stored:
+            return ""
+        return pieces.behind("".join(each.text for each in chunks), stored - chunks[0].offset)
+
+    @property
+    def _chunks(self) -> list[Chunk]:
+        """Of its last attempt."""
+        begins = 0
+        for place, frame in enumerate(self.frames):
+            if isinstance(frame, Reset):
+                begins = place
+        return [frame for frame in self.frames[begins:] if isinstance(frame, Chunk)]
+
+
+async def find(hub: Hub, answer: Answer, epoch: str) -> Traces | None:
+    """Read them, as few as tell enough; None: that epoch is over."""
+    if answer.epoch == epoch and answer.length:
+        found = await _read(hub, answer, epoch, max(0, answer.seq - 1))
+        if found is None or found.told is not None:
+            return found
+    return await _read(hub, answer, epoch, 0)
+
+
+async def _read(hub: Hub, answer: Answer, epoch: str, after: Seq) -> Traces | None:
+    frames: list[Logged] = []
+    begins = last = after
+    row = False
+    while True:
+        page = await hub.read(answer.conversation, Position(epoch, after), PAGE)
+        if isinstance(page, Lost):
+            if page.reason is Loss.AHEAD:  # rolled back: what it tells is of no more use
+                return Traces(answer, epoch, after, (), after, False)
+            if page.position is None or page.position.epoch != epoch or page.oldest <= after:
+                return None
+            # What was read may be gone by now, and yet it is all there was.
+            begins = page.oldest if not frames else begins
+            after = page.oldest
+            continue
+        for entry in page.entries:
+            if entry.source == answer.id:
+                frames.append(decode(entry.body, entry.seq))
+                last = entry.seq
+            row = row or (entry.source == ROWS and entry.ordinal == answer.number)
+        if not page.entries:
+            return Traces(answer, epoch, begins, tuple(frames), last, row)
+        after = page.entries[-1].seq

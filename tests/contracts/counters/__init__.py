@@ -1,0 +1,1 @@
+"""What all counters promise, over every implementation."""

@@ -1,0 +1,186 @@
+"""Readers that fall behind, or stop: they cost no more than their bound, and miss nothing."""
+
+import asyncio
+import json
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import LONG
+from tests.faults.device import Cut, Device
+from tests.faults.house import House, get, house_in
+from tests.faults.plans import script
+from tests.faults.view import Frame
+
+READERS, SLOW = (1000, 100) if LONG else (20, 6)
+FREED_S = 45.0
+PATIENCE_S = 240.0 if LONG else 40.0
+TOKEN = "x" * 4095 + " "
+TOKENS = 46  # of an answer, which may be no longer than 192 KiB
+ANSWERS = 14  # 2.6 MB together, of which a socket that reads nothing is kept 1 MiB
+EVERY_MS = 500 if LONG else 60
+RECEIVE_BUFFER = 4096
+SETTINGS = {"PARLEY_LIMITS_SOCKETS_PER_PERSON": "100000"}
+MIB = 1024 * 1024
+
+
+class Audience:
+    """Answers of one person: those with little room follow all of them, the others the first."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+        self.all: list[Device] = []
+        self.asked: list[Frame] = []  # their acknowledgements
+
+    async def gather(self, *, answers: int, slow: int, others: int) -> None:
+        """Connect, and attach to conversations in which something was said."""
+        self.asker = await self._come(None)
+        hello = {"type": "chat", "content": script(TOKEN, 1)}
+        self.asked = [await self.asker.ask(hello) for _ in range(answers)]
+        await asyncio.gather(*[self._follow(RECEIVE_BUFFER) for _ in range(slow)])
+        for _ in range(others):
+            await self._follow(None)
+
+    async def begin(self) -> None:
+        """Ask for a long answer in each of the conversations."""
+        ask = {"type": "chat", "content": script(TOKEN, TOKENS, every_ms=EVERY_MS)}
+        self.asked = [
+            await self.asker.ask({**ask, "conversation": said["conversation"]})
+            for said in self.asked
+        ]
+
+    @property
+    def slow(self) -> list[Device]:
+        """Those with little room."""
+        return [device for device in self.all if device.receive_buffer is not None]
+
+    @property
+    def others(self) -> list[Device]:
+        """Those who read as fast as they can."""
+        return [device for device in self.all if device.receive_buffer is None]
+
+    def texts(self, device: Device) -> list[str]:
+        """The answers on a device that it follows."""
+        shown = [device.view.answer(ack["answer"]) for ack in self._of(device)]
+        return [answer.text if answer is not None else "" for answer in shown]
+
+    async def until(self, tokens: int) -> None:
+        """Until all who read have so many tokens of each answer."""
+        for device in self.others:
+            await device.until(partial(self._have, device, tokens))
+
+    async def until_ended(self, devices: list[Device]) -> None:
+        """Until they show it all; who was closed comes back as often as that takes."""
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.gather(*map(self._until_ended, devices))
+
+    async def _until_ended(self, device: Device) -> None:
+        while True:
+            try:
+                return await device.until(partial(self._have_ended, device), PATIENCE_S)
+            except Cut:
+                await self.house.connect(device)
+
+    def _have(self, device: Device, tokens: int) -> bool:
+        return all(len(text) >= tokens * len(TOKEN) for text in self.texts(device))
+
+    def _have_ended(self, device: Device) -> bool:
+        return all(device.view.has_ended(ack["answer"]) for ack in self._of(device))
+
+    def _of(self, device: Device) -> list[Frame]:
+        return self.asked[: 1 if device.receive_buffer is None else None]
+
+    async def _follow(self, receive_buffer: int | None) -> None:
+        device = await self._come(receive_buffer)
+        for ack in self._of(device):
+            await device.ask({"type": "attach", "conversation": ack["conversation"]})
+
+    async def _come(self, receive_buffer: int | None) -> Device:
+        device = self.house.device("ann")
+        device.receive_buffer = receive_buffer
+        await self.house.connect(device)
+        self.all.append(device)
+        return device
+
+
+def closed(house: House) -> Counter[int]:
+    """With which codes connections ended, by the server's log."""
+    lines = [
+        json.loads(line) for line in house.parley.log.read_text().splitlines() if line[:1] == "{"
+    ]
+    return Counter(line["code"] for line in lines if line.get("event") == "connection closed")
+
+
+def resident(pid: int, what: str) -> int:
+    """`VmRSS`, or `VmHWM`: the most that it ever was; in bytes."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(f"{what}:"):
+            return int(line.split()[1]) * 1024
+    raise LookupError(what)
+
+
+async def until_sockets(house: House, count: int) -> None:
+    """Until the server has let go of all sockets but so many."""
+    async with asyncio.timeout(FREED_S):
+        while (await asyncio.to_thread(get, house.url, "/health"))["sockets"] != count:
+            pass
+
+
+async def test_who_stops_reading_is_let_go_and_finds_everything_later(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Half of them read a little now and then before they stop; the others are not held up."""
+    async with house_in(tmp_path, **SETTINGS) as house:
+        await house.start()
+        audience = Audience(house)
+        await audience.gather(answers=ANSWERS, slow=SLOW, others=READERS - SLOW - 1)
+        before = resident(house.pid, "VmRSS")
+        await audience.begin()
+        for device in audience.slow:
+            device.stop_reading()
+        for tokens in (4, 6, 8):
+            await audience.until(tokens)
+            for device in audience.slow[::2]:
+                device.read_on()
+                await asyncio.sleep(0)
+                device.stop_reading()
+        await until_sockets(house, READERS - SLOW)
+        await audience.until_ended(audience.others)
+        assert closed(house) == {4004: SLOW}
+        grown = resident(house.pid, "VmHWM") - before
+        for device in audience.slow:
+            device.read_on()
+        await audience.until_ended(audience.slow)
+        whole = [TOKEN * TOKENS]
+        assert [d for d in audience.others if audience.texts(d) != whole] == []
+        assert [d for d in audience.slow if audience.texts(d) != whole * ANSWERS] == []
+        assert [device for device in audience.others if device.closes] == []
+        for device in audience.slow:
+            assert device.closes in ([4004], [1006])  # what was on its way may be lost with it
+            device.closes.clear()
+        assert await house.stop() == 0
+        assert house.judged() == []
+    with capsys.disabled():
+        print(f"\n{SLOW} of {READERS} stop reading: {grown / MIB:.0f} MiB more")  # noqa: T201 - n is the result
+    assert grown < SLOW * 4 * MIB + 64 * MIB
+
+
+async def test_who_falls_behind_for_a_while_gets_bigger_chunks(tmp_path: Path) -> None:
+    """On the same socket, and byte for byte what everybody gets."""
+    async with house_in(tmp_path, **SETTINGS) as house:
+        await house.start()
+        audience = Audience(house)
+        await audience.gather(answers=1, slow=1, others=1)
+        [slow] = audience.slow
+        slow.stop_reading()
+        await audience.begin()
+        await audience.until(TOKENS)
+        slow.read_on()
+        await audience.until_ended(audience.all)
+        folded = [frame for frame in slow.heard if frame["type"] == "chunk" and "from" in frame]
+        assert max(len(frame["text"]) for frame in folded) > 5 * len(TOKEN)
+        assert (slow.closes, audience.texts(slow)) == ([], [TOKEN * TOKENS])
+        assert await house.stop() == 0
+        assert house.judged() == []
