@@ -2,8 +2,9 @@
 
 import asyncio
 import secrets
+from collections import deque
 
-from storage.bus import Ear, Listening
+from storage.bus import Ear
 from storage.errors import Unavailable
 from storage.redis.ears import Ears
 from storage.redis.link import Link
@@ -21,25 +22,25 @@ class RedisBus:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._name = secrets.token_bytes(NAME_BYTES)
-        self._waiting: list[tuple[str, bytes]] = []
+        self._waiting: deque[tuple[str, bytes]] = deque(maxlen=WAITING)
         self._wake = asyncio.Event()
 
-    def listen(self, topic: str, ear: Ear) -> Listening:
+    def listen(self, topic: str, ear: Ear) -> "EarAt":
         """See `Bus.listen`."""
-        return _Listening(self._link.ears, self._link.names.of("word", topic), self._name, ear)
+        return EarAt(self._link.ears, self._link.names.of("word", topic), self._name, ear)
 
     def say(self, topic: str, word: bytes) -> None:
         """See `Bus.say`."""
-        if len(self._waiting) < WAITING:
-            self._waiting.append((topic, self._name + word))
-            self._wake.set()
+        self._waiting.append((topic, self._name + word))
+        self._wake.set()
 
     async def run(self) -> None:
         """Carry words until cancelled."""
         while True:
             await self._wake.wait()
             self._wake.clear()
-            words, self._waiting = self._waiting, []
+            words = list(self._waiting)
+            self._waiting.clear()
             for page in self._pages(words):
                 await self._carry(page)
 
@@ -62,13 +63,17 @@ class RedisBus:
             return  # who missed it finds out in another way, later
 
 
-class _Listening:
+class EarAt:
     """An ear hears in a turn of the loop of its own: if it raises, only the loop hears of that."""
 
     def __init__(self, ears: Ears, channel: str, own: bytes, ear: Ear) -> None:
         self._own = own
         self._ear: Ear | None = ear
         self._hearing = ears.hear(channel, self._receive)
+
+    async def sure(self, within_s: float) -> None:
+        """Wait until what is said from now on is heard; `Unavailable` if that takes too long."""
+        await self._hearing.sure(within_s)
 
     def close(self) -> None:
         """See `Listening.close`."""

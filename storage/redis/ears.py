@@ -10,6 +10,7 @@ from storage.redis.line import Channel, Line, Receiver
 
 # A server's name, for those of one link.
 Place = str
+NOWHERE: Place = ""  # also where there is only one
 
 
 class Hearing:
@@ -66,7 +67,7 @@ class Ears:
         line = self._where.get(key)
         if line is None:
             line = self._where[key] = self._line(self._place(name))
-        line.want(key, [receiver])
+        line.want(key, receiver)
         return Hearing(self, key, receiver)
 
     def channel(self, name: bytes) -> Channel:
@@ -79,14 +80,18 @@ class Ears:
 
     def leave(self, name: bytes, receiver: Receiver) -> None:
         """See `Hearing.close`."""
-        line = self._where[name]
-        line.leave(name, receiver)
-        if not line.channels[name].receivers:
+        if not self._where[name].leave(name, receiver):
             del self._where[name]
+
+    def renew(self) -> None:
+        """Connect anew: what answers there may not be what did."""
+        for line in self._lines.values():
+            line.renew()
 
     async def close(self) -> None:
         """Listen to nothing any more."""
-        for line in self._lines.values():
+        while self._lines:  # a line that is being closed may yet hand its channels to a new one
+            _, line = self._lines.popitem()
             await line.close()
 
     def _line(self, place: Place) -> Line:
@@ -103,4 +108,4 @@ class Ears:
             now = self._line(self._place(name.decode()))
             if now is not line and name in self._where:
                 self._where[name] = now
-                now.want(name, line.give_up(name), missed=True)
+                now.take_over(line.channels.pop(name))

@@ -24,7 +24,7 @@ Look: TypeAlias = Callable[
     [Collection[Id], bool], Coroutine[Any, Any, Mapping[Id, Position | None]]
 ]
 
-_MESSAGE = msgspec.msgpack.Decoder(tuple[Epoch, list[tuple[int, str, int, bytes]]] | None)
+_MESSAGE = msgspec.msgpack.Decoder(tuple[Epoch, list[tuple[int, tuple[str, int, bytes]]]] | None)
 
 
 class Follower:
@@ -49,12 +49,13 @@ class Follower:
 class _Log:
     """One followed log."""
 
-    __slots__ = ("followers", "heard", "hearing", "used_at")
+    __slots__ = ("doubtful", "followers", "heard", "hearing", "used_at")
 
     def __init__(self, now: int) -> None:
         self.followers: list[Follower] = []
         self.hearing: Hearing | None = None
         self.heard: Position | None = None  # up to where; None: nothing that counts
+        self.doubtful = False  # more may have been stored than was heard
         self.used_at = now
 
     def tell(self, delivery: Delivery) -> None:
@@ -79,6 +80,7 @@ class Followed:
         self._doubtful: dict[Id, None] = {}  # their subscriptions were interrupted
         self._unheard: dict[Id, Position] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._looking = False  # at what is doubtful
 
     async def follow(self, conversation: Id, sink: Sink) -> Follower:
         """Deliver to the sink what is stored from now on."""
@@ -119,7 +121,7 @@ class Followed:
             if head is not None and log.lacks(head):
                 self._unheard[conversation] = head
                 late = True
-            elif log.heard is None:
+            elif log.heard is None and not log.doubtful:
                 log.heard = head
         if late:
             asyncio.get_running_loop().call_later(HEARD_WITHIN_S, self._mend)
@@ -130,22 +132,26 @@ class Followed:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _hear(self, conversation: Id, data: bytes | None) -> None:
-        log = self._logs[conversation]
+        log = self._logs.get(conversation)
+        if log is None:
+            return
         if data is None:
-            if not self._doubtful:
-                self._own(self._look_at_doubtful())
+            log.doubtful = True
             self._doubtful[conversation] = None
+            if not self._looking:
+                self._looking = True
+                self._own(self._look_at_doubtful())
             return
         try:
             message = _MESSAGE.decode(data)
         except msgspec.DecodeError:  # not ours, or of a version that this one does not know
             message = None
-        if message is None:
+        if message is None or not message[1]:
             log.heard = None
             log.tell(Doubt())
             return
         epoch, told = message
-        entries = tuple([Entry(*each) for each in told])
+        entries = tuple([Entry(seq, *entry) for seq, entry in told])
         head = Position(epoch, entries[-1].seq)
         if log.heard is None or log.lacks(head):
             log.heard = head
@@ -153,16 +159,27 @@ class Followed:
 
     async def _look_at_doubtful(self) -> None:
         """Very many at once, if a connection was cut: only those that moved on have to read."""
-        while self._doubtful:
-            heads = await self._look(list(self._doubtful), False)
-            for conversation, head in heads.items():
-                self._doubtful.pop(conversation, None)
-                log = self._logs.get(conversation)
-                if log is not None and (log.heard is None or log.heard != head):
-                    log.heard = head
-                    log.tell(Doubt())
-            if self._doubtful:
-                await asyncio.sleep(ASKED_AGAIN_S)
+        try:
+            while doubtful := self._doubtful:
+                # Whose subscription is interrupted meanwhile is looked at once more.
+                self._doubtful = {}
+                heads = await self._look(doubtful, False)
+                for conversation, head in heads.items():
+                    self._resolve(conversation, head)
+                away = [each for each in doubtful if each not in heads and each in self._logs]
+                if away:
+                    self._doubtful.update(dict.fromkeys(away))
+                    await asyncio.sleep(ASKED_AGAIN_S)
+        finally:
+            self._looking = False
+
+    def _resolve(self, conversation: Id, head: Position | None) -> None:
+        log = self._logs.get(conversation)
+        if log is not None:
+            log.doubtful = conversation in self._doubtful
+            if log.heard != head:
+                log.heard = head
+                log.tell(Doubt())
 
     def _mend(self) -> None:
         unheard, self._unheard = self._unheard, {}
@@ -183,6 +200,7 @@ class Followed:
             self._own(self._look([conversation], True))
 
     def _own(self, work: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task = self._link.start(work)
+        if task is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)

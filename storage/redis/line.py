@@ -8,17 +8,21 @@ for a peer that vanished without a word stays silent for ever.
 import asyncio
 import math
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
+from storage.errors import Unavailable
+
 PING_S = 1.0
 UNANSWERED = 2  # pings in a row, then the line is dead
 PAUSE_S, LONGEST_PAUSE_S = 0.1, 1.0  # before it is connected again
 CHANNELS_AT_ONCE = 1000
+
+LOST = (RedisError, OSError, Unavailable)
 
 # What is done with a message, neither blocking nor raising; `None`: some may have been missed.
 Receiver: TypeAlias = Callable[[bytes | None], None]
@@ -27,12 +31,13 @@ Receiver: TypeAlias = Callable[[bytes | None], None]
 class Channel:
     """Who listens to one channel, and how far the server knows of it."""
 
-    __slots__ = ("asked", "name", "receivers", "sure", "unconfirmed")
+    __slots__ = ("anew", "asked", "name", "receivers", "sure", "unconfirmed")
 
     def __init__(self, name: bytes) -> None:
         self.name = name
         self.receivers: list[Receiver] = []
         self.asked = False  # the server was told to send what comes there
+        self.anew = False  # and is to be told so once more
         self.unconfirmed = 0  # how often it was told so and has not said yes yet
         self.sure = asyncio.Event()  # it sends, or did before a cut
 
@@ -52,7 +57,10 @@ class Line:
         *,
         sharded: bool,
     ) -> None:
-        """`cut` is awaited after the connection was lost, before the next try; it may raise."""
+        """`cut` is awaited after the connection was lost, before the next try.
+
+        Both may raise `Unavailable`.
+        """
         self._sharded = sharded
         letter = b"s" if sharded else b""
         self._subscribe = (letter + b"subscribe").decode().upper()
@@ -67,39 +75,44 @@ class Line:
         self.channels: dict[bytes, Channel] = {}
         self._changed: dict[bytes, None] = {}
         self._change = asyncio.Event()
+        self._worn = asyncio.Event()
         self._unanswered = 0
         self._task: asyncio.Task[None] | None = None
+        self._ended = False  # by itself
 
-    def want(self, name: bytes, receivers: Sequence[Receiver], *, missed: bool = False) -> Channel:
-        """Hand what comes on a channel to these too, from when it is `sure`.
-
-        `missed`: they listened elsewhere before, so what came meanwhile was not heard.
-        """
+    def want(self, name: bytes, receiver: Receiver) -> None:
+        """Hand what comes on a channel to the receiver too, from when it is `sure`."""
         channel = self.channels.get(name)
         if channel is None:
             channel = self.channels[name] = Channel(name)
-        if missed:
-            channel.sure.set()
-        channel.receivers += receivers
+        channel.receivers.append(receiver)
         self._note(name)
-        return channel
 
-    def leave(self, name: bytes, receiver: Receiver) -> None:
-        """The receiver wants no more."""
+    def leave(self, name: bytes, receiver: Receiver) -> int:
+        """The receiver wants no more; gives how many others do."""
         channel = self.channels[name]
         channel.receivers.remove(receiver)
         if not channel.receivers:
+            self._forget_unwanted(channel)
             self._note(name)
+        return len(channel.receivers)
 
     def again(self, name: bytes) -> None:
         """Tell the server once more that the channel is wanted: it seems to have forgotten."""
-        channel = self.channels[name]
-        channel.asked = False
+        self.channels[name].anew = True
         self._note(name)
 
-    def give_up(self, name: bytes) -> list[Receiver]:
-        """The channel is heard elsewhere from now on: by whom. Only while it is cut."""
-        return self.channels.pop(name).receivers
+    def take_over(self, channel: Channel) -> None:
+        """Hear here what was heard through a line that is cut now."""
+        unwanted = self.channels.get(channel.name)
+        if unwanted is not None:
+            channel.unconfirmed = unwanted.unconfirmed
+        self.channels[channel.name] = channel
+        self._note(channel.name)
+
+    def renew(self) -> None:
+        """Leave the connection for a new one."""
+        self._worn.set()
 
     async def close(self) -> None:
         """Listen no more."""
@@ -112,42 +125,51 @@ class Line:
     def _note(self, name: bytes) -> None:
         self._changed[name] = None
         self._change.set()
-        if self._task is None:
+        if self.channels and (self._task is None or self._ended):
+            self._ended = False
             self._task = asyncio.create_task(self._live(), name="redis subscriptions")
             self._task.add_done_callback(_tell_failure)
 
     async def _live(self) -> None:
         pause_s = PAUSE_S
-        while True:
+        while self.channels:
             connection: AbstractConnection | None = None
-            with suppress(RedisError, OSError, TimeoutError):
+            with suppress(*LOST):
                 connection = await self._connect()
             if connection is not None:
                 pause_s = PAUSE_S
                 await self._listen(connection)
             await asyncio.sleep(pause_s * (0.5 + random.random()))  # noqa: S311 - no secret
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-            with suppress(RedisError, OSError, TimeoutError):
+            with suppress(*LOST):
                 await self._on_cut(self)
+        self._ended = True  # nobody listens any more
 
     async def _listen(self, connection: AbstractConnection) -> None:
         """Until the connection is lost."""
         self._unanswered = 0
+        self._worn.clear()
         for channel in self.channels.values():
             self._changed[channel.name] = None
         self._change.set()
-        works = (self._read(connection), self._tell_changes(connection), self._ping(connection))
-        tasks = [asyncio.create_task(work) for work in works]
+        tasks = [
+            asyncio.create_task(self._read(connection)),
+            asyncio.create_task(self._tell_changes(connection)),
+            asyncio.create_task(self._ping(connection)),
+            asyncio.create_task(self._wear_out()),
+        ]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            with suppress(RedisError, OSError, TimeoutError):
+            for ended in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(ended, Exception) and not isinstance(ended, LOST):
+                    _tell("a receiver of Redis' messages failed", ended)
+            with suppress(*LOST):
                 await connection.disconnect(nowait=True)
             for channel in list(self.channels.values()):
-                channel.asked, channel.unconfirmed = False, 0
+                channel.asked, channel.anew, channel.unconfirmed = False, False, 0
                 self._forget_unwanted(channel)
 
     async def _read(self, connection: AbstractConnection) -> None:
@@ -162,8 +184,13 @@ class Line:
     async def _ping(self, connection: AbstractConnection) -> None:
         while self._unanswered < UNANSWERED:
             self._unanswered += 1
-            await connection.send_command("PING")
+            # A peer that does not even read takes nothing more at some time.
+            async with asyncio.timeout(UNANSWERED * PING_S):
+                await connection.send_command("PING")
             await asyncio.sleep(PING_S)
+
+    async def _wear_out(self) -> None:
+        await self._worn.wait()
 
     # ── what it hears ────────────────────────────────────────────────────────────────────────────
 
@@ -205,33 +232,35 @@ class Line:
             self._change.clear()
             names, self._changed = list(self._changed), {}
             channels = [self.channels[name] for name in names if name in self.channels]
-            wanted = [each for each in channels if each.receivers and not each.asked]
+            wanted = [each for each in channels if each.receivers and (each.anew or not each.asked)]
             unwanted = [each for each in channels if each.asked and not each.receivers]
             for channel in unwanted:
                 channel.asked = False
                 channel.sure.clear()
             for channel in wanted:
-                channel.asked = True
+                channel.asked, channel.anew = True, False
                 channel.unconfirmed += 1
-            await self._send(connection, self._unsubscribe, unwanted)
-            await self._send(connection, self._subscribe, wanted)
+            for verb, those in ((self._unsubscribe, unwanted), (self._subscribe, wanted)):
+                for page in self._pages([channel.name for channel in those]):
+                    await connection.send_command(verb, *page)
 
-    async def _send(
-        self, connection: AbstractConnection, verb: str, channels: Sequence[Channel]
-    ) -> None:
-        # Channels of one sharded command must share a slot; theirs may be as many as they are.
-        size = 1 if self._sharded else CHANNELS_AT_ONCE
-        names = [channel.name for channel in channels]
-        pages: list[list[str | bytes]] = [
-            [verb, *names[begin : begin + size]] for begin in range(0, len(names), size)
-        ]
-        for begin in range(0, len(pages), CHANNELS_AT_ONCE):
-            packed = connection.pack_commands(pages[begin : begin + CHANNELS_AT_ONCE])
-            await connection.send_packed_command(packed)
+    def _pages(self, names: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+        """What one command may carry: not too much, and in a Cluster what shares a slot."""
+        groups: dict[bytes, list[bytes]] = {}
+        for name in names:
+            tag = name.partition(b"}")[0] if self._sharded else b""
+            groups.setdefault(tag, []).append(name)
+        for group in groups.values():
+            for begin in range(0, len(group), CHANNELS_AT_ONCE):
+                yield group[begin : begin + CHANNELS_AT_ONCE]
 
 
 def _tell_failure(task: asyncio.Task[None]) -> None:
     """Nothing is heard any more; readiness says so too."""
     if not task.cancelled() and (error := task.exception()) is not None:
-        context = {"message": "listening to Redis ended", "exception": error}
-        task.get_loop().call_exception_handler(context)
+        _tell("listening to Redis ended", error)
+
+
+def _tell(what: str, error: BaseException) -> None:
+    context = {"message": what, "exception": error}
+    asyncio.get_running_loop().call_exception_handler(context)

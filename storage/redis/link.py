@@ -2,22 +2,30 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeAlias, cast
 from urllib.parse import urlsplit
 
-from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio import ConnectionPool, Redis, RedisCluster
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as Unreachable
-from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
+from redis.exceptions import (
+    ClusterDownError,
+    ClusterError,
+    DataError,
+    NoScriptError,
+    ReadOnlyError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+)
 from redis.exceptions import TimeoutError as TooLate
 
 from storage.errors import Unavailable, Unsupported
 from storage.redis.breaker import Breaker
-from storage.redis.ears import Ears
+from storage.redis.ears import NOWHERE, Ears, Place
 from storage.redis.names import Names
 from storage.redis.options import Options
 from storage.redis.scripts import Script
@@ -25,6 +33,20 @@ from storage.redis.scripts import Script
 Argument: TypeAlias = str | bytes | int
 
 ABOUT = Script("about")
+OLDEST, OLDEST_OF_CLUSTERS = (6, 2), (7, 0)
+START_S = 5.0
+RENEWED_EVERY_S = 1.0  # at most
+
+# The pools have no bound of their own: one that is met is an error to a Cluster's client.
+_ANY = 1 << 30
+
+
+class Way:
+    """What there is to know of one server."""
+
+    def __init__(self, breaker: Breaker, connections: int) -> None:
+        self.breaker = breaker
+        self.turns = asyncio.Semaphore(connections)
 
 
 class Link:
@@ -43,9 +65,11 @@ class Link:
         self.ears = Ears(self._place, self._connect, self._look, sharded=self.cluster)
         self._client = client
         self._options = options
-        self._breaker = Breaker(options.pause_s, clock)
-        # A Cluster's client does not wait for a connection; it fails, as if the node were gone.
-        self._places = asyncio.Semaphore(options.connections)
+        self._clock = clock
+        self._ways: dict[Place, Way] = {}
+        self._works: set[asyncio.Task[Any]] = set()
+        self._renewal: asyncio.Task[Any] | None = None
+        self._closed = False
 
     def __repr__(self) -> str:
         """Say what it leads to, and not where: the address may hold a password."""
@@ -53,50 +77,64 @@ class Link:
 
     @property
     def reachable(self) -> bool:
-        """Whether the last calls were answered."""
-        return not self._breaker.is_open
+        """Whether the last calls were answered; by one node of a Cluster at least."""
+        ways = self._ways.values()
+        return not ways or not all(way.breaker.is_open for way in ways)
 
     async def call(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         """Have a script done; in a Cluster all its keys share a bucket. `Unavailable` if not."""
+        place = self._place(keys[0])
         try:
-            return await self.ask("EVALSHA", script.sum, len(keys), *keys, *arguments)
+            return await self._ask(place, "EVALSHA", script.sum, len(keys), *keys, *arguments)
         except NoScriptError:
-            return await self.ask("EVAL", script.text, len(keys), *keys, *arguments)
+            return await self._ask(place, "EVAL", script.text, len(keys), *keys, *arguments)
 
-    async def ask(self, *command: Argument, **options: Any) -> Any:
+    async def ask(self, *command: Argument) -> Any:
         """Have a command done. `Unavailable`: whether it was done is not known."""
-        if not self._breaker.lets_through():
+        return await self._ask(NOWHERE, *command)
+
+    async def ask_of(self, channel: str, *command: Argument) -> Any:
+        """Have a command done by the server at which that channel is heard."""
+        place = self._place(channel)
+        if isinstance(self._client, RedisCluster):
+            node = self._client.get_node(node_name=place) if place else None
+            if node is None:
+                raise Unavailable("no node of the Cluster has that slot now")
+            return await self._ask(place, *command, target_nodes=node)
+        return await self._ask(place, *command)
+
+    async def _ask(self, place: Place, *command: Argument, **options: Any) -> Any:
+        if self._closed:
+            raise Unavailable("the way to Redis is closed")
+        way = self._way(place)
+        if not way.breaker.lets_through():
             raise Unavailable("Redis was out of reach a moment ago")
         asker = asyncio.current_task()
         cancelled = asker.cancelling() if asker else 0
         try:
-            async with asyncio.timeout(self._options.timeout_s), self._places:
+            async with asyncio.timeout(self._options.timeout_s), way.turns:
                 answer = await self._client.execute_command(*command, **options)
         except (TimeoutError, TooLate):
-            self._breaker.failed()
+            way.breaker.failed()
+            if way.breaker.is_open:
+                self._renew(place)
             why = f"Redis did not answer within {self._options.timeout_s:g} s"
             raise Unavailable(why, outcome_unknown=True) from None
-        except (Unreachable, OSError) as error:
-            self._breaker.failed(surely=True)
-            raise Unavailable(f"Redis is out of reach: {_kind(error)}") from error
+        except DataError:
+            raise  # a mistake of ours: such arguments cannot be sent
         except NoScriptError:
+            way.breaker.succeeded()
             raise
-        except RedisError as error:
-            # It answered, and cannot do it now: it loads, has no memory left, or was demoted.
-            if isinstance(error, ReadOnlyError):
-                await self._reconnect()
+        except (ResponseError, ClusterError) as error:
+            self._refused(place, error)
             raise Unavailable(f"Redis refused: {str(error)[:200]}") from error
-        self._breaker.succeeded()
+        except (RedisError, RedisClusterException, OSError) as error:
+            way.breaker.failed(surely=True)
+            raise Unavailable(f"Redis is out of reach: {_kind(error)}") from error
+        way.breaker.succeeded()
         if asker and asker.cancelling() > cancelled:  # redis lost that, for the answer was there
             raise asyncio.CancelledError
         return answer
-
-    async def ask_of(self, channel: str, *command: Argument) -> Any:
-        """Have a command done by the server at which that channel is heard."""
-        if isinstance(self._client, RedisCluster):
-            node = self._client.get_node(node_name=self._place(channel))
-            return await self.ask(*command, target_nodes=node)
-        return await self.ask(*command)
 
     async def about(self) -> tuple[str, str, str]:
         """For people: one server or a Cluster, its version, and what it does short of memory."""
@@ -105,86 +143,153 @@ class Link:
         kind = "a Cluster of version" if self.cluster else "version"
         return kind, facts.get("redis_version", "unknown"), facts.get("maxmemory_policy", "unknown")
 
+    def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any] | None:
+        """Do something in the background, until the link is closed."""
+        if self._closed:
+            work.close()
+            return None
+        task = asyncio.create_task(work)
+        self._works.add(task)
+        task.add_done_callback(self._works.discard)
+        return task
+
     async def close(self) -> None:
-        """End every connection."""
+        """End every connection, and what was begun."""
+        self._closed = True
+        for task in list(self._works):
+            task.cancel()
+        await asyncio.gather(*self._works, return_exceptions=True)
         await self.ears.close()
         await self._client.aclose()
 
-    async def _reconnect(self) -> None:
-        """The next calls look for the server anew, for its name may lead to another one now."""
-        if isinstance(self._client, RedisCluster):
-            await self._client.aclose()
-        else:
-            await self._client.connection_pool.disconnect(inuse_connections=False)
+    def _refused(self, place: Place, error: RedisError) -> None:
+        """It answered, and cannot do it now: it has no memory left, say, or was demoted."""
+        if isinstance(error, ClusterDownError):
+            self._way(place).breaker.failed(surely=True)  # it will not do anything else either
+            return
+        self._way(place).breaker.succeeded()
+        if isinstance(error, ReadOnlyError):
+            self._renew(place, ears=True)
+
+    def _way(self, place: Place) -> Way:
+        way = self._ways.get(place)
+        if way is None:
+            breaker = Breaker(self._options.pause_s, self._clock)
+            way = self._ways[place] = Way(breaker, self._options.connections)
+        return way
+
+    def _renew(self, place: Place, *, ears: bool = False) -> None:
+        """The next calls look for the server anew: at its address there may be another one now,
+        and connections that wait in the pool may be as dead as the one that did not answer.
+        """
+        if self._renewal is None or self._renewal.done():
+            self._renewal = self.start(self._look_anew(place, ears=ears))
+
+    async def _look_anew(self, place: Place, *, ears: bool) -> None:
+        if ears:
+            self.ears.renew()
+        with suppress(Unavailable):
+            if isinstance(self._client, RedisCluster):
+                node = self._client.get_node(node_name=place) if place else None
+                if node is not None:
+                    await node.disconnect_free_connections()
+                await self._look()
+            else:
+                with suppress(RedisError, OSError):
+                    await self._client.connection_pool.disconnect(inuse_connections=False)
+        await asyncio.sleep(RENEWED_EVERY_S)
 
     # ── for who listens ──────────────────────────────────────────────────────────────────────────
 
-    def _place(self, channel: str) -> str:
-        """The server at which a channel is heard, by a name of ours."""
+    def _place(self, channel: str) -> Place:
+        """The server at which a channel is heard and its keys are, by a name of ours."""
         if not isinstance(self._client, RedisCluster):
-            return ""
+            return NOWHERE
         slot = self._client.keyslot(channel)
-        return str(self._client.nodes_manager.get_node_from_slot(slot).name)
+        try:
+            return str(self._client.nodes_manager.get_node_from_slot(slot).name)
+        except (RedisClusterException, LookupError):
+            return NOWHERE  # no node has it at the moment
 
-    async def _connect(self, place: str) -> AbstractConnection:
+    async def _connect(self, place: Place) -> AbstractConnection:
         """A connection of its own to that server; it waits for messages without end."""
         way: Any
         if isinstance(self._client, RedisCluster):
-            way = self._client.get_node(node_name=place)
+            way = self._client.get_node(node_name=place) if place else None
             if way is None:
-                raise Unreachable("the node has left the Cluster")
+                raise Unavailable("the node has left the Cluster")
         else:
             way = self._client.connection_pool
-        connection: Any = way.connection_class(**{**way.connection_kwargs, "socket_timeout": None})
-        async with asyncio.timeout(self._options.timeout_s):
-            await connection.connect()
+        connection: Any = way.connection_class(**way.connection_kwargs)
+        try:
+            async with asyncio.timeout(self._options.timeout_s):
+                await connection.connect()
+        except (RedisError, OSError) as error:
+            raise Unavailable(f"Redis is out of reach: {_kind(error)}") from error
         return cast(AbstractConnection, connection)
 
     async def _look(self) -> None:
         """Learn which node has which slots."""
-        if isinstance(self._client, RedisCluster):
+        if not isinstance(self._client, RedisCluster):
+            return
+        try:
             async with asyncio.timeout(self._options.timeout_s):
                 await self._client.nodes_manager.initialize()
+        except (RedisError, RedisClusterException, OSError) as error:
+            raise Unavailable(f"the Cluster is out of reach: {_kind(error)}") from error
+        there = self._client.nodes_manager.nodes_cache
+        self._ways = {place: way for place, way in self._ways.items() if place in there}
 
 
 @asynccontextmanager
 async def open_link(url: str, options: Options | None = None) -> AsyncIterator[Link]:
     """A link to the Redis at that address, which must answer; whether it is a Cluster, it says."""
     options = options or Options()
+    # Each call has a time-out as a whole; one of the client's own may swallow a cancellation.
     common: dict[str, Any] = {
-        "socket_timeout": options.timeout_s,
-        "socket_connect_timeout": options.timeout_s,
+        "socket_timeout": None,
+        "socket_connect_timeout": START_S,
+        "max_connections": _ANY,
         "protocol": 2,
     }
     try:
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=options.connections,
-            timeout=options.timeout_s,
-            retry=Retry(NoBackoff(), 0),
-            **common,
-        )
-    except ValueError as error:
-        raise Unsupported("REDIS_URL", "its address cannot be read") from error
+        pool = ConnectionPool.from_url(url, retry=Retry(NoBackoff(), 0), **common)
+        database = int(pool.connection_kwargs.get("db", 0))
+    except ValueError:
+        # Its text may hold a piece of the password.
+        raise Unsupported("REDIS_URL", "its address cannot be read") from None
     client: Redis | RedisCluster = Redis.from_pool(pool)
-    database = int(pool.connection_kwargs.get("db", 0))
     try:
-        found = await client.info("cluster")
-        if found.get("cluster_enabled"):
-            await client.aclose()
-            client = RedisCluster.from_url(
-                url, max_connections=options.connections, retry=Retry(NoBackoff(), 1), **common
-            )
-            await client.initialize()
-    except (RedisError, OSError) as error:
+        async with asyncio.timeout(max(START_S, options.timeout_s)):
+            found = await client.info("everything")
+            cluster = bool(found.get("cluster_enabled"))
+            _examine(str(found.get("redis_version", "")), cluster=cluster)
+            if cluster:
+                await client.aclose()
+                client = RedisCluster.from_url(url, retry=Retry(NoBackoff(), 1), **common)
+                await client.initialize()
+    except BaseException as error:
         await client.aclose()
-        why = f"Redis at {_host(url)}, where REDIS_URL points, is out of reach: {_kind(error)}"
+        if not isinstance(error, RedisError | RedisClusterException | OSError):
+            raise
+        refused = isinstance(error, ResponseError)
+        what = f"refused: {error}" if refused else f"is out of reach: {_kind(error)}"
+        why = f"Redis at {_host(url)}, where REDIS_URL points, {what}"
         raise Unavailable(why) from error
     link = Link(client, Names(options.prefix, database), options)
     try:
         yield link
     finally:
         await link.close()
+
+
+def _examine(version: str, *, cluster: bool) -> None:
+    """Say what would fail later, and less clearly."""
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    oldest = OLDEST_OF_CLUSTERS if cluster else OLDEST
+    if len(numbers) == len(oldest) and numbers < oldest:
+        least = ".".join(map(str, oldest))
+        raise Unsupported("REDIS_URL", f"Redis {version} is too old, it takes {least} or later")
 
 
 def _kind(error: BaseException) -> str:

@@ -9,6 +9,8 @@ import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
+import msgspec
+
 from protocol.types import Epoch, Id, Position, Seq
 from storage.errors import Unavailable
 from storage.ids import monotonic_ms
@@ -48,6 +50,14 @@ APPENDS_AT_ONCE = 500
 BYTES_AT_ONCE = 4 << 20
 CONVERSATIONS_AT_ONCE = 500
 
+TIME_DIGITS = 13  # before each entry in its stream
+
+# source, fence, ordinal, the epoch and seq that the writer knows, and what it ends
+_Append: TypeAlias = tuple[str, int, int, Epoch, Seq, str]
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(tuple[str, int, bytes]).decode
+
 
 class RedisLog:
     """An EventLog that any number of instances share."""
@@ -61,6 +71,14 @@ class RedisLog:
         self._link = link
         self._retention = retention or Retention()
         self._followed = Followed(link, self._look, clock)
+        kept = self._retention
+        self._limits: tuple[Argument, ...] = (
+            kept.entries,
+            kept.age_ms,
+            kept.idle_ms,
+            ENDED_REMEMBERED,
+            link.publish,
+        )
         self._quarter_ms = self._retention.idle_ms // 4
 
     @property
@@ -113,26 +131,20 @@ class RedisLog:
         results: list[Appended | Refused],
     ) -> None:
         for places in _portions(batch, group):
-            by_conversation: dict[Id, list[int]] = {}
+            appends: dict[Id, list[_Append]] = {}
             for place in places:
-                by_conversation.setdefault(batch[place].conversation, []).append(place)
-            keys: Keys = []
-            arguments = self._limits()
-            for conversation, those in by_conversation.items():
-                keys += self._keys(conversation)
-                arguments += (self._channel(conversation), len(those))
-                for place in those:
-                    arguments += _arguments(batch[place])
+                asked = batch[place]
+                appends.setdefault(asked.conversation, []).append(_packed(asked))
+            keys = self._all_keys(appends)
+            asked_of = [(self._channel(each), those) for each, those in appends.items()]
+            entries = [_encode((e.source, e.ordinal, e.body)) for e in (batch[p] for p in places)]
+            arguments = [*self._limits, _encode(asked_of), *entries]
             try:
                 found = await self._link.call(APPEND, keys, arguments)
             except Unavailable:
                 return  # what comes after it waits for it
             for place, result in zip(places, found, strict=True):
                 results[place] = _appended(result)
-
-    def _limits(self) -> list[Argument]:
-        kept = self._retention
-        return [kept.entries, kept.age_ms, kept.idle_ms, ENDED_REMEMBERED, self._link.publish]
 
     async def checkpoint(self, batch: Sequence[Checkpoint]) -> None:
         """See `EventLog.checkpoint`."""
@@ -262,17 +274,9 @@ def _portions(batch: Sequence[Append], group: Mapping[Id, Sequence[int]]) -> Ite
         yield portion
 
 
-def _arguments(asked: Append) -> tuple[Argument, ...]:
+def _packed(asked: Append) -> _Append:
     seen = asked.seen
-    return (
-        asked.source,
-        asked.fence,
-        asked.ordinal,
-        seen.epoch,
-        seen.seq,
-        asked.ends or "",
-        asked.body,
-    )
+    return asked.source, asked.fence, asked.ordinal, seen.epoch, seen.seq, asked.ends or ""
 
 
 def _position(found: Sequence[Any] | None) -> Position | None:
@@ -292,5 +296,5 @@ def _refused(found: Sequence[Any]) -> Refused:
 
 
 def _entry(name: bytes, fields: Sequence[bytes]) -> Entry:
-    seq: Seq = int(name.partition(b"-")[0])
-    return Entry(seq, fields[1].decode(), int(fields[3]), fields[7])
+    source, ordinal, body = _decode(memoryview(fields[1])[TIME_DIGITS:])
+    return Entry(int(name.partition(b"-")[0]), source, ordinal, body)

@@ -10,7 +10,8 @@ class Names:
 
     def __init__(self, prefix: str, database: int) -> None:
         # Databases of one Redis have keys of their own, but share their channels.
-        self._prefix = f"{prefix}.{database}" if database else prefix
+        # No prefix can spell a slash.
+        self._prefix = f"{prefix}/{database}" if database else prefix
 
     def of(self, kind: str, name: str) -> str:
         """What `kind` of thing about `name`; all kinds of a name share its bucket."""

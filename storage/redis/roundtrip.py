@@ -33,6 +33,7 @@ class RoundTrip:
             async with asyncio.timeout(WITHIN_S):
                 await heard.wait()
         except TimeoutError:
+            self._hearing.again()
             raise Unavailable("what was said through Redis was not heard") from None
         finally:
             del self._awaited[word]

@@ -1,6 +1,6 @@
 """Several Redis processes that are one service: a cluster, or a primary with its replica."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from itertools import pairwise
 from time import monotonic, sleep
@@ -17,8 +17,8 @@ SLOTS = 16384
 class RedisCluster:
     """Three primaries that share the slots. A node that is killed is not replaced."""
 
-    def __init__(self) -> None:
-        self.nodes = [_node() for _ in range(NODES)]
+    def __init__(self, **settings: str) -> None:
+        self.nodes = [_node(settings) for _ in range(NODES)]
         self._running = ExitStack()
 
     def __enter__(self) -> Self:
@@ -86,10 +86,11 @@ class Failover:
         _until(lambda: _level(self.replica))
 
 
-def _node() -> Redis:
+def _node(settings: Mapping[str, str]) -> Redis:
     # The bus' own default, 10,000 above, may be past the last port.
     port = str(free_port())
-    return Redis(cluster_enabled="yes", cluster_port=port, cluster_node_timeout="2000")
+    usual = {"cluster_enabled": "yes", "cluster_port": port, "cluster_node_timeout": "2000"}
+    return Redis(keep=False, **{**usual, **settings})
 
 
 def _joined(node: Redis) -> bool:

@@ -4,8 +4,8 @@
 local meta, entries = KEYS[1], KEYS[2]
 local fence = tonumber(ARGV[3])
 local name = 's:' .. ARGV[2]
-local fields = redis.call('HMGET', meta, 'e', 'g', 'h', name)
-local epoch = fields[2] == life_of_server() and fields[1]
+local fields = redis.call('HMGET', meta, 'e', 'g', 'h', 'o', name)
+local epoch = epoch_of(entries, fields, life_of_server())
 if not epoch then
     return { 'epoch', '', 0, 0 }
 end
@@ -13,7 +13,7 @@ keep(meta, entries, tonumber(ARGV[4]))
 if epoch ~= ARGV[1] then
     return { 'epoch', epoch, tonumber(fields[3]), 0 }
 end
-local source = source_of(fields[4]) or { fence = fence, last = 0, finish = 0 }
+local source = source_of(fields[5]) or { fence = fence, last = 0, finish = 0 }
 if fence < source.fence then
     return { 'fenced', epoch, tonumber(fields[3]), source.last }
 end

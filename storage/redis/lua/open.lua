@@ -5,8 +5,8 @@
 local meta, entries = KEYS[1], KEYS[2]
 local idle = tonumber(ARGV[4])
 local life = life_of_server()
-local fields = redis.call('HMGET', meta, 'e', 'g', 'h')
-local epoch = fields[2] == life and fields[1] or ''
+local fields = redis.call('HMGET', meta, 'e', 'g', 'h', 'o')
+local epoch = epoch_of(entries, fields, life) or ''
 if epoch == ARGV[1] then
     redis.call('DEL', meta, entries)
     local fresh = { 'e', ARGV[2], 'g', life, 'h', '0', 'o', '0', 's:*', '0 ' .. ARGV[3] .. ' 0' }
@@ -14,7 +14,7 @@ if epoch == ARGV[1] then
         fresh[#fresh + 1] = 's:' .. ARGV[place]
         fresh[#fresh + 1] = ARGV[place + 1] .. ' 0 0'
     end
-    redis.call('HSET', meta, unpack(fresh))
+    set(meta, fresh)
     keep(meta, entries, idle)
     redis.call(ARGV[5], ARGV[6], '\192')
     return { ARGV[2], 0 }
