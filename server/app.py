@@ -3,9 +3,11 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
@@ -39,33 +41,46 @@ from server.providers.offline import Offline
 from server.providers.scripted import Scripted
 from server.sessions.drain import FINISHING_S, Pace, drain
 from server.sessions.registry import Registry
+from server.sessions.seating import KEEP_S, Seating
 from server.streams.hub import Hub
 from server.telemetry.foreign import route_loop
 from server.telemetry.lines import answer_ended, connection_closed, fault
 from server.telemetry.logs import get_logger
 from server.ws.endpoint import Endpoint
 from server.ws.parts import Parts
+from storage.bus import Bus
 from storage.counters import Counters
 from storage.ids import Ids
 from storage.log import EventLog
+from storage.memory.bus import MemoryBus
 from storage.memory.log import MemoryLog
+from storage.memory.sessions import MemorySeats
+from storage.memory.tickets import MemoryTickets
+from storage.sessions import Seats
 from storage.sql import Database, open_database
 from storage.sql.migrate import latest
 from storage.sql.store import SqlStore
 from storage.store import Store
+from storage.tickets import TicketStore
+from storage.values import Owner
 
 FEATURES = ("approvals", "client_tools")
 HOUR_S = 3600.0
 REQUESTS_TOGETHER = 64  # more would only wait in the lines of SQL, which are shorter
+NUDGE_PAUSE_S = 0.1  # many are shut out at once at times; one look is for all of them
 _log = get_logger()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Shared:
-    """What all instances have together."""
+    """What all instances have together, beside the database."""
 
     log: EventLog
+    bus: Bus
+    tickets: TicketStore
+    seats: Callable[[str], Seats]  # of the instance of that name
     counters: Counters | None = None  # None: nobody else counts
+    carry: Callable[[], Coroutine[Any, Any, None]] | None = None  # runs meanwhile, for the bus
     ask: Probe | None = None  # whether it can be reached; None: it is in this process
 
 
@@ -79,20 +94,23 @@ class App:
         self.instance = settings.instance or f"i-{secrets.token_hex(4)}"
         self.draining = False
         self._settings = settings
+        self._shared = shared
         self._db = db
         self._alone = alone
         self._background = Background(fault)
         ids = Ids()
         store = SqlStore(db, ids)
-        log = shared.log
-        self._shared = shared
-        self._hub = Hub(log, store.internal, _report, settings.streams)
-        self._registry = Registry(time.monotonic)
+        log, bus = shared.log, shared.bus
+        self._hub = Hub(log, store.internal, bus, _report, settings.streams)
+        self._nudged = asyncio.Event()
+        self._registry = Registry(time.monotonic, bus, self._nudged.set)
+        self._seating = Seating(shared.seats(self.instance))
         catalogue = _catalogue(settings)
         self._supervisor = Supervisor(
             store=store,
             hub=self._hub,
             event_log=log,
+            bus=bus,
             catalogue=catalogue,
             ids=ids,
             instance=self.instance,
@@ -127,7 +145,7 @@ class App:
         settings = self._settings
         secret = settings.jwt_secret.encode() if settings.jwt_secret else None
         tokens = tokens_of(settings, _keys_away)
-        tickets = Tickets(settings.auth)
+        tickets = Tickets(self._shared.tickets, settings.auth)
         visitors = Visitors(
             tokens,
             store.internal.accounts,
@@ -151,6 +169,7 @@ class App:
             commands=Shares(settings.limits.requests_at_once, REQUESTS_TOGETHER),
             limits=settings.limits,
             registry=self._registry,
+            seating=self._seating,
             conversations=self._conversations,
             hub=self._hub,
             store=store,
@@ -186,6 +205,8 @@ class App:
         background, settings = self._background, self._settings
         route_loop(asyncio.get_running_loop(), _log)
         await self._learn_accounts()
+        if self._shared.carry is not None:
+            background.loop("words", self._shared.carry())
         await self._memory.look()
         background.loop("watchdog", self._watchdog.run())
         background.loop("appends", self._hub.run())
@@ -194,12 +215,16 @@ class App:
         await self._supervisor.recover()
         background.loop("answers", self._supervisor.run())
         background.loop("sockets", self._registry.run())
+        await self._seating.keep()
+        background.loop("seats", self._seating.run())
+        background.every("lease", KEEP_S, self._seating.keep)
         background.every("memory", LOOKED_S, self._memory.look)
         background.every("rows", 1.0, self._hub.sweep)
         if settings.answers.unwatched_s:
             background.every("audience", self._audience.every_s, self._audience.look)
         background.every("positions", settings.streams.check_s, self._hub.check)
         background.every("accounts", settings.auth.revocations_s, self._learn_accounts)
+        background.every("nudges", NUDGE_PAUSE_S, self._follow_nudge)
         background.every("renewals", HOUR_S, self._store.internal.renewals.prune)
 
     async def drain(self) -> None:
@@ -227,6 +252,7 @@ class App:
             await self._supervisor.drain(0)
         await self._background.finish(FINISHING_S)
         await self._background.close()
+        await self._seating.close()
         await self._hub.stop()
 
     async def _learn_accounts(self) -> None:
@@ -235,10 +261,23 @@ class App:
         Who was shut out has no use for answers either.
         """
         self._doors.learn(await self._store.internal.accounts.origins())
-        for owner in await self._revocations.refresh():
+        for owner in await self._shut_out():
+            self._registry.nudge(owner)
+        await self._conversations.silence()
+
+    async def _follow_nudge(self) -> None:
+        """Another instance learnt of it first: look now and not at the next turn."""
+        await self._nudged.wait()
+        self._nudged.clear()
+        await self._shut_out()
+
+    async def _shut_out(self) -> list[Owner]:
+        """Whose credentials were voided since the last look; their sockets here end."""
+        voided = await self._revocations.refresh()
+        for owner in voided:
             for socket in self._registry.of(owner):
                 socket.check()
-        await self._conversations.silence()
+        return voided
 
     def _load(self) -> Load:
         return Load(
@@ -273,19 +312,36 @@ class App:
 
 
 @asynccontextmanager
-async def _shared(settings: Settings) -> AsyncIterator[Shared]:
+async def shared_by(settings: Settings) -> AsyncIterator[Shared]:
+    """With the other instances, or with nobody where no Redis is configured."""
     if settings.redis_url is None:
-        yield Shared(MemoryLog(settings.log))
+        yield Shared(
+            log=MemoryLog(settings.log),
+            bus=MemoryBus(),
+            tickets=MemoryTickets(),
+            seats=MemorySeats,
+        )
         return
     # Only here: a process of its own starts without what it does not need.
+    from storage.redis.bus import RedisBus  # noqa: PLC0415
     from storage.redis.counters import RedisCounters  # noqa: PLC0415
     from storage.redis.link import open_link  # noqa: PLC0415
     from storage.redis.log import RedisLog  # noqa: PLC0415
     from storage.redis.roundtrip import RoundTrip  # noqa: PLC0415
+    from storage.redis.sessions import RedisSeats  # noqa: PLC0415
+    from storage.redis.tickets import RedisTickets  # noqa: PLC0415
 
     async with open_link(settings.redis_url, settings.redis) as link:
-        log, counters = RedisLog(link, settings.log), RedisCounters(link)
-        yield Shared(log, counters, RoundTrip(link).ask)
+        bus = RedisBus(link)
+        yield Shared(
+            log=RedisLog(link, settings.log),
+            bus=bus,
+            tickets=RedisTickets(link),
+            seats=partial(RedisSeats, link),
+            counters=RedisCounters(link),
+            carry=bus.run,
+            ask=RoundTrip(link).ask,
+        )
 
 
 @asynccontextmanager
@@ -294,7 +350,7 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
     async with AsyncExitStack() as stack:
         db = await open_database(settings.store_url, settings.database)
         stack.push_async_callback(db.close)
-        shared = await stack.enter_async_context(_shared(settings))
+        shared = await stack.enter_async_context(shared_by(settings))
         alone = None
         if settings.redis_url is None or db.dialect == "sqlite":  # a file is never shared
             alone = await stack.enter_async_context(alone_by(db.hold_lock))

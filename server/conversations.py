@@ -134,7 +134,7 @@ class Conversations:
         """Stop an answer; one that has ended stays as it is."""
         stopped = await self._store.sending.stop(owner, answer)
         if stopped.stopping is not None:
-            self._supervisor.wake(answer)
+            self._supervisor.wake(stopped.stopping)
         if stopped.ended is not None and stopped.ended.fresh:
             ended = stopped.ended
             await self._hub.tell(owner.tenant, ended.conversation, [_end(ended)])
@@ -290,7 +290,7 @@ class Conversations:
     async def _proceed(self, owner: Owner, sent: Sent) -> None:
         """Tell what was committed, wake who has to stop, and run what is this instance's."""
         for stopping in sent.stopping:
-            self._supervisor.wake(stopping.answer)
+            self._supervisor.wake(stopping)
         for ended in sent.ended:
             self._supervisor.ended(ended)
         rows: Sequence[Commit] = [

@@ -3,9 +3,9 @@
 import hashlib
 import secrets
 import time
-from collections import Counter
 from collections.abc import Callable
 
+import msgspec
 from msgspec import Struct
 
 from protocol.codes import CloseCode, ErrorCode
@@ -15,6 +15,7 @@ from server.auth.options import Options
 from server.auth.principal import Principal
 from server.auth.tokens import TokenRefused
 from server.errors import ChatError, RateLimited
+from storage.tickets import TicketStore
 from storage.values import Owner
 
 TICKET_BYTES = 32
@@ -30,87 +31,73 @@ class Ticket(Guarded, frozen=True):
 class _Issued(Struct):
     principal: Principal
     origin: str | None
-    until: float
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(_Issued).decode
 
 
 class Tickets:
-    """Tickets of this process, known by their hashes.
+    """Tickets of all instances, known by their hashes.
 
     A used one is known until it would have ended, unless so many were used since; it is good for
-    nothing in any case.
+    nothing in any case. StorageError: none is issued, and none lets in.
     """
 
     def __init__(
         self,
+        store: TicketStore,
         options: Options,
         *,
-        clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
         random: Callable[[int], str] = secrets.token_urlsafe,
     ) -> None:
+        self._store = store
         self._options = options
-        self._clock = clock
         self._wall_clock = wall_clock
         self._random = random
-        self._issued: dict[bytes, _Issued] = {}  # oldest first, for all live equally long
-        self._used: dict[bytes, _Issued] = {}  # in the order of their use
-        self._held: Counter[Owner] = Counter()
 
-    def issue(self, principal: Principal, origin: str | None) -> Ticket:
+    async def issue(self, principal: Principal, origin: str | None) -> Ticket:
         """A ticket that speaks for this principal, from this Origin alone; else `ChatError`."""
-        self._forget_old()
-        if len(self._issued) >= self._options.tickets:
-            words = "Too many tickets are out; ask again in a moment."
-            raise ChatError(ErrorCode.OVERLOADED, words, retry_after_ms=self._wait_ms())
-        most = self._options.tickets_per_user
-        if self._held[principal.owner] >= most:
+        options = self._options
+        text, life_s = self._random(TICKET_BYTES), options.ticket_life_s
+        expires_at = self._wall_clock() + life_s
+        full = await self._store.put(
+            _hash(text),
+            _encode(_Issued(principal, normal_origin(origin))),
+            holder=_holder(principal.owner),
+            life_ms=round(life_s * 1000),
+            most=options.tickets,
+            most_of_holder=options.tickets_per_user,
+        )
+        if full is None:
+            return Ticket(text, expires_at)
+        wait_ms = max(1, full.wait_ms)
+        if full.of_holder:
             words = "You hold as many tickets as you may; use them, or ask again later."
-            raise RateLimited(words, self._wait_ms(), most)
-        text, life_s = self._random(TICKET_BYTES), self._options.ticket_life_s
-        issued = _Issued(principal, normal_origin(origin), self._clock() + life_s)
-        self._issued[_hash(text)] = issued
-        self._held[principal.owner] += 1
-        return Ticket(text, self._wall_clock() + life_s)
+            raise RateLimited(words, wait_ms, options.tickets_per_user)
+        words = "Too many tickets are out; ask again in a moment."
+        raise ChatError(ErrorCode.OVERLOADED, words, retry_after_ms=wait_ms)
 
-    def redeem(self, text: str, origin: str | None) -> Principal:
+    async def redeem(self, text: str, origin: str | None) -> Principal:
         """Who the ticket speaks for; it is good for nothing after. Else `TokenRefused`."""
-        self._forget_old()
-        name = _hash(text)
-        used = self._used.get(name)
-        if used is not None and used.until > self._clock():
-            raise _refused("the ticket was used before", replayed=used.principal.owner)
-        issued = self._issued.get(name)
-        if issued is None:
+        found = await self._store.take(_hash(text))
+        if found is None:
             raise _refused("there is no such ticket, or not any more")
-        self._take_back(name)  # also from elsewhere: a ticket that went astray ends here
-        self._used[name] = issued
+        try:
+            issued = _decode(found.value)
+        except msgspec.DecodeError:
+            raise _refused("the ticket is of another version") from None
+        if found.used:
+            raise _refused("the ticket was used before", replayed=issued.principal.owner)
+        # Taken also from elsewhere: a ticket that went astray ends here.
         if normal_origin(origin) != issued.origin:
             raise _refused("the ticket is bound to another origin")
         return issued.principal
 
-    def _forget_old(self) -> None:
-        now = self._clock()
-        while self._issued:
-            oldest = next(iter(self._issued))
-            if self._issued[oldest].until > now:
-                break
-            self._take_back(oldest)
-        while self._used:
-            oldest = next(iter(self._used))
-            if self._used[oldest].until > now and len(self._used) <= self._options.tickets:
-                return
-            del self._used[oldest]
 
-    def _take_back(self, name: bytes) -> None:
-        owner = self._issued.pop(name).principal.owner
-        self._held[owner] -= 1
-        if not self._held[owner]:
-            del self._held[owner]
-
-    def _wait_ms(self) -> int:
-        """Until the oldest ticket ends, and with it somebody's place."""
-        oldest = next(iter(self._issued.values()))
-        return max(1, round((oldest.until - self._clock()) * 1000))
+def _holder(owner: Owner) -> str:
+    return msgspec.json.encode([owner.tenant, owner.user]).decode()
 
 
 def _refused(reason: str, *, replayed: Owner | None = None) -> TokenRefused:

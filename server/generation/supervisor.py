@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
+from server import words
 from server.generation import endings, transcript
 from server.generation.budget import RetryBudget
 from server.generation.checkpoints import Checkpoints
@@ -25,10 +26,12 @@ from server.providers.catalogue import Catalogue
 from server.streams.hub import Hub
 from server.telemetry.lines import AnswerEnded
 from server.telemetry.logs import get_logger
+from server.words import AnyWord, Wake
+from storage.bus import Bus, Listening
 from storage.errors import NotFound, StorageError
 from storage.ids import Ids, Kind
 from storage.log import EventLog
-from storage.records import Answer, Ended, RunState, Unfinished
+from storage.records import Answer, Ended, RunState, Stopping, Unfinished
 from storage.store import Store
 
 STALE_S = 9.0  # so old, a life sign no longer keeps others from taking what is ours
@@ -46,6 +49,7 @@ class Supervisor:
         store: Store,
         hub: Hub,
         event_log: EventLog,
+        bus: Bus,
         catalogue: Catalogue,
         ids: Ids,
         instance: str,
@@ -70,6 +74,8 @@ class Supervisor:
             chance=chance,
         )
         self._store = store.internal
+        self._bus = bus
+        self._listening: list[Listening] = []
         self._instance = instance
         self._report = report
         self._checkpoints = Checkpoints(store.internal.answers, event_log)
@@ -120,11 +126,11 @@ class Supervisor:
         self._runs[answer.id] = run
         self._own(self._live(run), f"answer {answer.id}")
 
-    def wake(self, answer: str) -> None:
-        """A stop of that answer is stored: stop it now, if it is made here."""
-        run = self._runs.get(answer)
-        if run is not None:
-            run.halt(Halt.STOPPED)
+    def wake(self, stopping: Stopping) -> None:
+        """A stop is stored: have it heeded now, wherever the answer is made."""
+        topic = words.to_incarnation(stopping.incarnation)
+        if not self._stop(stopping.answer):
+            words.say(self._bus, topic, Wake(stopping.answer))
 
     def ended(self, ended: Ended) -> None:
         """An answer was ended that nobody ran: tell this server's log, and see what follows."""
@@ -174,6 +180,8 @@ class Supervisor:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
         self._left = True
+        for listening in self._listening:
+            listening.close()
         try:
             await self._store.ownership.leave(self._incarnation)
         except StorageError as error:  # then it is dead 9 s later
@@ -253,6 +261,19 @@ class Supervisor:
         asked_at = self._means.clock()
         await self._store.ownership.register(self._incarnation, self._instance)
         self._beaten_at = asked_at
+        topic = words.to_incarnation(self._incarnation)
+        self._listening.append(words.listen(self._bus, topic, self._hear))
+
+    def _hear(self, word: AnyWord) -> None:
+        if isinstance(word, Wake):
+            self._stop(word.answer)
+
+    def _stop(self, answer: str) -> bool:
+        """Stop it, if it is made here."""
+        run = self._runs.get(answer)
+        if run is not None:
+            run.halt(Halt.STOPPED)
+        return run is not None
 
     async def _live(self, run: Run) -> None:
         answer = run.answer

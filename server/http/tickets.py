@@ -32,7 +32,7 @@ class TicketOffice:
         principal = await self._tokens.verify(_bearer(request), origin=origin)
         if self._is_void(principal):
             raise TokenRefused(CloseCode.REVOKED, "its sessions were ended")
-        ticket = self._tickets.issue(principal, origin)
+        ticket = await self._tickets.issue(principal, origin)
         expires_at = rfc3339(round(ticket.expires_at * 1000))
         return JsonResponse({"ticket": ticket.text, "expires_at": expires_at}, 201)
 

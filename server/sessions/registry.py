@@ -1,13 +1,17 @@
-"""The sockets of this instance, by whose they are."""
+"""The sockets of this instance, by whose they are, and what concerns their other ones elsewhere."""
 
 import asyncio
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Protocol
 
 from protocol.codes import CloseCode
 from protocol.frames.from_server import ServerFrame
 from protocol.types import GoawayReason
+from server import words
 from server.telemetry.logs import get_logger
+from server.words import AnyWord, Kick, Look, Pass
+from storage.bus import Bus, Listening
 from storage.values import Owner
 
 # `hello` is due on the dot; a heartbeat may be a second late.
@@ -39,13 +43,19 @@ class Socket(Protocol):
 
 
 class Registry:
-    """Sockets from their upgrade to their end. One that is not greeted yet is nobody's."""
+    """Sockets from their upgrade to their end. One that is not greeted yet is nobody's.
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    `look` is called when another instance says that somebody's credentials were voided.
+    """
+
+    def __init__(self, clock: Callable[[], float], bus: Bus, look: Callable[[], None]) -> None:
         self._clock = clock
+        self._bus = bus
+        self._look = look
         self._ungreeted: dict[Socket, None] = {}
         self._greeted: dict[Socket, Owner] = {}
         self._of: dict[Owner, dict[Socket, None]] = {}
+        self._listening: dict[Owner, Listening] = {}
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
@@ -60,12 +70,16 @@ class Registry:
 
     def greet(self, socket: Socket, owner: Owner) -> None:
         """It is that person's; a visitor's socket may become a user's."""
-        if socket not in self:
+        if socket not in self or self._greeted.get(socket) == owner:
             return
         self._forget_owner(socket)
         self._ungreeted.pop(socket, None)
         self._greeted[socket] = owner
-        self._of.setdefault(owner, {})[socket] = None
+        if owner not in self._of:
+            self._of[owner] = {}
+            topic = words.to_person(owner)
+            self._listening[owner] = words.listen(self._bus, topic, partial(self._hear, owner))
+        self._of[owner][socket] = None
 
     def __contains__(self, socket: object) -> bool:
         return socket in self._ungreeted or socket in self._greeted
@@ -82,16 +96,18 @@ class Registry:
         return tuple(self._of.get(owner, ()))
 
     def tell(self, owner: Owner, frame: ServerFrame) -> None:
-        """Tell all sockets of a person."""
-        for socket in self.of(owner):
-            socket.send(frame)
+        """Tell all sockets of a person, wherever they are."""
+        self._tell_here(owner, frame)
+        words.say(self._bus, words.to_person(owner), words.passed(frame))
 
-    def kick(self, owner: Owner, code: CloseCode, *, but: Socket | None = None) -> int:
-        """End all sockets of a person, or all but one; how many that were."""
-        sockets = [socket for socket in self.of(owner) if socket is not but]
-        for socket in sockets:
-            socket.close(code)
-        return len(sockets)
+    def kick(self, owner: Owner, code: CloseCode, *, but: Socket | None = None) -> None:
+        """End all sockets of a person, wherever they are, or all but one."""
+        self._kick_here(owner, code, but)
+        words.say(self._bus, words.to_person(owner), Kick(code))
+
+    def nudge(self, owner: Owner) -> None:
+        """Their credentials were voided: have other instances that hold sockets of theirs look."""
+        words.say(self._bus, words.to_person(owner), Look())
 
     async def run(self) -> None:
         """Let sockets do what time brings about, until cancelled."""
@@ -118,6 +134,24 @@ class Registry:
                 _log.error("a socket's tick failed", exc_info=error)
                 socket.close(CloseCode.INTERNAL_ERROR)
 
+    def _hear(self, owner: Owner, word: AnyWord) -> None:
+        match word:
+            case Pass():
+                self._tell_here(owner, word.frame)
+            case Kick():
+                self._kick_here(owner, word.code)
+            case Look():
+                self._look()
+
+    def _tell_here(self, owner: Owner, frame: ServerFrame) -> None:
+        for socket in self.of(owner):
+            socket.send(frame)
+
+    def _kick_here(self, owner: Owner, code: CloseCode, but: Socket | None = None) -> None:
+        for socket in self.of(owner):
+            if socket is not but:
+                socket.close(code)
+
     def _forget_owner(self, socket: Socket) -> None:
         owner = self._greeted.get(socket)
         if owner is not None:
@@ -125,3 +159,4 @@ class Registry:
             del others[socket]
             if not others:
                 del self._of[owner]
+                self._listening.pop(owner).close()

@@ -113,14 +113,15 @@ class Channel:
             if follower is not but:
                 follower.tell(frame)
 
-    def count(self) -> None:
+    def count(self, elsewhere: int = 0) -> None:
         """Tell followers how many they are, if that changed; not one who is alone and was."""
-        if self.followers == self._counted:
+        sockets = self.followers + elsewhere
+        if sockets == self._counted:
             return
-        alone = max(self._counted, self.followers) == 1
-        self._counted = self.followers
+        alone = max(self._counted, sockets) == 1
+        self._counted = sockets
         if not alone:
-            self.tell(Presence(conversation=self.conversation, sockets=self.followers))
+            self.tell(Presence(conversation=self.conversation, sockets=sockets))
 
     def check(self, asked: Position, head: Position | None) -> None:
         """What a look at the log's head means; `asked` is `position` of when it was asked for."""

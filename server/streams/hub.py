@@ -5,11 +5,13 @@ import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import islice
 
 from protocol.frames.from_server import ServerFrame
 from protocol.types import Position
 from server.streams.channel import Channel, Follower
 from server.streams.comebacks import Comebacks
+from server.streams.company import Company
 from server.streams.entering import Entering
 from server.streams.epochs import Epochs
 from server.streams.known import Known
@@ -18,6 +20,7 @@ from server.streams.pump import Pump
 from server.streams.rows import Rows
 from server.streams.stream import Stream
 from server.streams.writer import Writer
+from storage.bus import Bus
 from storage.errors import Fenced, StorageError
 from storage.log import ROWS, EventLog, Lost, Refusal, Slice
 from storage.records import Answer, Commit, Sent
@@ -27,6 +30,7 @@ OVERDUE_MS = 5_000
 OVERDUE_AT_ONCE = 100
 NOBODYS = "-"  # no conversation has this id
 MEND_PAUSE_S = 1.0  # half of it to one and a half: every writer waits for the same store
+COUNTED_AT_ONCE = 2_000  # each costs a word to other instances; the rest waits a second
 CHECKED_AT_ONCE = 100  # positions, before others have their turn
 
 # For logs: what went wrong, in which conversation (None: in none of them).
@@ -37,7 +41,12 @@ class Hub:
     """Logs, as the rest of the server uses them; `run` must be running meanwhile."""
 
     def __init__(
-        self, log: EventLog, store: Internal, report: Report, options: Options | None = None
+        self,
+        log: EventLog,
+        store: Internal,
+        bus: Bus,
+        report: Report,
+        options: Options | None = None,
     ) -> None:
         self._log = log
         self._store = store
@@ -45,7 +54,8 @@ class Hub:
         self._options = options or Options()
         self._streams = Known(self._options.idle_streams)
         self._followed: dict[str, Channel] = {}
-        self._recount: dict[Channel, None] = {}  # those whose followers came or went
+        self._recount: dict[str, None] = {}  # where followers came or went, here or elsewhere
+        self._company = Company(bus, self._tell_here, self._count_again)
         self._comebacks = Comebacks()
         self._written: dict[str, Stream] = {}
         self._epochs = Epochs(log, store)
@@ -163,24 +173,24 @@ class Hub:
             closed = partial(self._unfollowed, stream)
             channel = Channel(conversation, self._log, self._options, closed, self._comebacks.lose)
             stream.channel = self._followed[conversation] = channel
+            self._company.enter(conversation)
         try:
             await channel.join(follower, after)
         finally:
-            self._recount[channel] = None
+            self._count_again(conversation)
 
     def leave(self, conversation: str, follower: Follower) -> None:
         """It follows no more, or as another."""
         channel = self._channel(conversation)
         if channel is not None:
             channel.leave(follower)
-            self._recount[channel] = None
+            self._count_again(conversation)
         self._comebacks.left(follower)
 
     def aside(self, conversation: str, frame: ServerFrame, but: Follower | None = None) -> None:
-        """Say something beside the log to all followers here, `but` one."""
-        channel = self._channel(conversation)
-        if channel is not None:
-            channel.tell(frame, but)
+        """Say something beside the log to all followers, wherever they are, `but` one."""
+        self._tell_here(conversation, frame, but)
+        self._company.say(conversation, frame)
 
     # ── keeping ──────────────────────────────────────────────────────────────────────────────────
 
@@ -206,9 +216,7 @@ class Hub:
                 if not reported:
                     self._report(conversation, error)
                 reported = True
-        changed, self._recount = self._recount, {}
-        for channel in changed:
-            channel.count()
+        self._count()
         self._streams.forget()
 
     async def check(self) -> None:
@@ -246,10 +254,31 @@ class Hub:
         stream = self._streams.get(conversation)
         return None if stream is None else stream.channel
 
+    def _tell_here(
+        self, conversation: str, frame: ServerFrame, but: Follower | None = None
+    ) -> None:
+        channel = self._channel(conversation)
+        if channel is not None:
+            channel.tell(frame, but)
+
+    def _count_again(self, conversation: str) -> None:
+        self._recount[conversation] = None
+
+    def _count(self) -> None:
+        """Tell followers how many they are, and other instances how many are here."""
+        self._company.look()
+        for conversation in list(islice(self._recount, COUNTED_AT_ONCE)):
+            del self._recount[conversation]
+            channel = self._channel(conversation)
+            self._company.tell(conversation, channel.followers if channel else 0)
+            if channel is not None:
+                channel.count(self._company.elsewhere(conversation))
+
     def _unfollowed(self, stream: Stream, channel: Channel) -> None:
         if stream.channel is channel:
             stream.channel = None
             del self._followed[stream.conversation]
+            self._count_again(stream.conversation)
             self._streams.touch(stream)
 
     def _notice(self, conversation: str, head: Position | None) -> None:

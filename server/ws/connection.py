@@ -192,9 +192,7 @@ class Connection:
         if self._parts.revocations.is_void(principal):
             self.close(CloseCode.REVOKED)
             return
-        full = self._parts.admission.seat(self._place, principal)
-        if full is not None:
-            self.close(full)
+        if not await self._seated(principal):
             return
         parts = self._parts
         limits = parts.limits.limits_of(principal)
@@ -230,15 +228,30 @@ class Connection:
             # Whatever the visitor's other sockets follow is the user's now. They may come back, to
             # a visitor's empty list or with the user's own token.
             self._parts.registry.kick(before, CloseCode.NOT_LEVEL, but=self)
-        full = self._parts.admission.seat(self._place, principal)
-        if full is not None:
-            self.close(full)
+        if not await self._seated(principal):
             return
         requests.principal = principal  # what `welcome` said goes on to hold
         self._belong(principal)
         ok = s.Ok(ref="auth", expires_at=rfc3339(round(principal.expires_at * 1000)))
         lives_s = principal.expires_at - self._parts.wall()
         self._do(self._session.renew(exchange, ok, self._parts.clock(), lives_s=lives_s))
+
+    async def _seated(self, principal: Principal) -> bool:
+        """Whether it may stay, of all sockets of this principal, and has not ended meanwhile."""
+        parts, client = self._parts, self._client
+        full = parts.admission.seat(self._place, principal)
+        if full is not None:
+            self.close(full)
+            return False
+        seated = await parts.seating.take(
+            self._name,
+            principal.owner,
+            parts.limits.limits_of(principal).sockets,
+            client=f"{client.name} {client.version}" if client else None,
+        )
+        if not seated:
+            self.close(CloseCode.CONNECTION_LIMIT)
+        return self._session.state is not State.CLOSED
 
     def _belong(self, principal: Principal) -> None:
         """The socket is this principal's."""
@@ -268,6 +281,7 @@ class Connection:
         self._following.end()
         self._outbox.clear()
         self._parts.registry.closed(self)
+        self._parts.seating.leave(self._name)
         principal = self._requests.principal if self._requests else None
         self._parts.report(
             ConnectionClosed(

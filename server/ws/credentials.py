@@ -39,7 +39,7 @@ class Credentials:
 
     async def _redeem(self, ticket: str) -> Principal:
         try:
-            return self._parts.tickets.redeem(ticket, self._origin)
+            return await self._parts.tickets.redeem(ticket, self._origin)
         except TokenRefused as refused:
             if refused.replayed is not None:  # somebody has got hold of what was another's
                 owner = refused.replayed

@@ -19,6 +19,7 @@ from server.limits.options import Options as LimitOptions
 from server.limits.rates import Rates
 from server.limits.shares import Shares
 from server.sessions.registry import Registry
+from server.sessions.seating import Seating
 from server.streams.hub import Hub
 from server.telemetry.lines import ConnectionClosed
 from server.ws.options import Options
@@ -43,6 +44,7 @@ class Parts:
     commands: Shares
     limits: LimitOptions
     registry: Registry
+    seating: Seating
     conversations: Conversations
     hub: Hub
     store: Store

@@ -6,7 +6,7 @@ from collections import deque
 
 from storage.bus import Ear
 from storage.errors import Unavailable
-from storage.redis.ears import Hearing
+from storage.redis.ears import Ears
 from storage.redis.link import Link
 from storage.redis.names import bucket
 from storage.redis.roundtrip import SAY
@@ -25,14 +25,9 @@ class RedisBus:
         self._waiting: deque[tuple[str, bytes]] = deque(maxlen=WAITING)
         self._wake = asyncio.Event()
 
-    def listen(self, topic: str, ear: Ear) -> Hearing:
+    def listen(self, topic: str, ear: Ear) -> "EarAt":
         """See `Bus.listen`."""
-
-        def hear(message: bytes | None) -> None:
-            if message is not None and message[:NAME_BYTES] != self._name:
-                ear(message[NAME_BYTES:])
-
-        return self._link.ears.hear(self._link.names.of("word", topic), hear)
+        return EarAt(self._link.ears, self._link.names.of("word", topic), self._name, ear)
 
     def say(self, topic: str, word: bytes) -> None:
         """See `Bus.say`."""
@@ -66,3 +61,29 @@ class RedisBus:
             await self._link.call(SAY, channels, [self._link.publish, *[word for _, word in page]])
         except Unavailable:
             return  # who missed it finds out in another way, later
+
+
+class EarAt:
+    """An ear hears in a turn of the loop of its own: if it raises, only the loop hears of that."""
+
+    def __init__(self, ears: Ears, channel: str, own: bytes, ear: Ear) -> None:
+        self._own = own
+        self._ear: Ear | None = ear
+        self._hearing = ears.hear(channel, self._receive)
+
+    async def sure(self, within_s: float) -> None:
+        """Wait until what is said from now on is heard; `Unavailable` if that takes too long."""
+        await self._hearing.sure(within_s)
+
+    def close(self) -> None:
+        """See `Listening.close`."""
+        self._ear = None
+        self._hearing.close()
+
+    def _receive(self, message: bytes | None) -> None:
+        if message is not None and message[:NAME_BYTES] != self._own:
+            asyncio.get_running_loop().call_soon(self._hear, message[NAME_BYTES:])
+
+    def _hear(self, word: bytes) -> None:
+        if self._ear is not None:
+            self._ear(word)

@@ -109,6 +109,8 @@ class Link:
         way = self._way(place)
         if not way.breaker.lets_through():
             raise Unavailable("Redis was out of reach a moment ago")
+        asker = asyncio.current_task()
+        cancelled = asker.cancelling() if asker else 0
         try:
             async with asyncio.timeout(self._options.timeout_s), way.turns:
                 answer = await self._client.execute_command(*command, **options)
@@ -130,6 +132,8 @@ class Link:
             way.breaker.failed(surely=True)
             raise Unavailable(f"Redis is out of reach: {_kind(error)}") from error
         way.breaker.succeeded()
+        if asker and asker.cancelling() > cancelled:  # redis lost that, for the answer was there
+            raise asyncio.CancelledError
         return answer
 
     async def about(self) -> tuple[str, str, str]:

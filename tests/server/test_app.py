@@ -4,16 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from msgspec import structs
 
 from protocol.codes import CloseCode
-from protocol.frames.from_server import Chunk, Complete, ServerFrame
+from protocol.frames.from_server import Complete
 from server.app import App, open_app
-from server.auth.keys import OneKey
-from server.auth.tokens import Tokens
 from server.config import Settings, load, secured
 from storage.accounts import User
 from storage.errors import Busy, StorageError, Unavailable
@@ -21,6 +18,7 @@ from storage.sql import Options, open_database
 from storage.sql.migrate import migrate
 from storage.values import Owner
 from tests.support.asgi import Client
+from tests.support.guest import Guest
 from tests.support.handshake import Handshake
 from tests.support.waiting import pause, until
 
@@ -64,61 +62,10 @@ async def serving(settings: Settings) -> AsyncIterator[App]:
     assert [task.get_name() for task in left] == []
 
 
-class Person:
-    """Somebody with a socket."""
-
-    def __init__(self, app: App, settings: Settings) -> None:
-        self.socket = Handshake(app.asgi)
-        self._token = _token(settings)
-
-    async def greeted(self) -> "Person":
-        """Once it is welcome."""
-        self.socket.say(type="hello", token=self._token)
-        await self.one("welcome")
-        return self
-
-    def frames(self, kind: str) -> list[Any]:
-        """What came of one type."""
-        return [
-            frame
-            for frame in self.socket.wire.frames
-            if isinstance(frame, ServerFrame) and frame.__struct_config__.tag == kind
-        ]
-
-    async def one(self, kind: str, holds: Callable[[Any], object] = lambda _: True) -> Any:
-        """The first frame of a type that is as wanted, once it is there."""
-        await until(lambda: [frame for frame in self.frames(kind) if holds(frame)])
-        return next(frame for frame in self.frames(kind) if holds(frame))
-
-    async def chat(self, content: str, id: str = "m-1", **fields: Any) -> Any:
-        """Send a message; its `ack`."""
-        self.socket.say(type="chat", id=id, content=content, **fields)
-        return await self.one("ack", lambda ack: ack.ref == id)
-
-    def text(self, answer: str) -> str:
-        """What it was shown of an answer."""
-        chunks = [frame for frame in self.frames("chunk") if isinstance(frame, Chunk)]
-        return "".join(chunk.text for chunk in chunks if chunk.answer == answer)
-
-
-def _token(settings: Settings) -> str:
-    assert settings.jwt_secret is not None
-    secret = settings.jwt_secret.encode()
-    tokens = Tokens(
-        OneKey.of_secret(secret),
-        settings.auth,
-        issuer=settings.jwt_issuer,
-        audience=settings.jwt_audience,
-        secret=secret,
-        development=True,
-    )
-    return tokens.mint(user="ann", ttl_s=600)
-
-
 async def test_a_message_is_answered_over_a_socket_in_this_process(settings: Settings) -> None:
     """From the handshake to the end, and the health pages say that all is well."""
     async with serving(settings) as app:
-        ann = await Person(app, settings).greeted()
+        ann = await Guest(app, settings).greeted()
         ack = await ann.chat(SHORT)
         end = await ann.one("complete")
         assert isinstance(end, Complete)
@@ -131,7 +78,7 @@ async def test_a_message_is_answered_over_a_socket_in_this_process(settings: Set
 async def test_a_drain_says_goaway_ends_answers_and_closes(settings: Settings) -> None:
     """What was shown ends as `interrupted`; newcomers are told to go elsewhere."""
     async with serving(settings) as app:
-        ann = await Person(app, settings).greeted()
+        ann = await Guest(app, settings).greeted()
         ack = await ann.chat(STALLS)
         await until(lambda: ann.text(ack.answer))
         draining = asyncio.create_task(app.drain())
@@ -147,7 +94,7 @@ async def test_a_drain_says_goaway_ends_answers_and_closes(settings: Settings) -
 async def test_what_was_queued_is_answered_by_the_next_server(settings: Settings) -> None:
     """Acknowledged is acknowledged; the interrupted answer keeps what was shown."""
     async with serving(settings) as app:
-        ann = await Person(app, settings).greeted()
+        ann = await Guest(app, settings).greeted()
         first = await ann.chat(STALLS)
         await until(lambda: ann.text(first.answer))
         second = await ann.chat(SHORT, "m-2", conversation=first.conversation)
@@ -155,7 +102,7 @@ async def test_what_was_queued_is_answered_by_the_next_server(settings: Settings
         await app.drain()
         await ann.socket.running
     async with serving(settings) as app:
-        ann = await Person(app, settings).greeted()
+        ann = await Guest(app, settings).greeted()
         ann.socket.say(type="attach", conversation=first.conversation)
         attached = await ann.one("attached")
         shown = {message.id: message for message in attached.messages}
@@ -171,7 +118,7 @@ async def test_what_was_queued_is_answered_by_the_next_server(settings: Settings
 async def test_a_server_that_was_not_drained_leaves_nothing_running(settings: Settings) -> None:
     """As where its listener failed."""
     async with serving(settings) as app:
-        ann = await Person(app, settings).greeted()
+        ann = await Guest(app, settings).greeted()
         ack = await ann.chat(STALLS)
         await until(lambda: ann.text(ack.answer))
         await ann.socket.leave()
@@ -194,7 +141,7 @@ async def test_a_database_that_restarts_is_served_on(fresh_postgres: Callable[[]
     db = await open_database(settings.store_url, settings.database)
     await migrate(db)
     async with serving(settings) as app:
-        ann = await Person(app, settings).greeted()
+        ann = await Guest(app, settings).greeted()
         before = await db.read(lambda c: c.all(HOLDERS))
         await db.read(lambda c: c.all(ALL_OTHERS_END))
         ack = await ann.chat(SHORT)
@@ -235,7 +182,7 @@ async def test_answers_of_who_was_shut_out_are_stopped_even_if_the_first_try_fai
     """The news of it comes once; a database that is away for a moment must not eat it."""
     often = structs.replace(settings, auth=structs.replace(settings.auth, revocations_s=0.01))
     async with serving(often) as app:
-        ann = await Person(app, settings).greeted()
+        ann = await Guest(app, settings).greeted()
         ack = await ann.chat(STALLS)
         await until(lambda: ann.text(ack.answer))
         stop, tries = app._conversations.stop, 0

@@ -34,6 +34,7 @@ from server.providers.catalogue import Catalogue
 from server.providers.offline import Offline
 from server.providers.scripted import Scripted
 from server.sessions.registry import Registry
+from server.sessions.seating import Seating
 from server.streams.hub import Hub
 from server.telemetry.lines import AnswerEnded, ConnectionClosed
 from server.ws.connection import Connection
@@ -41,7 +42,10 @@ from server.ws.credentials import Credentials
 from server.ws.options import Options
 from server.ws.parts import Parts
 from storage.log import EventLog
+from storage.memory.bus import Line, MemoryBus
 from storage.memory.log import MemoryLog
+from storage.memory.sessions import Hall, MemorySeats
+from storage.memory.tickets import MemoryTickets
 from storage.sql import Database
 from tests.support.rows import World
 from tests.support.waiting import until
@@ -63,6 +67,8 @@ class Lobby:
         limits: Limits | None = None,
         options: Options | None = None,
         log: EventLog | None = None,
+        line: Line | None = None,
+        hall: Hall | None = None,
     ) -> None:
         self.now = 1000.0  # monotonic
         self.wall = 1_790_000_000.0
@@ -75,14 +81,18 @@ class Lobby:
         self.draining = False
         store = self.store = self.world.store
         self.background = Background(self._fault)
-        self.hub = Hub(self.log, store.internal, self._fault)
-        self.registry = Registry(lambda: self.now)
+        bus = MemoryBus(line)
+        self.hub = Hub(self.log, store.internal, bus, self._fault)
+        self.looks = 0
+        self.registry = Registry(lambda: self.now, bus, self._look)
+        self.seating = Seating(MemorySeats("test", hall))
         models = [Model("offline", Offline()), Model("scripted", Scripted(), calls_tools=True)]
         catalogue = Catalogue(models, "scripted")
         self.supervisor = Supervisor(
             store=store,
             hub=self.hub,
             event_log=self.log,
+            bus=bus,
             catalogue=catalogue,
             ids=self.world.ids,
             instance="test",
@@ -109,7 +119,8 @@ class Lobby:
             development=True,
             clock=lambda: self.wall,
         )
-        self.tickets = Tickets(auth, clock=lambda: self.now, wall_clock=lambda: self.wall)
+        kept = MemoryTickets(lambda: round(self.now * 1000))
+        self.tickets = Tickets(kept, auth, wall_clock=lambda: self.wall)
         self.revocations = Revocations(
             store.internal.accounts, auth, clock=lambda: round(self.wall * 1000)
         )
@@ -128,6 +139,7 @@ class Lobby:
             commands=Shares(limits.requests_at_once, 64),
             limits=limits,
             registry=self.registry,
+            seating=self.seating,
             conversations=self.conversations,
             hub=self.hub,
             store=store,
@@ -139,12 +151,16 @@ class Lobby:
             wall=lambda: self.wall,
         )
 
+    def _look(self) -> None:
+        self.looks += 1
+
     def _fault(self, where: str | None, error: BaseException) -> None:
         self.faults.append((where, error))
 
     async def open(self) -> "Lobby":
         """Begin."""
         self.background.loop("appends", self.hub.run())
+        self.background.loop("seats", self.seating.run())
         await self.supervisor.recover()
         return self
 
@@ -157,7 +173,8 @@ class Lobby:
         await self.supervisor.drain(0)
         await self.background.close()
         assert followed == []
-        assert (len(self.registry), self.parts.admission.sockets) == (0, 0)
+        held = len(self.registry), len(self.seating), self.parts.admission.sockets
+        assert held == (0, 0, 0)
         assert self.faults == []
 
     async def quiet(self) -> None:

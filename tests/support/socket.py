@@ -1,8 +1,12 @@
 """A socket as the registry sees one, that keeps what is done to it."""
 
+from collections.abc import Callable
+
 from protocol.codes import CloseCode
 from protocol.frames.from_server import ServerFrame
 from protocol.types import GoawayReason
+from server.sessions.registry import Registry
+from storage.memory.bus import Line, MemoryBus
 
 
 class FakeSocket:
@@ -36,3 +40,10 @@ class FakeSocket:
     def go_away(self, reason: GoawayReason, reconnect_after_ms: int) -> None:
         """Keep the delay."""
         self.went_after_ms = reconnect_after_ms
+
+
+def a_registry(
+    now: float = 0.0, *, line: Line | None = None, look: Callable[[], None] = lambda: None
+) -> Registry:
+    """An empty one, at a moment at which time stands."""
+    return Registry(lambda: now, MemoryBus(line), look)

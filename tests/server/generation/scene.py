@@ -23,6 +23,7 @@ from server.streams.entry import decode
 from server.streams.hub import Hub
 from server.telemetry.lines import AnswerEnded
 from storage.log import Lost, Retention, Slice
+from storage.memory.bus import Line, MemoryBus
 from storage.memory.log import MemoryLog
 from storage.records import Answer, Commit, CommitKind, Message, Sent
 from storage.store import Store
@@ -129,6 +130,7 @@ class Scene:
         self.gather_ms = 0.0
         self._appending: list[asyncio.Task[None]] = []
         self.supervisors: list[Supervisor] = []
+        self.line = Line()
 
     async def open(self) -> "Scene":
         """Begin."""
@@ -141,6 +143,7 @@ class Scene:
         hub = Hub(
             log,
             self.given.internal,
+            MemoryBus(self.line),
             lambda _, error: self.faults.append(error),
             streams.Options(gather_ms=self.gather_ms),
         )
@@ -175,6 +178,7 @@ class Scene:
             store=self.given,
             hub=hub,
             event_log=log,
+            bus=MemoryBus(self.line),
             catalogue=Catalogue(models, "puppet", self.fallbacks),
             ids=self.world.ids,
             instance="test",
@@ -232,9 +236,9 @@ class Scene:
 
     async def stop(self, answer: str, *, wake: bool = True) -> None:
         """A person's stop."""
-        await self.store.sending.stop(self.world.owner, answer)
-        if wake:
-            self.supervisor.wake(answer)
+        stopped = await self.store.sending.stop(self.world.owner, answer)
+        if wake and stopped.stopping is not None:
+            self.supervisor.wake(stopped.stopping)
 
     async def until(self, holds: Callable[[], object]) -> None:
         """Wait for a condition."""

@@ -8,7 +8,7 @@ from msgspec import Raw, structs
 from protocol.codes import ErrorCode
 from protocol.types import FinishReason, OnBusy
 from server.providers.base import CallsTool, ModelFailed
-from storage.records import Ended
+from storage.records import Ended, Stopping
 from storage.values import Spent
 from tests.server.generation.conftest import Makes
 from tests.server.generation.scene import RAW, Act, Scene, done
@@ -215,7 +215,7 @@ async def test_what_was_said_and_not_told_is_dropped_by_a_stop_and_paid_for(scen
     gate = asyncio.Event()
 
     def stop_now() -> None:
-        scene.supervisor.wake(sent.answer)
+        scene.supervisor.wake(Stopping(answer=sent.answer, incarnation="somebody"))
 
     scene.plays([gate, "untold", stop_now, asyncio.Event()])
     sent = await scene.send()
@@ -287,7 +287,7 @@ async def test_an_interrupted_answer_is_superseded(scene: Scene) -> None:
     await scene.shown(first.conversation, "old")
     second = await scene.send(conversation=first.conversation, on_busy=OnBusy.INTERRUPT)
     assert [one.answer for one in second.stopping] == [first.answer]
-    scene.supervisor.wake(first.answer)
+    scene.supervisor.wake(*second.stopping)
     await scene.idle()
     assert await scene.ends(first.conversation) == [
         (first.answer, "superseded"),

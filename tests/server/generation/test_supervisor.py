@@ -11,7 +11,7 @@ from server.generation import supervisor
 from server.generation.supervisor import STALE_S
 from server.providers.base import CallsTool, Thinking
 from storage.errors import Unavailable
-from storage.records import Sent, ToolCall
+from storage.records import Sent, Stopping, ToolCall
 from storage.values import Spent
 from tests.server.generation.conftest import Makes
 from tests.server.generation.scene import RAW, Act, Scene, done
@@ -101,9 +101,30 @@ async def test_a_look_at_what_is_not_there_does_nothing(scene: Scene) -> None:
     await scene.idle()
     scene.supervisor.look(scene.world.tenant, sent.conversation)
     scene.supervisor.look(scene.world.tenant, "c_missing")
-    scene.supervisor.wake("m_missing")
+    scene.supervisor.wake(Stopping(answer="m_missing", incarnation="i_missing"))
     await scene.idle()
     assert len(scene.puppet.requests) == 1
+
+
+async def test_a_stop_reaches_the_instance_that_makes_the_answer(scene: Scene) -> None:
+    """At once, whichever instance stored it; no checkpoint comes in between."""
+    other = await scene.another()
+    scene.plays(["one ", asyncio.Event()])
+    sent = await scene.send()
+    await scene.shown(sent.conversation, "one ")
+    stopped = await scene.store.sending.stop(scene.world.owner, sent.answer)
+    assert stopped.stopping is not None
+    other.wake(stopped.stopping)
+    await scene.idle()
+    complete = await scene.complete(sent)
+    assert (complete.outcome, complete.length) == ("stopped", 4)
+
+
+async def test_one_that_has_left_hears_nothing(scene: Scene) -> None:
+    """Its answers are others' by now."""
+    assert len(scene.line.ears) == 1
+    await scene.supervisor.drain(0)
+    assert scene.line.ears == {}
 
 
 # ── draining ─────────────────────────────────────────────────────────────────────────────────────

@@ -19,6 +19,7 @@ from server.limits.options import Options as Limits
 from server.limits.rates import Rates
 from storage.accounts import Site, Tenant
 from storage.ids import Ids
+from storage.memory.tickets import MemoryTickets
 from storage.sql import open_database
 from storage.sql.migrate import migrate
 from storage.sql.store import SqlStore
@@ -79,7 +80,7 @@ def make_world(store: SqlStore, *, development: bool) -> World:
         limits=limits,
         doors=doors,
         tokens=tokens,
-        tickets=Tickets(auth),
+        tickets=Tickets(MemoryTickets(), auth),
         visitors=Visitors(
             tokens,
             accounts,

@@ -3,6 +3,7 @@
 import pytest
 
 from server.auth.tokens import TokenRefused
+from storage.errors import Unavailable
 from tests.server.http.world import World
 from tests.support.logs import logging_to_memory
 
@@ -18,9 +19,9 @@ async def test_a_token_buys_a_ticket(world: World) -> None:
     body = answer.json()
     assert body.keys() == {"ticket", "expires_at"}
     assert body["expires_at"].endswith("Z")
-    assert world.parts.tickets.redeem(body["ticket"], ORIGIN).user == "u1"
+    assert (await world.parts.tickets.redeem(body["ticket"], ORIGIN)).user == "u1"
     with pytest.raises(TokenRefused):
-        world.parts.tickets.redeem(body["ticket"], ORIGIN)
+        await world.parts.tickets.redeem(body["ticket"], ORIGIN)
 
 
 async def test_a_body_is_welcome_and_not_looked_at(world: World) -> None:
@@ -78,3 +79,16 @@ async def test_a_person_holds_only_so_many(world: World) -> None:
     assert answer.headers["x-ratelimit-limit"] == "20"
     assert answer.headers["x-ratelimit-remaining"] == "0"
     assert answer.headers["x-ratelimit-reset"] == answer.headers["retry-after"]
+
+
+async def test_without_their_store_there_are_no_tickets(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """503, and it may be asked again."""
+
+    async def away(*_: object, **__: object) -> None:
+        raise Unavailable("away")
+
+    monkeypatch.setattr(world.parts.tickets._store, "put", away)
+    answer = await world.send("POST", PATH, authorization=f"Bearer {world.token()}", origin=ORIGIN)
+    assert answer.error() == (503, "unavailable")

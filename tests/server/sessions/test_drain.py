@@ -10,7 +10,7 @@ from server.generation.supervisor import CUT_SHORT_S
 from server.sessions.drain import CLOSING_S, FINISHING_S, LEAVING_S, Pace, drain
 from server.sessions.registry import Registry
 from tests.support.logs import logging_to_memory
-from tests.support.socket import FakeSocket
+from tests.support.socket import FakeSocket, a_registry
 from tests.support.waiting import pause, until
 
 
@@ -29,7 +29,7 @@ class Leaving(FakeSocket):
 
 async def test_twenty_batches_half_a_second_apart() -> None:
     """With delays spread over the whole span, and 1012 only after the answers."""
-    registry = Registry(lambda: 0.0)
+    registry = a_registry()
     sockets = [Leaving(registry) for _ in range(200)]
     for socket in sockets:
         registry.open(socket)
@@ -56,7 +56,7 @@ async def test_twenty_batches_half_a_second_apart() -> None:
 @pytest.mark.parametrize("at", ["asking", "answers"])
 async def test_cancelled_it_ends_at_once(at: str) -> None:
     """A second signal does not wait for answers, whether or not all sockets were asked by then."""
-    registry = Registry(lambda: 0.0)
+    registry = a_registry()
     sockets = [Leaving(registry) for _ in range(60)]
     for socket in sockets:
         registry.open(socket)
@@ -86,7 +86,7 @@ async def test_cancelled_it_ends_at_once(at: str) -> None:
 
 async def test_answers_that_will_not_end_are_left_behind() -> None:
     """A store that does not answer does not keep the process."""
-    registry = Registry(lambda: 0.0)
+    registry = a_registry()
     told: list[float] = []
 
     async def answers(grace_s: float) -> None:
@@ -120,13 +120,13 @@ async def test_without_sockets_only_the_answers_are_waited_for() -> None:
     async def answers(grace_s: float) -> None:
         done.append(True)
 
-    await drain(Registry(lambda: 0.0), answers, Pace())
+    await drain(a_registry(), answers, Pace())
     assert done == [True]
 
 
 async def test_a_client_that_will_not_close_is_not_waited_for_long() -> None:
     """The exit has an end."""
-    registry = Registry(lambda: 0.0)
+    registry = a_registry()
     socket = FakeSocket()
     registry.open(socket)
 

@@ -8,8 +8,10 @@ from protocol.codes import CloseCode
 from protocol.frames.from_server import Pong
 from server.sessions import registry as module
 from server.sessions.registry import Registry
+from storage.memory.bus import Line
 from storage.values import Owner
-from tests.support.socket import FakeSocket
+from tests.support.socket import FakeSocket, a_registry
+from tests.support.waiting import pause
 
 ANN, BOB = Owner("t", "ann"), Owner("t", "bob")
 
@@ -17,7 +19,7 @@ ANN, BOB = Owner("t", "ann"), Owner("t", "bob")
 @pytest.fixture
 def registry() -> Registry:
     """An empty one whose clock says 100."""
-    return Registry(lambda: 100.0)
+    return a_registry(100.0)
 
 
 def test_a_socket_is_nobodys_until_it_is_greeted(registry: Registry) -> None:
@@ -38,10 +40,63 @@ def test_a_person_is_told_on_all_their_sockets_and_nobody_else(registry: Registr
     for owner, socket in [*sockets.items(), (ANN, second)]:
         registry.open(socket)
         registry.greet(socket, owner)
-    assert registry.kick(ANN, CloseCode.NOT_LEVEL, but=second) == 1
+    registry.kick(ANN, CloseCode.NOT_LEVEL, but=second)
     assert [s.code for s in (*sockets.values(), second)] == [4005, None, None, None]
-    assert registry.kick(BOB, CloseCode.REVOKED) == 1
+    registry.kick(BOB, CloseCode.REVOKED)
     assert [s.code for s in (*sockets.values(), second)] == [4005, 4508, None, None]
+
+
+async def test_a_persons_sockets_elsewhere_hear_what_concerns_them() -> None:
+    """What is told them, and that they are to end; for nobody else's is either."""
+    line = Line()
+    here, there = a_registry(line=line), a_registry(line=line)
+    own, anns, bobs = FakeSocket(), FakeSocket(), FakeSocket()
+    for registry, socket, owner in ((here, own, ANN), (there, anns, ANN), (there, bobs, BOB)):
+        registry.open(socket)
+        registry.greet(socket, owner)
+    here.tell(ANN, Pong())
+    await pause()
+    assert (own.sent, anns.sent, bobs.sent) == ([Pong()], [Pong()], [])
+    here.kick(ANN, CloseCode.NOT_LEVEL, but=own)
+    await pause()
+    assert (own.code, anns.code, bobs.code) == (None, CloseCode.NOT_LEVEL, None)
+
+
+async def test_who_holds_a_socket_of_a_person_is_told_to_look_at_their_credentials() -> None:
+    """Once per instance, however many sockets those are; and not whoever says so."""
+    line = Line()
+    looks: list[str] = []
+    here = a_registry(line=line, look=lambda: looks.append("here"))
+    there = a_registry(line=line, look=lambda: looks.append("there"))
+    idle = a_registry(line=line, look=lambda: looks.append("idle"))
+    for registry in (here, there, there):
+        socket = FakeSocket()
+        registry.open(socket)
+        registry.greet(socket, ANN)
+    idle.nudge(ANN)
+    here.nudge(ANN)
+    here.nudge(BOB)
+    await pause()
+    assert looks == ["here", "there", "there"]
+
+
+async def test_of_persons_without_a_socket_here_nothing_is_heard() -> None:
+    """An instance hears as much as it holds; being greeted again as the same changes nothing."""
+    line = Line()
+    registry = a_registry(line=line)
+    sockets = FakeSocket(), FakeSocket()
+    for socket in sockets:
+        registry.open(socket)
+        registry.greet(socket, ANN)
+    [listening] = [ears[0] for ears in line.ears.values()]
+    for socket in sockets:
+        registry.greet(socket, ANN)
+    assert list(line.ears.values()) == [[listening]]
+    registry.greet(sockets[0], BOB)
+    assert len(line.ears) == 2
+    for socket in sockets:
+        registry.closed(socket)
+    assert line.ears == {}
 
 
 def test_a_visitors_socket_becomes_a_users(registry: Registry) -> None:

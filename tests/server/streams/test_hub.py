@@ -13,15 +13,17 @@ from protocol.frames.from_server import (
     Presence,
     Reset,
     Status,
+    Typing,
 )
 from protocol.types import AnswerState, Position, ResetReason
 from server.streams.channel import Channel
 from server.streams.options import Options
 from storage.errors import Fenced, Unavailable
 from storage.log import Lost
+from storage.memory.bus import Line
 from storage.records import Commit, Opening
 from tests.support.place import Listener, Place
-from tests.support.waiting import until
+from tests.support.waiting import pause, until
 
 
 async def test_a_first_message_is_told_before_its_answer(place: Place) -> None:
@@ -291,6 +293,60 @@ async def test_followers_are_told_how_many_they_are(place: Place) -> None:
     assert one.aside == two.aside == [Presence(conversation=sent.conversation, sockets=2)]
 
 
+async def test_followers_elsewhere_count_too(place: Place) -> None:
+    """As soon as both have counted; and whoever leaves, leaves for all."""
+    line = Line()
+    here = Place(place.world, Options(), place.log, line=line)
+    there = Place(place.world, Options(), place.log, line=line)
+    sent = await here.sent()
+    one, two = await here.follow(sent), await there.follow(sent)
+
+    async def counted() -> None:
+        for each in (here, there, here, there):
+            await each.hub.sweep()
+            await pause()
+
+    def presence(sockets: int) -> Presence:
+        return Presence(conversation=sent.conversation, sockets=sockets)
+
+    await counted()
+    assert one.aside == two.aside == [presence(2)]
+    here.hub.leave(sent.conversation, one)
+    await counted()
+    assert two.aside == [presence(2), presence(1)]
+    there.hub.leave(sent.conversation, two)
+    await counted()
+    assert line.ears == {}
+
+
+async def test_a_word_beside_the_log_reaches_followers_elsewhere(place: Place) -> None:
+    """All but the one who said it."""
+    line = Line()
+    here = Place(place.world, Options(), place.log, line=line)
+    there = Place(place.world, Options(), place.log, line=line)
+    sent = await here.sent()
+    one, two, three = await here.follow(sent), await here.follow(sent), await there.follow(sent)
+    typing = Typing(conversation=sent.conversation, user="ann")
+    here.hub.aside(sent.conversation, typing, one)
+    await pause()
+    assert (one.aside, two.aside, three.aside) == ([], [typing], [typing])
+    for listener in (one, two):
+        here.hub.leave(sent.conversation, listener)
+    there.hub.leave(sent.conversation, three)
+
+
+async def test_a_lost_log_leaves_nobody_counted(place: Place) -> None:
+    """Who followed it is not there until brought level again."""
+    line = Line()
+    here = Place(place.world, Options(), place.log, line=line)
+    sent = await here.sent()
+    listener = await here.follow(sent)
+    await here.log.drop([sent.conversation])
+    await listener.until_lost()
+    await here.hub.sweep()
+    assert line.ears == {}
+
+
 async def test_reading_a_log_that_nobody_opened_says_so(place: Place) -> None:
     """A stranger's id opens nothing."""
     assert await place.hub.head("c_stranger") is None
@@ -480,7 +536,7 @@ async def test_looking_after_followers_costs_what_changed(
     """A second in which nobody comes or goes looks at none of them."""
     counted: list[Channel] = []
 
-    def count(channel: Channel) -> None:
+    def count(channel: Channel, _: int) -> None:
         counted.append(channel)
 
     monkeypatch.setattr(Channel, "count", count)
@@ -493,7 +549,7 @@ async def test_looking_after_followers_costs_what_changed(
     place.hub.leave(sent[0].conversation, listeners[0])
     await place.follow(sent[1])
     await place.hub.sweep()
-    assert len(counted) == 7
+    assert len(counted) == 6  # nobody is left to be told in the one that was closed
 
 
 async def test_only_what_is_followed_is_looked_up(
@@ -515,3 +571,18 @@ async def test_only_what_is_followed_is_looked_up(
     await place.hub.check()
     assert asked == [[first.conversation]]
     assert second.conversation in place.hub._streams
+
+
+async def test_so_many_are_counted_in_a_second_and_no_more(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When all come back at once, the others hear of it in a few seconds."""
+    monkeypatch.setattr("server.streams.hub.COUNTED_AT_ONCE", 2)
+    sent = [await place.sent() for _ in range(3)]
+    for each in sent * 2:
+        await place.follow(each)
+    told: list[str] = []
+    monkeypatch.setattr(Channel, "count", lambda channel, _: told.append(channel.conversation))
+    for _ in range(3):
+        await place.hub.sweep()
+    assert sorted(told) == sorted(each.conversation for each in sent)

@@ -21,7 +21,7 @@ def credentials(
 
 async def test_the_token_in_hello_goes_before_all_others(lobby: Lobby) -> None:
     """Then the header's, then the ticket."""
-    ticket = lobby.tickets.issue(person("cid"), None).text
+    ticket = (await lobby.tickets.issue(person("cid"), None)).text
     all_three = credentials(lobby, bearer=lobby.token("bob"), ticket=ticket)
     assert (await all_three.verify(lobby.token("ann"))).user == "ann"
     assert (await credentials(lobby, bearer=lobby.token("bob")).verify(None)).user == "bob"
@@ -41,7 +41,7 @@ async def test_nobody_is_let_in_without_any(lobby: Lobby) -> None:
     with pytest.raises(TokenRefused) as refused:
         await credentials(lobby).verify(None)
     assert refused.value.close is CloseCode.UNAUTHENTICATED
-    ticket = lobby.tickets.issue(person("ann"), "https://a.example").text
+    ticket = (await lobby.tickets.issue(person("ann"), "https://a.example")).text
     with pytest.raises(TokenRefused):
         await credentials(lobby, ticket=ticket, origin="https://b.example").verify(None)
 
@@ -72,11 +72,30 @@ async def test_what_a_visitor_said_goes_with_them(lobby: Lobby) -> None:
     assert (found.tenant, found.owner) == (TENANT, "ann")
 
 
+async def test_a_ticket_whose_store_is_away_lets_nobody_in_and_may_be_shown_again(
+    lobby: Lobby, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1013: the client comes back, for nothing is wrong with what it has."""
+    ticket = (await lobby.tickets.issue(person("ann"), None)).text
+
+    async def away(_: bytes) -> None:
+        raise Unavailable("away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lobby.tickets._store, "take", away)
+        caller = lobby.call(ticket=ticket)
+        caller.say("hello")
+        assert await caller.closed() == CloseCode.OVERLOADED
+    caller = lobby.call(ticket=ticket)
+    caller.say("hello")
+    await caller.one("welcome")
+
+
 async def test_a_used_ticket_is_refused_even_if_that_cannot_be_noted(
     lobby: Lobby, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is wrong is the ticket, whatever else is."""
-    ticket = lobby.tickets.issue(person("ann"), None).text
+    ticket = (await lobby.tickets.issue(person("ann"), None)).text
     await credentials(lobby, ticket=ticket).verify(None)
 
     async def away(*_: object) -> None:

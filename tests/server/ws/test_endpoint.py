@@ -129,7 +129,7 @@ async def test_a_draining_server_takes_nobody(lobby: Lobby) -> None:
 @pytest.mark.parametrize("how", ["hello", "header", "ticket"])
 async def test_credentials_come_in_one_of_three_ways(lobby: Lobby, how: str) -> None:
     """In the first frame, in a header, or as a ticket in the URL."""
-    ticket = lobby.tickets.issue(person("ann"), None).text
+    ticket = (await lobby.tickets.issue(person("ann"), None)).text
     opened_with: dict[str, dict[str, Any]] = {
         "header": {"headers": {"authorization": f"bearer {lobby.token()}"}},
         "ticket": {"query_string": f"ticket={ticket}".encode()},

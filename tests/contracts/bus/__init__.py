@@ -1,0 +1,4 @@
+"""What every way of words between instances promises.
+
+An implementation joins by one more entry of HARNESSES in `harness`.
+"""

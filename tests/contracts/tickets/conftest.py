@@ -1,0 +1,14 @@
+"""A harness per implementation, for the suite."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.contracts.tickets.harness import HARNESSES, Harness
+
+
+@pytest.fixture(params=list(HARNESSES.values()), ids=list(HARNESSES))
+async def harness(request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
+    """An empty store."""
+    async with request.param(request) as opened:
+        yield opened
