@@ -12,7 +12,7 @@ from server.streams.options import Options
 from server.streams.replay import Pass, Read, Replay, Step
 from server.telemetry.logs import get_logger
 from storage.errors import Unavailable
-from storage.log import Delivery, EventLog, Following, Lost
+from storage.log import Delivery, EventLog, Following, Lost, Slice
 
 UNANSWERED_PAUSE_S = 0.2  # half of it to one and a half: others wait for the same store
 
@@ -56,6 +56,7 @@ class Channel:
         self._closed = closed
         self._tell_lost = lose
         self._replay: Replay | None = None
+        self._early: list[Delivery] | None = None  # while it is looked where the log stands
         self._level: dict[Follower, None] = {}
         self._joining: set[Follower] = set()
         self._following: Following | None = None
@@ -169,14 +170,23 @@ class Channel:
             return live
 
     async def _open(self) -> None:
-        """Subscribe first, then look where the log stands: between the two nothing can be lost."""
+        """Subscribe first, then look where the log stands: what comes behind that is delivered.
+
+        It may be delivered before the look is answered.
+        """
         if self._following is None:
             self._following = await self._log.follow(self.conversation, self._hear)
-        head = await self._head()
-        if head is None:
-            raise _Gone
-        self._replay = Replay(head, self._options.hold_bytes)
-        self._act([Read(head)])
+        self._early = []
+        try:
+            head = await self._head()
+            if head is None:
+                raise _Gone
+            self._replay = Replay(head, self._options.hold_bytes)
+            self._act(self._replay.stored(Slice((), head.seq)))
+            for delivery in self._early:
+                self._hear(delivery)
+        finally:
+            self._early = None
 
     async def _head(self) -> Position | None:
         heads = await self._log.heads([self.conversation])
@@ -187,6 +197,8 @@ class Channel:
     def _hear(self, delivery: Delivery) -> None:
         if self._replay is not None:
             self._act(self._replay.live(delivery))
+        elif self._early is not None:
+            self._early.append(delivery)
 
     def _act(self, steps: Sequence[Step]) -> None:
         for step in steps:

@@ -51,12 +51,12 @@ class _Log:
 
     __slots__ = ("doubtful", "followers", "heard", "hearing", "used_at")
 
-    def __init__(self, now: int) -> None:
+    def __init__(self) -> None:
         self.followers: list[Follower] = []
         self.hearing: Hearing | None = None
         self.heard: Position | None = None  # up to where; None: nothing that counts
         self.doubtful = False  # more may have been stored than was heard
-        self.used_at = now
+        self.used_at: int | None = None  # following is a use, and the first look says so
 
     def tell(self, delivery: Delivery) -> None:
         for follower in tuple(self.followers):
@@ -81,12 +81,13 @@ class Followed:
         self._unheard: dict[Id, Position] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._looking = False  # at what is doubtful
+        self._just_left: dict[Id, None] = {}
 
     async def follow(self, conversation: Id, sink: Sink) -> Follower:
         """Deliver to the sink what is stored from now on."""
         log = self._logs.get(conversation)
         if log is None:
-            log = self._logs[conversation] = _Log(self._clock())
+            log = self._logs[conversation] = _Log()
             channel = self._link.names.of("live", conversation)
             log.hearing = self._link.ears.hear(channel, lambda data: self._hear(conversation, data))
         follower = Follower(sink, lambda one: self._left(conversation, one))
@@ -94,7 +95,6 @@ class Followed:
         try:
             assert log.hearing is not None, "made with it"
             await log.hearing.sure(CONFIRMED_WITHIN_S)
-            await self._look([conversation], True)
         except BaseException:
             follower.close()
             raise
@@ -106,7 +106,7 @@ class Followed:
         due = []
         for conversation in conversations:
             log = self._logs.get(conversation)
-            if log is not None and now - log.used_at >= after_ms:
+            if log is not None and (log.used_at is None or now - log.used_at >= after_ms):
                 log.used_at = now
                 due.append(conversation)
         return due
@@ -197,7 +197,15 @@ class Followed:
             log.hearing.close()
             del self._logs[conversation]
             self._doubtful.pop(conversation, None)
-            self._own(self._look([conversation], True))
+            if not self._just_left:
+                self._own(self._use_left())
+            self._just_left[conversation] = None
+
+    async def _use_left(self) -> None:
+        """Being followed was a use until now. Of very many that leave together it is told once."""
+        await asyncio.sleep(0)
+        left, self._just_left = self._just_left, {}
+        await self._look(left, True)
 
     def _own(self, work: Coroutine[Any, Any, Any]) -> None:
         task = self._link.start(work)

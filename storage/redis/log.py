@@ -79,6 +79,7 @@ class RedisLog:
             ENDED_REMEMBERED,
             link.publish,
         )
+        self._asked: set[Id] | None = None  # heads, in this turn of the loop
         self._quarter_ms = self._retention.idle_ms // 4
 
     @property
@@ -174,8 +175,25 @@ class RedisLog:
     # ── reading ──────────────────────────────────────────────────────────────────────────────────
 
     async def heads(self, conversations: Collection[Id]) -> Mapping[Id, Position | None]:
-        """See `EventLog.heads`; what is followed here is kept alive by it."""
-        return await self._heads(conversations, self._followed.due(conversations, self._quarter_ms))
+        """See `EventLog.heads`; what is followed here is kept alive by it.
+
+        Thousands ask for one each when they come back at once: who asks in the same turn of the
+        loop shares a call.
+        """
+        if self._asked is None:
+            answer = self._link.start(self._heads_of_all_who_ask())
+            if answer is None:
+                return {}
+            self._asked, self._answer = set(conversations), answer
+        else:
+            self._asked.update(conversations)
+        found = await asyncio.shield(self._answer)
+        return {each: found[each] for each in conversations if each in found}
+
+    async def _heads_of_all_who_ask(self) -> Mapping[Id, Position | None]:
+        await asyncio.sleep(0)
+        asked, self._asked = self._asked or set(), None
+        return await self._heads(asked, self._followed.due(asked, self._quarter_ms))
 
     async def _heads(
         self, conversations: Collection[Id], used: Collection[Id]

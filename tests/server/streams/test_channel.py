@@ -242,14 +242,17 @@ def test_who_cannot_join_is_told_and_nothing_is_left(method: str) -> None:
 
 
 def test_a_log_that_cannot_be_read_for_a_while_is_read_again() -> None:
-    """Who is level waits, and misses nothing."""
+    """Whom a delivery did not reach waits, and misses nothing."""
 
     async def script(hall: Hall) -> None:
         await hall.open(1)
         hall.log.away.add("read")
         listener = Listener()
         await hall.join(listener, 1)
-        await hall.append(2)
+        carry, hall.log.carry = hall.log.carry, lambda delivery, sink: None
+        await hall.append()
+        hall.log.carry = carry
+        await hall.append()
         await asyncio.sleep(3)
         assert listener.entries == []
         hall.log.away.clear()
@@ -312,3 +315,20 @@ def test_whatever_becomes_of_deliveries_a_look_brings_everybody_level(seed: int,
             assert listener.lost == 0
 
     play(script, Options(hold_bytes=hold, page=3))
+
+
+def test_what_is_delivered_before_the_first_look_is_answered_is_not_lost() -> None:
+    """The two come by different ways, so an entry may be there before its log's head is known."""
+
+    async def script(hall: Hall) -> None:
+        await hall.open(1)
+        hall.log.turns = lambda: 10
+        listener = Listener()
+        joining = asyncio.create_task(hall.join(listener, 1))
+        for _ in range(40):
+            await hall.append()
+            await asyncio.sleep(0)
+        await joining
+        assert seqs(listener) == [*range(2, hall.head.seq + 1)]
+
+    play(script)

@@ -69,10 +69,11 @@ async def store(link: Link) -> AsyncIterator[Store]:
 
 
 async def following(store: Store, conversation: Id = TALK) -> Mailbox:
+    """Who follows looks where the log stands."""
     assert store.followed is not None
     mail = Mailbox()
     await store.followed.follow(conversation, mail)
-    store.looks.clear()
+    store.followed.looked({conversation: store.heads.get(conversation)})
     return mail
 
 
