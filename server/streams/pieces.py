@@ -56,6 +56,20 @@ def promised(queue: Sequence[str | Logged], units: int) -> list[str | Logged]:
     return kept
 
 
+def without(queue: Sequence[str | Logged], units: int) -> list[str | Logged]:
+    """What is left when so much of the text is told elsewhere."""
+    left: list[str | Logged] = []
+    for item in queue:
+        if isinstance(item, str) and units > 0:
+            rest = behind(item, units)
+            units -= utf16_length(item)
+            if rest:
+                left.append(rest)
+        else:
+            left.append(item)
+    return left
+
+
 def characters(item: str | Logged) -> int:
     """Those that a model made, and whose number nothing else bounds."""
     if isinstance(item, str):

@@ -237,21 +237,28 @@ class Writer:
 
         Somebody may have been shown less of it there than SQL had when this was learnt.
         """
-        self._told.saved(utf16_length(said))
+        end, units = self._told.end, utf16_length(said)
+        self._told.saved(units)
         start, kept = self._told.unsaved()
-        if start == utf16_length(said):
-            start, kept = 0, pieces.before(said + kept, self._told.end)
-        self._told.restart(min(start, self._told.end), self._told.stored)
+        self._queue[:0] = pieces.taken_back(frame for frame, _ in self._under_way)
+        self._under_way.clear()
+        if start == units:
+            start, kept = 0, said + kept
+            if units > end and not any(isinstance(item, Reset) for item in self._queue):
+                # Its text comes first in any case: by that it is known as told again.
+                self._queue = pieces.without(self._queue, units - end)
+            else:
+                kept = pieces.before(kept, end)
+        self._told.restart(min(start, end), self._told.stored)
         self.position, self._ordinal = position, ordinal
-        pending, self._under_way = self._under_way, []
         self._in_reach()
         # What was told before is no more to be cut.
-        self._tell_first(kept, pieces.taken_back(frame for frame, _ in pending))
+        self._tell_first(kept)
 
     def go_on_from(self, said: str, told: int) -> None:
         """SQL has `said`, the log so many units of it: tell it the rest, and go on from there."""
         self._told.restart(told, utf16_length(said))
-        self._tell_first(pieces.behind(said, told), [])
+        self._tell_first(pieces.behind(said, told))
 
     # ── within ───────────────────────────────────────────────────────────────────────────────────
 
@@ -259,10 +266,10 @@ class Writer:
         self.unanswered = 0
         self._most = self._pump.options.gathered_bytes
 
-    def _tell_first(self, text: str, pending: list[str | Logged]) -> None:
+    def _tell_first(self, text: str) -> None:
         """Before all that waits; the text is promised."""
         self._promised = max(self._promised, self._told.end + utf16_length(text))
-        self._wait_with([*([text] if text else []), *pending, *self._queue])
+        self._wait_with([text, *self._queue] if text else self._queue)
         self._wake()  # who cuts comes before the next append
         if self._queue:
             self._due = True

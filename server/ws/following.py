@@ -335,9 +335,9 @@ class Attachment:
 
 
 def _stored_by(position: Position, unfinished: Sequence[Answer]) -> dict[str, int]:
-    """How much SQL had of each when the log stood no further than there."""
+    """How much SQL had of each when the log stood no further than there, or in an epoch before."""
     return {
         each.id: each.length
         for each in unfinished
-        if each.length and each.epoch == position.epoch and each.seq <= position.seq
+        if each.length and (each.epoch != position.epoch or each.seq <= position.seq)
     }

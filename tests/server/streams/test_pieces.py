@@ -52,6 +52,13 @@ def test_of_what_is_dropped_the_promised_is_told() -> None:
     assert pieces.promised(queue, -2) == [TOOL, RESET]
 
 
+def test_what_is_told_elsewhere_is_left_out() -> None:
+    """Frames keep their order."""
+    queue: list[str | Logged] = [STATUS, "ab", THOUGHT, "😀c", "d"]
+    assert pieces.without(queue, 4) == [STATUS, THOUGHT, "c", "d"]
+    assert pieces.without(queue, 0) == queue
+
+
 def test_what_was_made_ready_can_wait_again() -> None:
     """As it was before."""
     assert pieces.taken_back([*pieces.chunks("m", "ab", 0), STATUS]) == ["ab", STATUS]
