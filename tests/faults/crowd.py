@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tests.faults.device import Cut, Device
-from tests.faults.instance import Instance
 from tests.faults.plans import Talk
 from tests.faults.town import Town
 
@@ -49,19 +48,11 @@ async def _live(town: Town, device: Device, chance: random.Random, over: asyncio
     await town.at_rest(device)
 
 
-async def shows(device: Device, answer: str, units: int = 1) -> None:
-    """Until at least so much of an answer is shown, or it ended."""
+async def shows(device: Device, answer: str) -> None:
+    """Until something of an answer is shown, or it ended."""
 
     def enough() -> bool:
         shown = device.view.answer(answer)
-        return device.view.has_ended(answer) or (shown is not None and len(shown.text) >= units)
+        return device.view.has_ended(answer) or (shown is not None and shown.text != "")
 
     await device.until(enough)
-
-
-async def acked(town: Town, content: str, at: Instance, user: str) -> tuple[Device, str]:
-    """A new device with one answer under way, through that server."""
-    device = await town.connected(user, at)
-    ack = await device.ask({"type": "chat", "content": content})
-    assert ack["type"] == "ack", ack
-    return device, str(ack["answer"])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import LONG
-from tests.faults.crowd import crowd, settle
+from tests.faults.crowd import crowd, settle, shows
 from tests.faults.device import Device
 from tests.faults.plans import script
 from tests.faults.shuffler import Shuffler
@@ -25,6 +25,7 @@ from tests.support.waiting import until
 SEEDS = range(20 if LONG else 3)
 DEVICES = 20 if LONG else 8
 LEVEL_S = 5.0  # after Redis is back, or a deaf connection, until everybody is level
+FLUSHED_S = 15.0  # one flush after the other, on a busy machine: a look at positions comes each 5 s
 PROMPT_S = 0.2  # for a `pong`, whatever Redis does
 HUNG_S = 30.0 if LONG else 4.0
 HANGS = 5 if LONG else 3
@@ -136,7 +137,7 @@ async def test_a_log_that_is_flushed_is_told_to_those_who_are_there_and_those_wh
     await judge(
         town, capsys, f"flushed logs, told in {slowest:.1f} s", len(SEEDS) * FLUSHES * DEVICES
     )
-    assert slowest <= 2 * LEVEL_S
+    assert slowest <= FLUSHED_S
 
 
 async def test_a_replica_that_takes_over_with_less_is_a_new_epoch(
@@ -198,6 +199,8 @@ async def test_a_redis_that_hangs_is_waited_for_by_nobody_and_goes_on_as_it_was(
         devices = [await town.connected(f"u{seed}.{n}") for n in range(DEVICES)]
         content = script(" w", 100, every_ms=20)
         acks = [await device.ask({"type": "chat", "content": content}) for device in devices]
+        for device, ack in zip(devices, acks, strict=True):
+            await shows(device, ack["answer"])  # so that it follows its log by now
         watch, writer = [await town.connected(f"{name}{seed}") for name in ("watch", "writer")]
         async with pongs(watch) as worst:
             with fresh_redis.stop_cont():
