@@ -105,10 +105,9 @@ class Conversations:
         try:
             if refusal is not None:
                 raise refusal
+            await self._hub.demand()
             if isinstance(frame, c.Chat) and frame.conversation is not None:
                 place = await self._hub.head(frame.conversation)
-            else:
-                await self._hub.demand()
             failpoints.reach("received")
             sent = await self._send(owner, frame, once, limits, trace)
         except (ChatError, NotFound):

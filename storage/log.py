@@ -265,7 +265,7 @@ class EventLog(Protocol):
 
     @property
     def reachable(self) -> bool:
-        """False: the store did not answer when it was last asked. A hint, and no promise."""
+        """False: the store did not answer, or took nothing, when last asked. A hint, no promise."""
 
     async def watched(self, conversations: Collection[Id]) -> Collection[Id]:
         """Which of these logs somebody follows, through whichever client."""

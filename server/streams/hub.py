@@ -21,7 +21,7 @@ from server.streams.rows import Rows
 from server.streams.stream import Stream
 from server.streams.writer import Writer
 from storage.bus import Bus
-from storage.errors import Fenced, StorageError
+from storage.errors import Fenced, StorageError, Unavailable
 from storage.log import ROWS, EventLog, Lost, Refusal, Slice
 from storage.records import Answer, Commit, Sent
 from storage.store import Internal
@@ -137,9 +137,11 @@ class Hub:
         return head
 
     async def demand(self) -> None:
-        """`Unavailable` if it is known that the log cannot be asked, and still so."""
+        """`Unavailable` if it is known that the log cannot be asked or written to, and still so."""
         if not self._log.reachable:
             await self._epochs.head(NOBODYS)
+            if not self._log.reachable:
+                raise Unavailable("the log takes nothing more")
 
     async def read(self, conversation: str, after: Position, limit: int) -> Slice | Lost:
         """The next entries after a position."""

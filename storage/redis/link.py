@@ -26,7 +26,7 @@ from redis.exceptions import TimeoutError as TooLate
 from storage.errors import Unavailable, Unsupported
 from storage.redis.breaker import Breaker
 from storage.redis.ears import NOWHERE, Ears, Place
-from storage.redis.names import Names
+from storage.redis.names import BUCKETS, Names
 from storage.redis.options import Options
 from storage.redis.scripts import Script
 
@@ -36,6 +36,7 @@ ABOUT = Script("about")
 OLDEST, OLDEST_OF_CLUSTERS = (6, 2), (7, 0)
 START_S = 5.0
 RENEWED_EVERY_S = 1.0  # at most
+ROOM_PAUSE_S, ROOM_LIFE_MS = 0.5, 1000
 
 # The pools have no bound of their own: one that is met is an error to a Cluster's client.
 _ANY = 1 << 30
@@ -47,6 +48,7 @@ class Way:
     def __init__(self, breaker: Breaker, connections: int) -> None:
         self.breaker = breaker
         self.turns = asyncio.Semaphore(connections)
+        self.full = False  # it stores nothing more
 
 
 class Link:
@@ -77,9 +79,9 @@ class Link:
 
     @property
     def reachable(self) -> bool:
-        """Whether the last calls were answered; by one node of a Cluster at least."""
+        """Whether the last calls were answered, and it stores; one node of a Cluster at least."""
         ways = self._ways.values()
-        return not ways or not all(way.breaker.is_open for way in ways)
+        return not ways or not all(way.breaker.is_open or way.full for way in ways)
 
     async def call(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         """Have a script done; in a Cluster all its keys share a bucket. `Unavailable` if not."""
@@ -167,9 +169,23 @@ class Link:
         if isinstance(error, ClusterDownError):
             self._way(place).breaker.failed(surely=True)  # it will not do anything else either
             return
-        self._way(place).breaker.succeeded()
+        way = self._way(place)
+        way.breaker.succeeded()
         if isinstance(error, ReadOnlyError):
             self._renew(place, ears=True)
+        elif "maxmemory" in str(error) and not way.full:
+            way.full = True
+            self.start(self._await_room(place))
+
+    async def _await_room(self, place: Place) -> None:
+        """Try until it stores again: it goes on to answer what stores nothing."""
+        keys = [self.names.of("room", str(number)) for number in range(BUCKETS)]
+        key = next((key for key in keys if self._place(key) == place), keys[0])
+        while self._way(place).full:
+            await asyncio.sleep(ROOM_PAUSE_S)
+            with suppress(Unavailable):
+                await self._ask(place, "SET", key, "", "PX", ROOM_LIFE_MS)
+                self._way(place).full = False
 
     def _way(self, place: Place) -> Way:
         way = self._ways.get(place)

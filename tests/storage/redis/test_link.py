@@ -171,13 +171,28 @@ class TestFailing:
         for _ in range(3):
             with pytest.raises(Unavailable, match=r"refused: .*(OOM|maxmemory)"):
                 await link.call(SAVE, ["{1}"], ["x"])
-            assert link.reachable
+            assert not link._way("").breaker.is_open
         await link.call(ECHO, ["{1}"], [])
         link._way("").breaker.failed(surely=True)
         async with asyncio.timeout(PATIENCE_S):
-            while not link.reachable:
+            while link._way("").breaker.is_open:
                 await saves(link)
                 await pause()
+
+    async def test_a_server_without_memory_counts_as_away_until_it_has_some(
+        self, link_to: LinkTo, fresh_redis: Redis
+    ) -> None:
+        """Or messages would be taken whose answers nobody could be shown."""
+        link = await link_to(fresh_redis.url())
+        await until_it_saves(link)
+        fresh_redis.ask("CONFIG", "SET", "maxmemory", "1")
+        with pytest.raises(Unavailable):
+            await link.call(SAVE, ["{1}"], ["x"])
+        assert not link.reachable
+        await link.call(ECHO, ["{1}"], [])
+        assert not link.reachable
+        fresh_redis.ask("CONFIG", "SET", "maxmemory", "0")
+        await until(lambda: link.reachable)
 
     async def test_a_server_that_was_demoted_is_looked_for_anew(
         self, link_to: LinkTo, fresh_redis: Redis
