@@ -60,6 +60,8 @@ class Recovery:
         self._places = asyncio.Semaphore(AT_ONCE)
         self._doubtful: set[str] = set()
         self._deciding: set[str] = set()
+        self._decided = asyncio.Event()
+        self._decided.set()
 
     async def resume(self, incarnation: str, *, limit: int) -> None:
         """Go on with parked answers that wait for nobody any more."""
@@ -110,6 +112,10 @@ class Recovery:
                 _log.warning("an answer was not taken", answer=answer.id, exc_info=result)
         return taken.count(True)
 
+    async def settled(self) -> None:
+        """Wait until what was taken is run or has ended."""
+        await self._decided.wait()
+
     def doubt(self, answer: str) -> None:
         """What is stored of that answer is not all that was shown of it: nobody goes on with it."""
         self._doubtful.add(answer)
@@ -138,6 +144,7 @@ class Recovery:
     def _see_to(self, answer: Answer) -> None:
         if answer.id not in self._deciding:
             self._deciding.add(answer.id)
+            self._decided.clear()
             self._own(self._decide(answer), f"what is left of answer {answer.id}")
 
     async def _decide(self, answer: Answer) -> None:
@@ -153,6 +160,8 @@ class Recovery:
             _log.info("an answer is another owner's", answer=answer.id)
         finally:
             self._deciding.discard(answer.id)
+            if not self._deciding:
+                self._decided.set()
         self._doubtful.discard(answer.id)
 
     async def _end_unless_silent(self, answer: Answer) -> Ended | None:

@@ -35,6 +35,7 @@ from storage.records import Answer, Ended, RunState, Stopping, Unfinished
 from storage.store import Store
 
 STALE_S = 9.0  # so old, a life sign no longer keeps others from taking what is ours
+TAKEN_WITHIN_S = 5.0  # how long a start waits for the ends of what it took
 CUT_SHORT_S = 5.0  # how long a drain waits for runs that were told to leave off
 
 _log = get_logger()
@@ -145,11 +146,17 @@ class Supervisor:
     # ── for the application ──────────────────────────────────────────────────────────────────────
 
     async def recover(self) -> int:
-        """Begin to live, and take what the dead have left; how many answers that were."""
+        """Begin to live, and take what the dead have left; how many answers that were.
+
+        Who comes then finds them ended or going on, unless their log is out of reach.
+        """
         await self._register()
         taken = 0
         while page := await self._orphans(limit=PAGE):
             taken += page
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TAKEN_WITHIN_S):
+                await self._recovery.settled()
         await self._recovery.resume(self._incarnation, limit=self._room)
         return taken
 
