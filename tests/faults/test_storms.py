@@ -12,7 +12,7 @@ from tests.support.rawsocket import RawSocket, error_of, request
 
 CLIENTS = 1500 if LONG else 600
 PER_S = 80  # far less than the clients of a busy machine try
-STREAMING = 20
+STREAMING = 10  # fewer than may come in at once
 BACK_S = 30.0
 AT_ONCE = 200  # handshakes under way, so that a test needs no more files than it may open
 
