@@ -40,7 +40,9 @@ class Epochs:
 
         False: another opened one from a reading that has its rows, which it will never tell.
         """
-        rows, fences = sent.numbers[0] - 1, {sent.answer: sent.fence}
+        # Whom it interrupted has the numbers before its own, and may have ended by now.
+        interrupted = len(sent.ended) + len(sent.stopping)
+        rows, fences = sent.numbers[0] - 1 - interrupted, {sent.answer: sent.fence}
         if not sent.created:
             opening = await self._answers.opening(stream.tenant, sent.conversation)
             rows = min(rows, opening.rows)

@@ -102,7 +102,7 @@ class TestServersThatGoBack:
         unavailable = [Refused(Refusal.UNAVAILABLE)] * 2
         assert await append(log, piece(position, 3), piece(position, 4)) == unavailable
         assert [seq for seq, _ in await stored(log, position.epoch)] == [1, 2]
-        assert log.reachable
+        assert not log.reachable
         fresh_redis.ask("CONFIG", "SET", "maxmemory", "0")
         assert await append(log, piece(position, 3)) == [Appended(3)]
 
