@@ -86,6 +86,6 @@ def _count(place: str) -> None:
     if armed.left:
         return
     if armed.held_s:
-        time.sleep(armed.held_s)
+        time.sleep(armed.held_s)  # it is to hold the event loop: that is the fault
     else:
         os.kill(os.getpid(), signal.SIGKILL)
