@@ -13,6 +13,7 @@ from storage.memory.bus import Line, MemoryBus
 from storage.redis.bus import RedisBus
 from storage.redis.link import Link, open_link
 from storage.redis.options import Options
+from tests.contracts.redises import over_redis
 from tests.support.waiting import until
 
 PROBES = [f"probe-{number}" for number in range(24)]  # enough that each node has some of them
@@ -80,20 +81,6 @@ class RedisHarness:
 
 
 @asynccontextmanager
-async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
-    """One server."""
-    async with _over(request.getfixturevalue("redis_url")) as harness:
-        yield harness
-
-
-@asynccontextmanager
-async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
-    """Three nodes."""
-    async with _over(request.getfixturevalue("redis_cluster").url()) as harness:
-        yield harness
-
-
-@asynccontextmanager
 async def _over(url: str) -> AsyncIterator[Harness]:
     options = Options(prefix=f"bus-{next(_runs)}")
     async with AsyncExitStack() as stack:
@@ -111,4 +98,4 @@ async def memory(_: pytest.FixtureRequest) -> AsyncIterator[Harness]:
     yield MemoryHarness()
 
 
-HARNESSES: dict[str, Opens] = {"memory": memory, "redis": redis, "cluster": cluster}
+HARNESSES: dict[str, Opens] = {"memory": memory, **over_redis(_over)}

@@ -12,6 +12,7 @@ from storage.redis.link import Link, open_link
 from storage.redis.options import Options
 from storage.redis.sessions import RedisSeats
 from storage.sessions import Seats
+from tests.contracts.redises import over_redis
 
 _runs = count(1)
 
@@ -89,20 +90,6 @@ async def memory(_: pytest.FixtureRequest) -> AsyncIterator[Harness]:
 
 
 @asynccontextmanager
-async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
-    """One server."""
-    async with _over(request.getfixturevalue("redis_url")) as harness:
-        yield harness
-
-
-@asynccontextmanager
-async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
-    """Three nodes."""
-    async with _over(request.getfixturevalue("redis_cluster").url()) as harness:
-        yield harness
-
-
-@asynccontextmanager
 async def _over(url: str) -> AsyncIterator[Harness]:
     options = Options(prefix=f"seats-{next(_runs)}")
     async with (
@@ -113,4 +100,4 @@ async def _over(url: str) -> AsyncIterator[Harness]:
         yield RedisHarness([one, other, third], options.prefix)
 
 
-HARNESSES: dict[str, Opens] = {"memory": memory, "redis": redis, "cluster": cluster}
+HARNESSES: dict[str, Opens] = {"memory": memory, **over_redis(_over)}

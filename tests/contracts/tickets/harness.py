@@ -12,6 +12,7 @@ from storage.redis.link import Link, open_link
 from storage.redis.options import Options
 from storage.redis.tickets import RedisTickets
 from storage.tickets import TicketStore
+from tests.contracts.redises import over_redis
 
 # All that is kept ends that much earlier; the server's own clock cannot be set.
 AGE = """
@@ -107,24 +108,10 @@ async def memory(_: pytest.FixtureRequest) -> AsyncIterator[Harness]:
 
 
 @asynccontextmanager
-async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
-    """One server."""
-    async with _over(request.getfixturevalue("redis_url")) as harness:
-        yield harness
-
-
-@asynccontextmanager
-async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
-    """Three nodes."""
-    async with _over(request.getfixturevalue("redis_cluster").url()) as harness:
-        yield harness
-
-
-@asynccontextmanager
 async def _over(url: str) -> AsyncIterator[Harness]:
     options = Options(prefix=f"tickets-{next(_runs)}")
     async with open_link(url, options) as one, open_link(url, options) as other:
         yield RedisHarness(one, other)
 
 
-HARNESSES: dict[str, Opens] = {"memory": memory, "redis": redis, "cluster": cluster}
+HARNESSES: dict[str, Opens] = {"memory": memory, **over_redis(_over)}
