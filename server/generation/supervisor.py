@@ -261,6 +261,11 @@ class Supervisor:
         return max(0, min(PAGE, most - len(self._runs))) if most else PAGE
 
     @property
+    def _room_awaited(self) -> bool:
+        """Whether others may wait for room: a sweep under way counts on what there was before."""
+        return bool(self._options.concurrent) and (not self._room or self._sweeping.locked())
+
+    @property
     def _takes(self) -> bool:
         return not self._draining and self._alive and self._room > 0
 
@@ -287,6 +292,7 @@ class Supervisor:
         try:
             ended = await run.live()
         finally:
+            awaited = self._room_awaited
             if self._runs.get(answer.id) is run:
                 del self._runs[answer.id]
             self._gone.add(answer.id)
@@ -294,15 +300,15 @@ class Supervisor:
             self._recovery.doubt(answer.id)
         if ended is None:  # parked perhaps, and what it waits for may have come by now
             await self._look(answer.tenant, answer.conversation)
-            return
-        self._report(run.line(ended))
-        await self._go_on_after(ended)
+        else:
+            self._report(run.line(ended))
+            await self._go_on_after(ended)
+        if awaited:
+            await self.sweep()
 
     async def _go_on_after(self, ended: Ended) -> None:
         if ended.waiting or not ended.fresh:
             await self._look(ended.tenant, ended.conversation)
-        if self._options.concurrent and self._room == 1:  # now there is room, for whoever waits
-            await self.sweep()
 
     async def _look(self, tenant: str, conversation: str) -> None:
         """See to the answer whose turn it is."""

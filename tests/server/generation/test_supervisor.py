@@ -94,6 +94,32 @@ async def test_only_so_many_answers_are_made_at_once(make: Makes) -> None:
     assert [(await scene.message(one)).content for one in sent] == ["text"] * 4
 
 
+async def test_room_that_is_made_while_others_are_taken_is_filled_too(make: Makes) -> None:
+    """Two end together, and two that waited are begun."""
+    scene = await make(concurrent=2)
+    gates = [asyncio.Event() for _ in range(4)]
+    for gate in gates:
+        scene.plays([gate, "text", done()])
+    for _ in gates:
+        await scene.send()
+    ownership = scene.store.internal.ownership
+    orphans = ownership.orphans
+
+    async def while_another_ends(*given: Any, **more: Any) -> Any:
+        ownership.orphans = orphans  # type: ignore[method-assign]
+        found = await orphans(*given, **more)
+        gates[1].set()
+        await scene.until(lambda: scene.supervisor.running == 0)
+        return found
+
+    ownership.orphans = while_another_ends  # type: ignore[method-assign]
+    gates[0].set()
+    await scene.until(lambda: scene.puppet.open == 2 and len(scene.puppet.requests) == 4)
+    for gate in gates:
+        gate.set()
+    await scene.idle()
+
+
 async def test_a_look_at_what_is_not_there_does_nothing(scene: Scene) -> None:
     """Nor at what runs elsewhere."""
     scene.plays(["text", done()])
