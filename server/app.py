@@ -3,11 +3,8 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
@@ -22,6 +19,7 @@ from server.auth.revocations import Revocations
 from server.auth.tickets import Tickets
 from server.auth.visitors import Visitors
 from server.background import Background
+from server.commons import Commons, commons_of
 from server.config import Settings, tokens_of
 from server.conversations import Conversations
 from server.generation.audience import Audience
@@ -48,20 +46,11 @@ from server.telemetry.lines import answer_ended, connection_closed, fault
 from server.telemetry.logs import get_logger
 from server.ws.endpoint import Endpoint
 from server.ws.parts import Parts
-from storage.bus import Bus
-from storage.counters import Counters
 from storage.ids import Ids
-from storage.log import EventLog
-from storage.memory.bus import MemoryBus
-from storage.memory.log import MemoryLog
-from storage.memory.sessions import MemorySeats
-from storage.memory.tickets import MemoryTickets
-from storage.sessions import Seats
 from storage.sql import Database, open_database
 from storage.sql.migrate import latest
 from storage.sql.store import SqlStore
 from storage.store import Store
-from storage.tickets import TicketStore
 from storage.values import Owner
 
 FEATURES = ("approvals", "client_tools")
@@ -71,40 +60,27 @@ NUDGE_PAUSE_S = 0.1  # many are shut out at once at times; one look is for all o
 _log = get_logger()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Shared:
-    """What all instances have together, beside the database."""
-
-    log: EventLog
-    bus: Bus
-    tickets: TicketStore
-    seats: Callable[[str], Seats]  # of the instance of that name
-    counters: Counters | None = None  # None: nobody else counts
-    carry: Callable[[], Coroutine[Any, Any, None]] | None = None  # runs meanwhile, for the bus
-    ask: Probe | None = None  # whether it can be reached; None: it is in this process
-
-
 class App:
     """A server without its listener: `asgi` serves requests until `drain` has ended."""
 
     def __init__(
-        self, settings: Settings, db: Database, alone: Alone | None, shared: Shared
+        self, settings: Settings, db: Database, alone: Alone | None, commons: Commons
     ) -> None:
         """`alone`: no other process serves this database."""
         self.instance = settings.instance or f"i-{secrets.token_hex(4)}"
         self.draining = False
         self._settings = settings
-        self._shared = shared
+        self._commons = commons
         self._db = db
         self._alone = alone
         self._background = Background(fault)
         ids = Ids()
         store = SqlStore(db, ids)
-        log, bus = shared.log, shared.bus
+        log, bus = commons.log, commons.bus
         self._hub = Hub(log, store.internal, bus, _report, settings.streams)
         self._nudged = asyncio.Event()
         self._registry = Registry(time.monotonic, bus, self._nudged.set)
-        self._seating = Seating(shared.seats(self.instance))
+        self._seating = Seating(commons.seats(self.instance))
         catalogue = _catalogue(settings)
         self._supervisor = Supervisor(
             store=store,
@@ -120,7 +96,7 @@ class App:
         )
         self._memory = Memory(settings.limits.memory_mib)
         self._watchdog = Watchdog(settings.limits.loop_held_s, settings.limits.loop_smooth_s)
-        rates = Rates(settings.limits, shared=shared.counters)
+        rates = Rates(settings.limits, shared=commons.counters)
         self._conversations = Conversations(
             store=store,
             hub=self._hub,
@@ -145,7 +121,7 @@ class App:
         settings = self._settings
         secret = settings.jwt_secret.encode() if settings.jwt_secret else None
         tokens = tokens_of(settings, _keys_away)
-        tickets = Tickets(self._shared.tickets, settings.auth)
+        tickets = Tickets(self._commons.tickets, settings.auth)
         visitors = Visitors(
             tokens,
             store.internal.accounts,
@@ -205,8 +181,8 @@ class App:
         background, settings = self._background, self._settings
         route_loop(asyncio.get_running_loop(), _log)
         await self._learn_accounts()
-        if self._shared.carry is not None:
-            background.loop("words", self._shared.carry())
+        if self._commons.carry is not None:
+            background.loop("words", self._commons.carry())
         await self._memory.look()
         background.loop("watchdog", self._watchdog.run())
         background.loop("appends", self._hub.run())
@@ -298,8 +274,8 @@ class App:
         }
         if self._alone is not None:
             probes["lock"] = self._alone.ask
-        if self._shared.ask is not None:
-            probes["redis"] = self._shared.ask
+        if self._commons.ask is not None:
+            probes["redis"] = self._commons.ask
         return probes
 
     async def _ask_database(self) -> None:
@@ -312,49 +288,16 @@ class App:
 
 
 @asynccontextmanager
-async def shared_by(settings: Settings) -> AsyncIterator[Shared]:
-    """With the other instances, or with nobody where no Redis is configured."""
-    if settings.redis_url is None:
-        yield Shared(
-            log=MemoryLog(settings.log),
-            bus=MemoryBus(),
-            tickets=MemoryTickets(),
-            seats=MemorySeats,
-        )
-        return
-    # Only here: a process of its own starts without what it does not need.
-    from storage.redis.bus import RedisBus  # noqa: PLC0415
-    from storage.redis.counters import RedisCounters  # noqa: PLC0415
-    from storage.redis.link import open_link  # noqa: PLC0415
-    from storage.redis.log import RedisLog  # noqa: PLC0415
-    from storage.redis.roundtrip import RoundTrip  # noqa: PLC0415
-    from storage.redis.sessions import RedisSeats  # noqa: PLC0415
-    from storage.redis.tickets import RedisTickets  # noqa: PLC0415
-
-    async with open_link(settings.redis_url, settings.redis) as link:
-        bus = RedisBus(link)
-        yield Shared(
-            log=RedisLog(link, settings.log),
-            bus=bus,
-            tickets=RedisTickets(link),
-            seats=partial(RedisSeats, link),
-            counters=RedisCounters(link),
-            carry=bus.run,
-            ask=RoundTrip(link).ask,
-        )
-
-
-@asynccontextmanager
 async def open_app(settings: Settings) -> AsyncIterator[App]:
     """A server at work on its own database; the schema must be up to date."""
     async with AsyncExitStack() as stack:
         db = await open_database(settings.store_url, settings.database)
         stack.push_async_callback(db.close)
-        shared = await stack.enter_async_context(shared_by(settings))
+        commons = await stack.enter_async_context(commons_of(settings))
         alone = None
         if settings.redis_url is None or db.dialect == "sqlite":  # a file is never shared
             alone = await stack.enter_async_context(alone_by(db.hold_lock))
-        app = App(settings, db, alone, shared)
+        app = App(settings, db, alone, commons)
         stack.push_async_callback(app.stop)
         await app.start()
         yield app

@@ -58,12 +58,12 @@ VIOLATIONS = {
         "Inside server, imports go downward", "server/planted.py", ""
     ),
     "server may not name an engine": Violation(
-        "Only server.app and what starts it name a concrete engine",
+        "Only what puts a server together names a concrete engine",
         "server/streams/planted.py",
         "import storage.sql",
     ),
     "storage's interfaces may not name an engine": Violation(
-        "Only server.app and what starts it name a concrete engine",
+        "Only what puts a server together names a concrete engine",
         "storage/errors.py",
         "import storage.memory",
     ),

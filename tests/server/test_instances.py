@@ -12,7 +12,8 @@ from msgspec import Struct, structs
 
 from protocol.codes import CloseCode
 from protocol.frames.from_server import Complete, MessageMade
-from server.app import App, Shared, shared_by
+from server.app import App
+from server.commons import Commons, commons_of
 from server.config import Settings, load, secured
 from server.generation.options import Options as AnswerOptions
 from storage.accounts import User
@@ -84,9 +85,9 @@ class InMemory:
         self._line, self._hall = Line(), Hall()
         self._log, self._tickets = MemoryLog(settings.log), MemoryTickets()
 
-    def shared(self) -> Shared:
+    def commons(self) -> Commons:
         """One instance's part in it."""
-        return Shared(
+        return Commons(
             log=self._log,
             bus=MemoryBus(self._line),
             tickets=self._tickets,
@@ -100,10 +101,10 @@ async def serving(settings: Settings, common: InMemory) -> AsyncIterator[App]:
     async with AsyncExitStack() as stack:
         db = await open_database(settings.store_url, Options(exclusive=False))
         stack.push_async_callback(db.close)
-        shared = common.shared()
+        commons = common.commons()
         if settings.redis_url is not None:
-            shared = await stack.enter_async_context(shared_by(settings))
-        app = App(settings, db, None, shared)
+            commons = await stack.enter_async_context(commons_of(settings))
+        app = App(settings, db, None, commons)
         stack.push_async_callback(app.stop)
         await app.start()
         yield app
