@@ -29,7 +29,7 @@ QUICK = {
 }
 PACE = {} if LONG else QUICK
 GRACE_S = 30.0 if LONG else 3.0
-SPREAD_MS = 10_000 if LONG else 5_000
+SPREAD_MS = 5_000
 
 
 @pytest.fixture
