@@ -21,6 +21,10 @@ LEAVING_S = 6.0  # for answers that were cut short, and for the word that this p
 CLOSING_S = 2.0  # for clients to read the close
 FINISHING_S = 1.0  # for what frames have begun and nobody waits for any more
 
+# Sockets should be back within 20 s. Who is asked last may take all of the spread after 9.5 s of
+# asking: 14.5, and the rest is theirs to connect in. With a spread that is shorter than the asking
+# no more come back in a second than are asked in one, so a longer one would cost time for nothing.
+
 _log = get_logger()
 
 
@@ -29,7 +33,7 @@ class Pace(Struct, frozen=True, kw_only=True):
 
     batches: int = 20
     pause_s: float = 0.5
-    spread_s: float = 10.0
+    spread_s: float = 5.0
     grace_s: float = 30.0
     leaving_s: float = LEAVING_S
     closing_s: float = CLOSING_S

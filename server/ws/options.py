@@ -59,7 +59,7 @@ class Options(Struct, frozen=True, kw_only=True):
     drain_spread_s: Annotated[
         float,
         Meta(ge=0, le=3600, description="clients are asked to come back within so many seconds"),
-    ] = 10.0
+    ] = 5.0
     drain_grace_s: Annotated[
         float,
         Meta(ge=0, le=3600, description="seconds that live answers have to end when draining"),

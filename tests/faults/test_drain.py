@@ -1,11 +1,9 @@
 """SIGTERM: clients are asked to go, answers may end, and what is left goes on elsewhere."""
 
 import asyncio
-import json
 import signal
 import time
 from collections.abc import AsyncIterator
-from http.client import HTTPConnection
 from pathlib import Path
 from urllib.error import URLError
 from urllib.parse import urlsplit
@@ -14,6 +12,7 @@ import pytest
 
 from tests.conftest import LONG
 from tests.faults.device import Cut, Device
+from tests.faults.going import goaways, kept, ready
 from tests.faults.house import House, house_in
 from tests.faults.plans import TOOL, script
 from tests.faults.town import get
@@ -29,7 +28,7 @@ QUICK = {
 }
 PACE = {} if LONG else QUICK
 GRACE_S = 30.0 if LONG else 3.0
-SPREAD_MS = 10_000 if LONG else 5_000
+SPREAD_MS = 5_000
 
 
 @pytest.fixture
@@ -45,11 +44,6 @@ async def drained(house: House) -> tuple[int, float]:
     began = time.monotonic()
     status = await house.stop()
     return status, time.monotonic() - began
-
-
-def goaways(device: Device) -> list[Frame]:
-    """What the present socket was told of going."""
-    return [frame for frame in device.heard if frame["type"] == "goaway"]
 
 
 async def until_gone(device: Device) -> None:
@@ -134,9 +128,8 @@ async def test_while_draining_nothing_new_is_taken_and_all_else_works(house: Hou
     await ada.until(lambda: ada.at_rest)
     ack = await ask(ada, script(" word", 900, every_ms=50))
     await first_word(ada, ack["answer"])
-    parts = urlsplit(house.url)
-    kept = HTTPConnection(parts.hostname or "", parts.port)
-    assert await asyncio.to_thread(status_of, kept, "/health/ready") == (200, True)
+    asking = kept(house.url)
+    assert await asyncio.to_thread(ready, asking) == (200, True)
 
     house.parley.send(signal.SIGTERM)
     await ada.until(lambda: goaways(ada) != [])
@@ -151,13 +144,13 @@ async def test_while_draining_nothing_new_is_taken_and_all_else_works(house: Hou
     await ada.until(lambda: any(frame["type"] == "pong" for frame in ada.heard))
     page = await ada.ask({"type": "history", "conversation": done["conversation"]})
     assert len(page["messages"]) == 2
-    assert await asyncio.to_thread(status_of, kept, "/health/ready") == (503, False)
+    assert await asyncio.to_thread(ready, asking) == (503, False)
     with pytest.raises(URLError):  # nobody new is let in
         await asyncio.to_thread(get, house.url, "/health/live")
     assert (await ada.ask({"type": "stop", "answer": ack["answer"]}))["type"] == "ok"
     await ada.until(lambda: ack["answer"] in ada.view.ended)
     assert await house.ended() == 0
-    kept.close()
+    asking.close()
     await until_gone(ada)
 
     await house.start()
@@ -166,13 +159,6 @@ async def test_while_draining_nothing_new_is_taken_and_all_else_works(house: Hou
     assert {request.answer and request.answer["type"] for request in refused} == {"ack"}
     assert await house.stop() == 0
     assert house.judged() == []
-
-
-def status_of(connection: HTTPConnection, path: str) -> tuple[int, bool]:
-    """Over a connection that is kept."""
-    connection.request("GET", path)
-    with connection.getresponse() as answer:
-        return answer.status, json.load(answer)["ready"]
 
 
 async def test_a_second_sigterm_ends_it_at_once(house: House) -> None:

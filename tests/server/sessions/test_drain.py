@@ -50,7 +50,7 @@ async def test_twenty_batches_half_a_second_apart() -> None:
     await drain(registry, answers, Pace(), sleep=sleep, chance=lambda: next(chances))
     assert asked == list(range(10, 200, 10))
     assert {socket.code for socket in sockets} == {CloseCode.RESTART}
-    assert sorted(s.went_after_ms or 0 for s in sockets) == [n * 50 for n in range(200)]
+    assert sorted(s.went_after_ms or 0 for s in sockets) == [n * 25 for n in range(200)]
 
 
 @pytest.mark.parametrize("at", ["asking", "answers"])
@@ -111,6 +111,15 @@ def test_by_default_an_exit_takes_45_seconds_at_most() -> None:
     after = CLOSING_S + settings.net.graceful_s
     assert after > settings.net.close_s, "who does not answer a close is cut off within"
     assert max(asking, answers) + after + FINISHING_S <= 43
+
+
+def test_by_default_all_have_been_asked_back_after_15_seconds() -> None:
+    """And no more come at once than are asked at once: the spread is shorter than the asking."""
+    sockets = Settings().socket
+    assert Pace().spread_s == sockets.drain_spread_s
+    asking = (sockets.drain_batches - 1) * sockets.drain_pause_s
+    assert asking + sockets.drain_spread_s <= 15
+    assert sockets.drain_spread_s <= asking
 
 
 async def test_without_sockets_only_the_answers_are_waited_for() -> None:
