@@ -331,7 +331,7 @@ async def shared_by(settings: Settings) -> AsyncIterator[Shared]:
     from storage.redis.sessions import RedisSeats  # noqa: PLC0415
     from storage.redis.tickets import RedisTickets  # noqa: PLC0415
 
-    async with open_link(settings.redis_url, settings.redis) as link:
+    async with open_link(settings.redis_url, settings.redis, _tell_of_redis) as link:
         bus = RedisBus(link)
         yield Shared(
             log=RedisLog(link, settings.log),
@@ -342,6 +342,14 @@ async def shared_by(settings: Settings) -> AsyncIterator[Shared]:
             carry=bus.run,
             ask=RoundTrip(link).ask,
         )
+
+
+def _tell_of_redis(server: str, why: str | None) -> None:
+    """One line when a server stops to serve, and one when it serves again."""
+    if why is None:
+        _log.info("Redis serves again", server=server or None)
+    else:
+        _log.warning("Redis does not serve", server=server or None, why=why)
 
 
 @asynccontextmanager
