@@ -8,6 +8,7 @@ from typing import Any
 
 from server.config import Settings
 from server.http.health import Probe
+from server.telemetry.logs import get_logger
 from storage.bus import Bus
 from storage.counters import Counters
 from storage.log import EventLog
@@ -17,6 +18,8 @@ from storage.memory.sessions import MemorySeats
 from storage.memory.tickets import MemoryTickets
 from storage.sessions import Seats
 from storage.tickets import TicketStore
+
+_log = get_logger()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +55,7 @@ async def commons_of(settings: Settings) -> AsyncIterator[Commons]:
     from storage.redis.sessions import RedisSeats  # noqa: PLC0415
     from storage.redis.tickets import RedisTickets  # noqa: PLC0415
 
-    async with open_link(settings.redis_url, settings.redis) as link:
+    async with open_link(settings.redis_url, settings.redis, _tell_of_redis) as link:
         bus = RedisBus(link)
         yield Commons(
             log=RedisLog(link, settings.log),
@@ -63,3 +66,11 @@ async def commons_of(settings: Settings) -> AsyncIterator[Commons]:
             carry=bus.run,
             ask=RoundTrip(link).ask,
         )
+
+
+def _tell_of_redis(server: str, why: str | None) -> None:
+    """One line when a server stops to serve, and one when it serves again."""
+    if why is None:
+        _log.info("Redis serves again", server=server or None)
+    else:
+        _log.warning("Redis does not serve", server=server or None, why=why)

@@ -137,7 +137,11 @@ class Hub:
         return head
 
     async def demand(self) -> None:
-        """`Unavailable` if it is known that the log cannot be asked or written to, and still so."""
+        """`Unavailable` if it is known that the log cannot be asked or written to, and still so.
+
+        What is not known yet is met behind the commit: such a message is kept, for SQL is the
+        promise, and its id finds it when it is sent again.
+        """
         if not self._log.reachable:
             await self._epochs.head(NOBODYS)
             if not self._log.reachable:

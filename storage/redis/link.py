@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any, TypeAlias, cast
 from urllib.parse import urlsplit
 
@@ -29,8 +30,12 @@ from storage.redis.ears import NOWHERE, Ears, Place
 from storage.redis.names import BUCKETS, Names
 from storage.redis.options import Options
 from storage.redis.scripts import Script
+from storage.redis.way import Way
 
 Argument: TypeAlias = str | bytes | int
+
+# Told of each server, by its name (none: there is only one), why it does not serve; None: it does.
+Tell: TypeAlias = Callable[[Place, str | None], None]
 
 ABOUT = Script("about")
 OLDEST, OLDEST_OF_CLUSTERS = (6, 2), (7, 0)
@@ -42,15 +47,6 @@ ROOM_PAUSE_S, ROOM_LIFE_MS = 0.5, 1000
 _ANY = 1 << 30
 
 
-class Way:
-    """What there is to know of one server."""
-
-    def __init__(self, breaker: Breaker, connections: int) -> None:
-        self.breaker = breaker
-        self.turns = asyncio.Semaphore(connections)
-        self.full = False  # it stores nothing more
-
-
 class Link:
     """One instance's way to Redis; made by `open_link`."""
 
@@ -59,6 +55,7 @@ class Link:
         client: "Redis | RedisCluster",
         names: Names,
         options: Options,
+        tell: Tell,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.names = names
@@ -67,6 +64,7 @@ class Link:
         self.ears = Ears(self._place, self._connect, self._look, sharded=self.cluster)
         self._client = client
         self._options = options
+        self._tell = tell
         self._clock = clock
         self._ways: dict[Place, Way] = {}
         self._works: set[asyncio.Task[Any]] = set()
@@ -81,7 +79,7 @@ class Link:
     def reachable(self) -> bool:
         """Whether the last calls were answered, and it stores; one node of a Cluster at least."""
         ways = self._ways.values()
-        return not ways or not all(way.breaker.is_open or way.full for way in ways)
+        return not ways or any(way.serves for way in ways)
 
     async def call(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         """Have a script done; in a Cluster all its keys share a bucket. `Unavailable` if not."""
@@ -117,23 +115,24 @@ class Link:
             async with asyncio.timeout(self._options.timeout_s), way.turns:
                 answer = await self._client.execute_command(*command, **options)
         except (TimeoutError, TooLate):
-            way.breaker.failed()
+            why = f"Redis did not answer within {self._options.timeout_s:g} s"
+            way.silent(why)
             if way.breaker.is_open:
                 self._renew(place)
-            why = f"Redis did not answer within {self._options.timeout_s:g} s"
             raise Unavailable(why, outcome_unknown=True) from None
         except DataError:
             raise  # a mistake of ours: such arguments cannot be sent
         except NoScriptError:
-            way.breaker.succeeded()
+            way.answered()
             raise
         except (ResponseError, ClusterError) as error:
             self._refused(place, error)
             raise Unavailable(f"Redis refused: {str(error)[:200]}") from error
         except (RedisError, RedisClusterException, OSError) as error:
-            way.breaker.failed(surely=True)
-            raise Unavailable(f"Redis is out of reach: {_kind(error)}") from error
-        way.breaker.succeeded()
+            why = f"Redis is out of reach: {_kind(error)}"
+            way.silent(why, surely=True)
+            raise Unavailable(why) from error
+        way.answered()
         if asker and asker.cancelling() > cancelled:  # redis lost that, for the answer was there
             raise asyncio.CancelledError
         return answer
@@ -166,16 +165,17 @@ class Link:
 
     def _refused(self, place: Place, error: RedisError) -> None:
         """It answered, and cannot do it now: it has no memory left, say, or was demoted."""
+        way, why = self._way(place), str(error)
         if isinstance(error, ClusterDownError):
-            self._way(place).breaker.failed(surely=True)  # it will not do anything else either
-            return
-        way = self._way(place)
-        way.breaker.succeeded()
-        if isinstance(error, ReadOnlyError):
-            self._renew(place, ears=True)
-        elif "maxmemory" in str(error) and not way.full:
-            way.full = True
-            self.start(self._await_room(place))
+            way.silent(why, surely=True)  # it will not do anything else either
+        elif "maxmemory" in why or why.startswith("MISCONF"):  # no memory, or no disk
+            if not way.full:
+                self.start(self._await_room(place))
+            way.ran_full(why)
+        else:
+            way.refused(_kind(error), why)
+            if isinstance(error, ReadOnlyError):
+                self._renew(place, ears=True)
 
     async def _await_room(self, place: Place) -> None:
         """Try until it stores again: it goes on to answer what stores nothing."""
@@ -185,13 +185,14 @@ class Link:
             await asyncio.sleep(ROOM_PAUSE_S)
             with suppress(Unavailable):
                 await self._ask(place, "SET", key, "", "PX", ROOM_LIFE_MS)
-                self._way(place).full = False
+                self._way(place).has_room()
 
     def _way(self, place: Place) -> Way:
         way = self._ways.get(place)
         if way is None:
             breaker = Breaker(self._options.pause_s, self._clock)
-            way = self._ways[place] = Way(breaker, self._options.connections)
+            tell = partial(self._tell, place)
+            way = self._ways[place] = Way(breaker, self._options.connections, tell)
         return way
 
     def _renew(self, place: Place, *, ears: bool = False) -> None:
@@ -258,8 +259,13 @@ class Link:
 
 
 @asynccontextmanager
-async def open_link(url: str, options: Options | None = None) -> AsyncIterator[Link]:
-    """A link to the Redis at that address, which must answer; whether it is a Cluster, it says."""
+async def open_link(
+    url: str, options: Options | None = None, tell: Tell = lambda _, why: None
+) -> AsyncIterator[Link]:
+    """A link to the Redis at that address, which must answer; whether it is a Cluster, it says.
+
+    `tell` hears when a server stops to serve, with the reason, and when it serves again.
+    """
     options = options or Options()
     # Each call has a time-out as a whole; one of the client's own may swallow a cancellation.
     common: dict[str, Any] = {
@@ -292,7 +298,7 @@ async def open_link(url: str, options: Options | None = None) -> AsyncIterator[L
         what = f"refused: {error}" if refused else f"is out of reach: {_kind(error)}"
         why = f"Redis at {_host(url)}, where REDIS_URL points, {what}"
         raise Unavailable(why) from error
-    link = Link(client, Names(options.prefix, database), options)
+    link = Link(client, Names(options.prefix, database), options, tell)
     try:
         yield link
     finally:

@@ -15,7 +15,7 @@ class Options(Struct, frozen=True, kw_only=True):
             le=1.0,
             description="Seconds that a call to Redis may take; then it counts as out of reach.",
         ),
-    ] = 1.0
+    ] = 0.8  # who meets a Redis that hangs waits for two of them, and is answered within 2 s
     connections: Annotated[
         int,
         Meta(

@@ -58,14 +58,15 @@ class Options(Struct, frozen=True, kw_only=True):
             description="Reads, and as many writes, that may wait for their turn.",
         ),
     ] = 1000
-    turn: Annotated[_Seconds, Meta(description="Seconds that one may wait for its turn.")] = 2.0
+    # Whoever waits for a lock that others hold is answered within 2 s.
+    turn: Annotated[_Seconds, Meta(description="Seconds that one may wait for its turn.")] = 1.5
     statement: Annotated[
         _Seconds,
         Meta(
             description="Seconds that a statement may wait for a lock, and on PostgreSQL take in "
-            "all."
+            "all; there the wait for its turn is taken off."
         ),
-    ] = 2.0
+    ] = 1.7
     connect: Annotated[
         _Seconds, Meta(description="Seconds that an attempt to reach the server may take.")
     ] = 5.0

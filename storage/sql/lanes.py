@@ -18,6 +18,12 @@ Held = TypeVar("Held")
 _current: ContextVar["Unit[Any] | None"] = ContextVar("unit of work", default=None)
 
 
+def waited() -> float:
+    """How many seconds the unit that runs here waited for its turn."""
+    unit = _current.get()
+    return unit.waited if unit is not None else 0.0
+
+
 class Lanes(Generic[Held]):
     """`count` tasks that take units from one queue in order; each holds a `hold()` of its own."""
 
@@ -121,6 +127,8 @@ class Unit(Generic[Held]):
         self.context = copy_context()
         self.result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.running = False
+        self.waited = 0.0  # seconds, for its turn
+        self._handed_in = self.result.get_loop().time()
 
     def refuse(self) -> None:
         """Its turn did not come in time."""
@@ -132,6 +140,7 @@ class Unit(Generic[Held]):
         if self.result.done():
             return False
         self.running = True
+        self.waited = self.result.get_loop().time() - self._handed_in
         self.context.run(_current.set, self)
         return True
 

@@ -20,7 +20,7 @@ from msgspec import Struct
 from storage.errors import Busy, StorageError, Unsupported
 from storage.sql import dsn
 from storage.sql.database import Database, Dialect, Load, Options, T, Work, transact
-from storage.sql.lanes import Lanes
+from storage.sql.lanes import Lanes, waited
 from storage.sql.postgres_driver import (
     CLOCK,
     FOREIGN,
@@ -31,6 +31,8 @@ from storage.sql.postgres_driver import (
     connecting,
 )
 
+# Seconds for a statement, however long its unit has waited; most take a hundredth of it.
+LEAST = 0.2
 CLASH_RETRIES = 5
 CLASH_PAUSE = 0.01  # seconds, at most, doubled at each retry
 
@@ -128,7 +130,8 @@ class PostgreSQL(Database):
         while True:
             try:
                 async with self._connected() as raw:
-                    return await transact(PostgresDriver(raw), work, write=write, durable=durable)
+                    driver = PostgresDriver(raw, max(LEAST, self._options.statement - waited()))
+                    return await transact(driver, work, write=write, durable=durable)
             except (ConnectionLost, Clash) as failure:
                 if not left[type(failure)]:
                     raise

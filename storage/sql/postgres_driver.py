@@ -65,8 +65,10 @@ class PostgresDriver:
     clock = CLOCK
     for_update = " FOR UPDATE"
 
-    def __init__(self, raw: "asyncpg.pool.PoolConnectionProxy[Any]") -> None:
+    def __init__(self, raw: "asyncpg.pool.PoolConnectionProxy[Any]", statement_s: float) -> None:
+        """`statement_s`: how long each statement may take."""
         self._raw = raw
+        self._statement_s = statement_s
         self._write = False
 
     async def begin(self, *, write: bool, durable: bool) -> None:
@@ -111,13 +113,15 @@ class PostgresDriver:
     async def fetch(self, sql: str, binds: Mapping[str, Value]) -> list[Row]:
         text, names = numbered(sql)
         with self._translated(sql):
-            rows = await self._raw.fetch(text, *_in_order(names, binds))
+            values = _in_order(names, binds)
+            rows = await self._raw.fetch(text, *values, timeout=self._statement_s)
             return [dict(row) for row in rows]
 
     async def many(self, sql: str, rows: Sequence[Mapping[str, Value]]) -> None:
         text, names = numbered(sql)
         with self._translated(sql):
-            await self._raw.executemany(text, [_in_order(names, binds) for binds in rows])
+            values = [_in_order(names, binds) for binds in rows]
+            await self._raw.executemany(text, values, timeout=self._statement_s)
 
     async def script(self, sql: str) -> None:
         with self._translated(sql):

@@ -23,8 +23,7 @@ from tests.support.waiting import until
 SEEDS = range(50 if LONG else 3)
 DEVICES = 20 if LONG else 8
 HEALED_S = 5.0
-BOUND_S = 2.0  # of a wait for a lock, before it is an answer
-WAY_S = 1.0  # there and back, on a busy machine
+BOUND_S = 2.0  # of a wait for a lock, as the device sees it
 PROMPT_S = 1.0
 LOCKED_S = 30.0 if LONG else 5.0
 CUTS = 20 if LONG else 6  # per seed
@@ -130,5 +129,5 @@ async def test_a_lock_that_others_hold_is_waited_for_no_longer_than_its_bound(
     await settle(town, devices)
     waits = f"refused in {max(refused):.2f} s, pong in {slowest:.2f} s"
     await judge(town, capsys, f"a lock for {LOCKED_S:.0f} s, {waits}", len(refused))
-    assert max(refused) <= BOUND_S + WAY_S
+    assert max(refused) <= BOUND_S
     assert slowest <= PROMPT_S

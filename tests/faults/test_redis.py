@@ -1,10 +1,12 @@
 """Redis restarts, hangs, forgets, is full or deaf: the database is the truth, nobody guesses."""
 
 import asyncio
+import math
 import random
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from tests.faults.crowd import crowd, settle, shows
 from tests.faults.device import Device
 from tests.faults.plans import script
 from tests.faults.shuffler import Shuffler
-from tests.faults.town import Town, answers_at, before, town_in
+from tests.faults.town import Town, answers_at, before, token, town_in
 from tests.faults.verdict import judge
 from tests.faults.view import Frame
 from tests.support.chaos import How, Way, chaos
@@ -31,7 +33,8 @@ HUNG_S = 30.0 if LONG else 4.0
 HANGS = 5 if LONG else 3
 KILLS_S = 30.0 if LONG else 2.0
 KILL_EVERY_S = 0.2
-FULL_S = 10.0 if LONG else 1.5
+REFUSED = 40 if LONG else 8  # times, of one message while Redis is full
+LIMIT = 20  # messages a minute
 SHUFFLED = 200 if LONG else 24  # answers
 FLUSHES = 10 if LONG else 2  # per seed
 
@@ -218,23 +221,75 @@ async def test_a_redis_that_hangs_is_waited_for_by_nobody_and_goes_on_as_it_was(
     assert slowest <= PROMPT_S
 
 
+@contextmanager
+def full(redis: Redis) -> Iterator[None]:
+    """It stores nothing more meanwhile."""
+    redis.ask("CONFIG", "SET", "maxmemory", "1")
+    try:
+        yield
+    finally:
+        redis.ask("CONFIG", "SET", "maxmemory", "0")
+
+
 async def test_a_full_redis_loses_nothing_and_nobody_falls_over(
     town: Town, fresh_redis: Redis, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What is asked meanwhile waits, refused or not, until there is room; then all ends."""
+    """New messages are `unavailable`, the first one too, until there is room; then all ends."""
     await town.start_all()
+    refusals = 0
     for seed in SEEDS:
         async with crowd(town, seed, DEVICES) as devices:
             await talking(devices)
-            writer = await town.connected(f"writer{seed}")
-            fresh_redis.ask("CONFIG", "SET", "maxmemory", "1")
-            writer.send({"type": "chat", "content": script(f" {seed}", 3)})
-            await asyncio.sleep(FULL_S)
-            assert writer.unfinished or writer.in_flight
-            assert [await asyncio.to_thread(answers_at, at.url) for at in town.instances]
-            fresh_redis.ask("CONFIG", "SET", "maxmemory", "0")
-            await settle(town, [writer])
-    await judge(town, capsys, "Redis without memory", len(SEEDS) * DEVICES)
+            writers = [await town.connected(f"writer{seed}", at) for at in town.instances]
+            with full(fresh_redis):
+                asked = [
+                    writer.send({"type": "chat", "content": script(f" {writer.name}", 3)})
+                    for writer in writers
+                ]
+                for writer in writers:
+                    await writer.until(lambda: writer.refusals["unavailable"] >= REFUSED)  # noqa: B023
+                assert [request.answers for request in asked] == [[], []]
+                assert {code for writer in writers for code in writer.refusals} == {"unavailable"}
+                refusals += sum(writer.refusals["unavailable"] for writer in writers)
+                assert [await asyncio.to_thread(answers_at, at.url) for at in town.instances]
+            await settle(town, writers)
+    what = f"Redis without memory, {refusals} refused"
+    await judge(town, capsys, what, len(SEEDS) * DEVICES)
+    assert sorted(at.life for at in town.instances) == [1, 2], "nobody fell over"
+
+
+async def flood(device: Device, messages: int) -> Counter[str]:
+    """So many new messages, one after the other; what they were told."""
+    told = Counter[str]()
+    for _ in range(messages):
+        before = len(device.heard)
+        device.write({"type": "chat", "id": device.fresh_id(), "content": script(" x", 1)})
+        await device.until(lambda: any("ref" in frame for frame in device.heard[before:]))  # noqa: B023
+        [answer] = [frame for frame in device.heard[before:] if "ref" in frame]
+        told[answer["code"] if answer["type"] == "error" else answer["type"]] += 1
+    return told
+
+
+async def test_a_full_redis_leaves_each_instance_its_own_limit(
+    tmp_path: Path, database: str, fresh_redis: Redis
+) -> None:
+    """Whoever floods one is `unavailable` as often as its limit says, and then `rate_limited`."""
+    limit = {"PARLEY_LIMITS_MESSAGES_PER_MINUTE": str(LIMIT)}
+    async with town_in(tmp_path, database, fresh_redis.url(), **limit) as town:
+        await town.start_all()
+        for seed in SEEDS:
+            devices = [Device(f"f{seed}", f"f{seed}", token(f"f{seed}")) for _ in town.instances]
+            for device, at in zip(devices, town.instances, strict=True):
+                await device.connect(at.url)
+            with full(fresh_redis):
+                for device in devices:
+                    began = time.monotonic()
+                    told = await flood(device, 2 * LIMIT)
+                    most = LIMIT + math.ceil((time.monotonic() - began) * LIMIT / 60)
+                    assert LIMIT <= told["unavailable"] <= most
+                    assert told["unavailable"] + told["rate_limited"] == 2 * LIMIT
+            for device in devices:
+                await device.close()
 
 
 async def test_deliveries_that_come_twice_or_in_another_order_are_put_right(

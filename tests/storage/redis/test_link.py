@@ -194,6 +194,33 @@ class TestFailing:
         fresh_redis.ask("CONFIG", "SET", "maxmemory", "0")
         await until(lambda: link.reachable)
 
+    @pytest.mark.parametrize(
+        ("setting", "why", "after"),
+        [
+            ("maxmemory", "used memory", [("", None)]),
+            ("min-replicas-to-write", "replicas", []),
+        ],
+    )
+    async def test_why_a_server_does_not_serve_is_told_once(
+        self, fresh_redis: Redis, setting: str, why: str, after: list[object]
+    ) -> None:
+        """Each call that fails says so to its caller alone; an end is told where one is known."""
+        told: list[tuple[str, str | None]] = []
+        async with open_link(fresh_redis.url(), None, lambda *state: told.append(state)) as link:
+            await until_it_saves(link)
+            fresh_redis.ask("CONFIG", "SET", setting, "1")
+            for _ in range(3):
+                assert not await saves(link)
+                await link.call(ECHO, ["{1}"], [])
+            fresh_redis.ask("CONFIG", "SET", setting, "0")
+            await until_it_saves(link)
+            await until(lambda: link.reachable)
+        (server, first), *rest = told
+        assert server == ""
+        assert first is not None
+        assert why in first
+        assert rest == after
+
     async def test_a_server_that_was_demoted_is_looked_for_anew(
         self, link_to: LinkTo, fresh_redis: Redis
     ) -> None:

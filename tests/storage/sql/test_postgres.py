@@ -1,6 +1,7 @@
 """What only PostgreSQL brings: servers that go away, locks of others, poolers in between."""
 
 import asyncio
+import time
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -43,6 +44,24 @@ async def test_a_table_locked_from_outside_is_overload_and_leaves_reads_their_la
     await db.write(insert)
     assert await ids(db) == ["a"]
     await expect_whole(db)
+    await db.close()
+
+
+@pytest.mark.usefixtures("table")
+async def test_who_waited_for_a_turn_waits_no_second_time_for_a_lock(
+    url: str, outsider: Outsider
+) -> None:
+    """One lane: the second unit has its turn when the first one's time is over, as is its own."""
+    db = await open_database(url, Options(statement=2.0, turn=60.0, writers=1))
+    async with outsider.transaction():
+        await outsider.execute("LOCK TABLE t IN EXCLUSIVE MODE")
+        writes = (db.write(partial(insert, key=key)) for key in "abc")
+        began = time.monotonic()
+        failures = await asyncio.gather(*writes, return_exceptions=True)
+        lasted = time.monotonic() - began
+    assert [type(failure) for failure in failures] == [Overloaded] * 3
+    assert 2.0 <= lasted < 4.0
+    await db.write(insert)
     await db.close()
 
 
