@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 from xdist.remote import Producer  # type: ignore[import-untyped]
 
+from tests.support import tally
 from tests.support.databases import database_factory
 from tests.support.programs import ProgramMissing
 from tests.support.redises import RedisCluster
@@ -131,6 +132,8 @@ def pytest_runtest_makereport(
         report.longrepr = (str(item.path), item.location[1] or 0, str(call.excinfo.value))
     if IN_CI and not hasattr(report, "wasxfail"):
         _fail_if_skipped(report)
+    if report.when == "call":
+        tally.attach(item, report)
     return report
 
 
@@ -144,13 +147,21 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Lists by name and reason what could not run, here or in what scripts/test ran before."""
+    """Sums up faults; lists what could not run, here or before in scripts/test, and why."""
+    ran = [
+        report for each in ("passed", "failed") for report in terminalreporter.stats.get(each, [])
+    ]
+    _section(terminalreporter, "faults, and broken promises found", list(tally.lines(ran)))
     lines = [f"{r.nodeid}: {_reason(r)}" for r in terminalreporter.stats.get("skipped", [])]
     lines += filter(None, os.environ.get("PARLEY_NOT_RUN", "").splitlines())
+    _section(terminalreporter, "could not run", lines)
+
+
+def _section(reporter: pytest.TerminalReporter, title: str, lines: list[str]) -> None:
     if lines:
-        terminalreporter.section("could not run")
+        reporter.section(title)
         for line in lines:
-            terminalreporter.write_line(line)
+            reporter.write_line(line)
 
 
 def _is_alone(item: pytest.Item) -> bool:

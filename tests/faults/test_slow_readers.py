@@ -14,6 +14,9 @@ from tests.faults.house import House, house_in
 from tests.faults.plans import script
 from tests.faults.town import get
 from tests.faults.view import Frame
+from tests.support import tally
+
+pytestmark = [pytest.mark.alone, pytest.mark.row(20)]
 
 READERS, SLOW = (1000, 100) if LONG else (20, 6)
 FREED_S = 45.0
@@ -149,6 +152,7 @@ async def test_who_stops_reading_is_let_go_and_finds_everything_later(
                 device.stop_reading()
         await until_sockets(house, READERS - SLOW)
         await audience.until_ended(audience.others)
+        tally.count(SLOW)
         assert closed(house) == {4004: SLOW}
         grown = resident(house.pid, "VmHWM") - before
         for device in audience.slow:

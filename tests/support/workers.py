@@ -43,8 +43,8 @@ class SideBySide(LoadGroupScheduling):  # type: ignore[misc]
 class Floor:
     """Where many are at a time, or one."""
 
-    def __init__(self) -> None:
-        self._gate, self._floor = (os.open(path, os.O_RDONLY) for path in (GATE, FLOOR))
+    def __init__(self, gate: Path = GATE, floor: Path = FLOOR) -> None:
+        self._gate, self._floor = (os.open(path, os.O_RDONLY) for path in (gate, floor))
 
     def close(self) -> None:
         """Whoever is on it is no longer."""
