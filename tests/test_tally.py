@@ -26,9 +26,10 @@ def _nothing_else() -> None:
 def test_rows_are_summed_up_over_their_tests() -> None:
     """A test that counts nothing injected one fault, if it came to its end."""
     tally.count(5)
-    tally.count(10, 2)
+    tally.count(10, 2, "slow readers")
     reports = [report(20, passed=False), report(4), report(4), report(20, passed=False)]
     assert list(tally.lines(reports)) == [
+        "row 20, slow readers: n 10, 2 found",
         "row 4: n 2, 3/n 1.5000, 0 found",
         "row 20: n 15, 3/n 0.2000, 2 found",
         "in all: n 17, 3/n 0.1765, 2 found",

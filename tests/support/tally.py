@@ -5,43 +5,63 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
+from msgspec import Struct, convert, to_builtins
 
 PROPERTY = "faults"
-_counted: list[tuple[int, int]] = []  # by the test that runs: faults, and what was found
 
 
-def count(faults: int, found: int = 0) -> None:
-    """What the test that runs has injected, and how many promises it found broken."""
-    _counted.append((faults, found))
+class Counted(Struct, frozen=True):
+    """What a test injected, how many promises it found broken, and what else it has to say."""
+
+    faults: int
+    found: int = 0
+    said: str = ""
+
+
+class OfRow(Counted, frozen=True, kw_only=True):
+    """The same, with the row of the test; it travels with the test's report."""
+
+    row: int
+
+
+_counted: list[Counted] = []  # by the test that runs
+
+
+def count(faults: int, found: int = 0, said: str = "") -> None:
+    """For the test that runs."""
+    _counted.append(Counted(faults, found, said))
 
 
 def attach(item: pytest.Item, report: pytest.TestReport) -> None:
     """Has a report tell what its test counted; who counts nothing has injected one fault."""
     counted, row = [*_counted], item.get_closest_marker("row")
     _counted.clear()
-    if row is not None and not hasattr(report, "wasxfail"):
-        faults = sum(faults for faults, _ in counted) or int(report.passed)
-        found = sum(found for _, found in counted)
-        report.user_properties.append((PROPERTY, (row.args[0], faults, found)))
+    if row is None or hasattr(report, "wasxfail"):
+        return
+    for each in counted or [Counted(int(report.passed))]:
+        of_row = OfRow(each.faults, each.found, each.said, row=row.args[0])
+        report.user_properties.append((PROPERTY, to_builtins(of_row)))
 
 
 def lines(reports: Iterable[pytest.TestReport]) -> Iterator[str]:
-    """The sum of each row, and of all."""
+    """What tests had to say, then the sum of each row, and of all."""
+    counted = [each for report in reports for each in _of(report)]
     faults, found = Counter[int](), Counter[int]()
-    for report in reports:
-        for row, injected, broken in _of(report):
-            faults[row] += injected
-            found[row] += broken
-    for row in sorted(faults):
-        yield _line(f"row {row}", faults[row], found[row])
+    for each in sorted(counted, key=lambda each: (each.row, each.said)):
+        faults[each.row] += each.faults
+        found[each.row] += each.found
+        if each.said:
+            yield f"row {each.row}, {each.said}: n {each.faults}, {each.found} found"
+    for row in faults:
+        yield _sum(f"row {row}", faults[row], found[row])
     if faults:
-        yield _line("in all", faults.total(), found.total())
+        yield _sum("in all", faults.total(), found.total())
 
 
-def _of(report: pytest.TestReport) -> list[Any]:
-    return [value for name, value in report.user_properties if name == PROPERTY]
+def _of(report: Any) -> list[OfRow]:
+    return [convert(value, OfRow) for name, value in report.user_properties if name == PROPERTY]
 
 
-def _line(what: str, faults: int, found: int) -> str:
-    bound = f"3/n {3 / faults:.4f}" if faults else "no n"
-    return f"{what}: n {faults}, {bound}, {found} found"
+def _sum(what: str, faults: int, found: int) -> str:
+    bound = f", 3/n {3 / faults:.4f}" if faults else ""
+    return f"{what}: n {faults}{bound}, {found} found"
