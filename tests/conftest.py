@@ -6,14 +6,19 @@ from collections.abc import Callable, Generator, Iterator
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer  # type: ignore[import-untyped]
 
+from tests.support import tally
 from tests.support.databases import database_factory
 from tests.support.programs import ProgramMissing
 from tests.support.redises import RedisCluster
 from tests.support.services import Pgbouncer, Postgres, Redis
+from tests.support.workers import ALONE, Floor, SideBySide
 
 LONG = os.environ.get("PARLEY_TEST_LONG") == "1"
 IN_CI = os.environ.get("CI") == "true"
+
+FLOOR = Floor() if "PYTEST_XDIST_WORKER" in os.environ else None
 
 # The same examples in every run, however busy the machine; the long form looks for others.
 settings.register_profile("parley", derandomize=not LONG, deadline=None)
@@ -88,13 +93,32 @@ def redis_cluster() -> Iterator[RedisCluster]:
         yield cluster
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves the long forms out unless they are asked for."""
-    if LONG:
-        return
-    long = [item for item in items if item.get_closest_marker("long")]
+    """Leaves the long forms out unless they are asked for; who is alone comes last."""
+    long = [] if LONG else [item for item in items if item.get_closest_marker("long")]
     config.hook.pytest_deselected(items=long)
     items[:] = [item for item in items if item not in long]
+    if FLOOR is not None:
+        items.sort(key=_is_alone)
+        for item in filter(_is_alone, items):
+            item.add_marker(pytest.mark.xdist_group(ALONE))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SideBySide:
+    """Which worker gets which tests."""
+    config.option.loadscopereorder = False
+    return SideBySide(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Who measures times waits until all others rest, and they wait for it."""
+    if FLOOR is None:
+        return (yield)
+    with FLOOR.taken(alone=_is_alone(item)):
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -108,6 +132,8 @@ def pytest_runtest_makereport(
         report.longrepr = (str(item.path), item.location[1] or 0, str(call.excinfo.value))
     if IN_CI and not hasattr(report, "wasxfail"):
         _fail_if_skipped(report)
+    if report.when == "call":
+        tally.attach(item, report)
     return report
 
 
@@ -121,13 +147,25 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Lists by name and reason what could not run, here or in what scripts/test ran before."""
+    """Sums up faults; lists what could not run, here or before in scripts/test, and why."""
+    ran = [
+        report for each in ("passed", "failed") for report in terminalreporter.stats.get(each, [])
+    ]
+    _section(terminalreporter, "faults, and broken promises found", list(tally.lines(ran)))
     lines = [f"{r.nodeid}: {_reason(r)}" for r in terminalreporter.stats.get("skipped", [])]
     lines += filter(None, os.environ.get("PARLEY_NOT_RUN", "").splitlines())
+    _section(terminalreporter, "could not run", lines)
+
+
+def _section(reporter: pytest.TerminalReporter, title: str, lines: list[str]) -> None:
     if lines:
-        terminalreporter.section("could not run")
+        reporter.section(title)
         for line in lines:
-            terminalreporter.write_line(line)
+            reporter.write_line(line)
+
+
+def _is_alone(item: pytest.Item) -> bool:
+    return item.get_closest_marker(ALONE) is not None
 
 
 def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:

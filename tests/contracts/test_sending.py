@@ -189,6 +189,7 @@ async def test_a_thousand_racing_sends_of_one_id_are_one_message(world: World) -
     assert row == {"n": 2}
 
 
+@pytest.mark.row(12)
 async def test_racing_sends_to_one_conversation_number_without_holes(world: World) -> None:
     """Each takes the next two numbers, whoever commits first."""
     first = await world.send()

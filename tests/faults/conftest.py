@@ -5,8 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.plans import shares
 from tests.faults.town import Town, town_in
 from tests.support.services import Redis
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Who takes `seeds` gets those of its module, town by town."""
+    if "seeds" in metafunc.fixturenames:
+        towns = shares(metafunc.module.SEEDS)
+        ids = [f"seeds {seeds[0]}-{seeds[-1]}" for seeds in towns]
+        metafunc.parametrize("seeds", towns, ids=ids)
 
 
 @pytest.fixture

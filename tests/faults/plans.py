@@ -7,8 +7,14 @@ from collections.abc import Callable
 from tests.faults.device import Device, Request
 from tests.faults.view import Frame
 
+SEEDS_OF_A_TOWN = 5  # at most: the towns of a long form are side by side
 TOOLS = 0.15  # of all messages have a tool called
 TOOL = {"name": "clock", "arguments": {"zone": "UTC"}, "approval": True, "result": "noon"}
+
+
+def shares(seeds: range) -> list[range]:
+    """The seeds of each town."""
+    return [seeds[at : at + SEEDS_OF_A_TOWN] for at in range(0, len(seeds), SEEDS_OF_A_TOWN)]
 
 
 def script(text: str, tokens: int, every_ms: float = 0, **more: object) -> str:

@@ -48,6 +48,7 @@ def wrong_by(instance: Instance) -> float:
         return parsedate_to_datetime(answer.headers["Date"]).timestamp() - time()
 
 
+@pytest.mark.row(29)
 async def test_a_clock_that_jumps_changes_nothing(
     town: Town, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -61,6 +61,8 @@ async def slowest_pong(device: Device, until: "asyncio.Task[object]") -> float:
     return longest
 
 
+@pytest.mark.alone
+@pytest.mark.row(28)
 async def test_a_slow_disk_delays_the_ack_and_nothing_else(house: House) -> None:
     """No `ack` before the commit is on the disk; the database is off the loop."""
     ada, bob = await house.connected("ada"), await house.connected("bob")
@@ -74,6 +76,7 @@ async def test_a_slow_disk_delays_the_ack_and_nothing_else(house: House) -> None
     await house.at_rest(ada)
 
 
+@pytest.mark.row(28)
 async def test_a_broken_disk_acknowledges_nothing(house: House) -> None:
     """`unavailable`, and the same id is taken once the disk is well."""
     ada = await house.connected("ada")
@@ -90,6 +93,7 @@ async def test_a_broken_disk_acknowledges_nothing(house: House) -> None:
     assert chat.answer["type"] == "ack"
 
 
+@pytest.mark.row(27)
 async def test_on_a_full_disk_answers_go_on_and_end_when_there_is_room(house: House) -> None:
     """New messages are `unavailable`, reads work, and what could not be logged crashes nobody."""
     ada = await house.connected("ada")

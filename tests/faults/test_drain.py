@@ -17,7 +17,10 @@ from tests.faults.house import House, house_in
 from tests.faults.plans import TOOL, script
 from tests.faults.town import get
 from tests.faults.view import Frame
+from tests.support import tally
 from tests.support.chaos import How
+
+pytestmark = [pytest.mark.alone, pytest.mark.row(24)]
 
 SOCKETS, STREAMING = 200, 20
 EXIT_S = 45.0  # the promise
@@ -91,6 +94,7 @@ async def test_a_drain_of_many_sockets_loses_nothing(
         status, took_s = await drained(house)
         await asyncio.gather(*map(until_gone, devices))
 
+        tally.count(SOCKETS, said=f"{STREAMING} answers, exit after {took_s:.1f} s")
         assert status == 0
         assert GRACE_S <= took_s <= EXIT_S
         assert [device.closes for device in devices] == [[1012]] * SOCKETS

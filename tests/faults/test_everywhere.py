@@ -31,6 +31,7 @@ RACES = 1000 if LONG else 100
 IN_ONE = 10  # races in one conversation, of which a socket follows 50; the first of them makes it
 
 
+@pytest.mark.row(22)
 async def test_one_id_raced_over_two_servers_is_one_message(
     town: Town, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -58,6 +59,8 @@ async def test_one_id_raced_over_two_servers_is_one_message(
     await judge(town, capsys, "ids raced over two servers", RACES)
 
 
+@pytest.mark.alone
+@pytest.mark.row(24)
 async def test_everybody_on_a_server_that_drains_goes_on_at_the_other_one(
     town: Town, capsys: pytest.CaptureFixture[str]
 ) -> None:

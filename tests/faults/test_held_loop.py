@@ -6,9 +6,13 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+import pytest
+
 from tests.faults.house import House, house_in
 from tests.faults.plans import script
 from tests.faults.town import get
+
+pytestmark = [pytest.mark.alone, pytest.mark.row(31)]
 
 SETTINGS = {"PARLEY_LIMITS_LOOP_HELD_S": "0.5", "PARLEY_LIMITS_LOOP_SMOOTH_S": "2"}
 

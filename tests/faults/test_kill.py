@@ -18,6 +18,7 @@ from tests.conftest import LONG
 from tests.faults.device import Cut, Device
 from tests.faults.house import House, house_in
 from tests.faults.plans import Talk
+from tests.support import tally
 
 DEVICES = 24  # per life of the server
 SEED = 3  # of what is asked and when it is killed; what meets what is chance
@@ -93,6 +94,7 @@ def cuts(devices: list[Device]) -> int:
     return sum(max((r.cuts for r in d.requests.values()), default=0) for d in devices)
 
 
+@pytest.mark.row(1)
 async def test_no_crash_loses_doubles_or_hangs_what_was_asked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -105,6 +107,7 @@ async def test_no_crash_loses_doubles_or_hangs_what_was_asked(
         assert await house.stop() == 0
         faults = house.judged()
     runs = cuts(first)
+    tally.count(runs, len(faults))
     asked = sum(len(device.acks) for device in first)
     with capsys.disabled():
         print(  # noqa: T201 - n is the result

@@ -16,6 +16,7 @@ from tests.faults.house import House, house_in
 from tests.faults.plans import TOOL, script
 from tests.faults.town import get
 from tests.faults.view import Frame, Shown
+from tests.support import tally
 from tests.support.chaos import How
 
 ROUNDS = 17 if LONG else 1
@@ -130,6 +131,7 @@ async def until_sockets(house: House, count: int) -> None:
             pass
 
 
+@pytest.mark.row(21)
 async def test_who_vanishes_and_returns_finds_an_undisturbed_dialogue(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -153,6 +155,7 @@ async def test_who_vanishes_and_returns_finds_an_undisturbed_dialogue(
                 raw.close()
             assert [each for each in found if each != expected] == []
             count += len(found)
+        tally.count(count)
         await until_sockets(house, len(house.devices))
         assert await house.stop() == 0
         assert house.judged() == []

@@ -96,16 +96,18 @@ EXPECTED = sorted(
 )
 
 
+@pytest.mark.alone
+@pytest.mark.row(2)
 async def test_what_a_killed_server_was_making_ends_once_for_everybody(
-    town: Town, capsys: pytest.CaptureFixture[str]
+    town: Town, seeds: range, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """At chunk 0 another one makes it, later it ends as shown; within 12 s, in one frame."""
     await town.start_all()
     ada, bob = town.instances
     answers: list[Watched] = []
     lasting: list[asyncio.Task[float]] = []
-    for seed in SEEDS:
-        if seed:
+    for _ in seeds:
+        if not ada.serves:
             await ada.start()
         begun = await many(town, ada, bob)
         await ada.kill()
@@ -121,6 +123,8 @@ async def test_what_a_killed_server_was_making_ends_once_for_everybody(
     assert max(taken) <= TAKEN_S
 
 
+@pytest.mark.alone
+@pytest.mark.row(3)
 async def test_a_frozen_owner_that_wakes_finds_its_answers_taken_and_writes_nothing(
     tmp_path: Path, database: str, fresh_redis: Redis, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -176,6 +180,7 @@ def spoken(device: Device, answer: str) -> int:
 PLACES = ("received", "inserted", "committed", "acked")
 
 
+@pytest.mark.row(1)
 async def test_what_a_server_died_of_before_its_ack_is_sent_to_another_one(
     town: Town, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -43,13 +43,14 @@ async def town(tmp_path: Path, postgres: Postgres) -> AsyncIterator[Town]:
         yield town
 
 
+@pytest.mark.row(10)
 async def test_a_database_that_crashes_under_load_loses_nothing_acknowledged(
-    town: Town, postgres: Postgres, capsys: pytest.CaptureFixture[str]
+    town: Town, postgres: Postgres, seeds: range, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Messages wait as `unavailable`; within 5 s after it is back they are taken again."""
     await town.start_all()
     slowest = 0.0
-    for seed in SEEDS:
+    for seed in seeds:
         async with crowd(town, seed, DEVICES) as talking:
             probe = await town.connected(f"probe{seed}")
             await until(lambda: sum(len(d.acks) for d in talking) > DEVICES)
@@ -60,17 +61,18 @@ async def test_a_database_that_crashes_under_load_loses_nothing_acknowledged(
             began = time.monotonic()
             await probe.until(lambda: asked.answer is not None)  # noqa: B023
             slowest = max(slowest, time.monotonic() - began)
-    await judge(town, capsys, f"crashes of PostgreSQL, healed in {slowest:.1f} s", len(SEEDS))
+    await judge(town, capsys, f"crashes of PostgreSQL, healed in {slowest:.1f} s", len(seeds))
     assert slowest <= HEALED_S
 
 
+@pytest.mark.row(11)
 async def test_a_commit_whose_reply_was_lost_is_one_message(
-    town: Town, postgres: Postgres, capsys: pytest.CaptureFixture[str]
+    town: Town, postgres: Postgres, seeds: range, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Whether it arrived or not: the same id is found, or is taken for the first time."""
     async with before(town.instances[0], DATABASE_URL=postgres.url()) as link:
         await town.start_all()
-        for seed in SEEDS:
+        for seed in seeds:
             chance = random.Random(seed)
             async with crowd(town, seed, DEVICES):
                 for _ in range(CUTS):
@@ -100,6 +102,8 @@ async def pong(device: Device) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.alone
+@pytest.mark.row(13)
 async def test_a_lock_that_others_hold_is_waited_for_no_longer_than_its_bound(
     town: Town, postgres: Postgres, capsys: pytest.CaptureFixture[str]
 ) -> None:

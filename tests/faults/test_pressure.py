@@ -4,10 +4,14 @@ import resource
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
+
 from tests.faults.device import Cut, Device
 from tests.faults.house import House, house_in
 from tests.faults.plans import script
 from tests.support.rawsocket import RawSocket, Response, request
+
+pytestmark = pytest.mark.row(30)
 
 LONG_ANSWER = script(" word", 2000, every_ms=2)
 SHORT_ANSWER = script(" word", 3)

@@ -12,6 +12,8 @@ from tests.faults.house import House, house_in
 from tests.faults.plans import TOOL, script
 from tests.faults.view import Frame, Shown
 
+pytestmark = pytest.mark.row(2)
+
 TOKENS = 10
 
 
@@ -232,6 +234,7 @@ async def test_a_tool_of_the_clients_own_waits_over_a_crash(house: House) -> Non
     assert ada.view.ended[answer] == (" word" * 4, "complete", "stop")
 
 
+@pytest.mark.row(1)
 @pytest.mark.parametrize("place", ["received", "inserted", "committed", "appended", "acked"])
 async def test_a_message_cut_off_on_its_way_is_stored_once(tmp_path: Path, place: str) -> None:
     """The same id again, to the next server: one message and one answer, wherever it was cut."""

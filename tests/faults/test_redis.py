@@ -74,9 +74,10 @@ async def talking(devices: list[Device]) -> None:
     await until(lambda: sum(len(device.acks) for device in devices) > first + len(devices))
 
 
+@pytest.mark.row(4)
 @pytest.mark.parametrize("keep", [True, False], ids=["with AOF", "without"])
 async def test_a_redis_that_restarts_under_load_is_a_new_epoch_for_everybody(
-    tmp_path: Path, database: str, keep: bool, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, database: str, keep: bool, seeds: range, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Answers go on meanwhile, new messages wait, and 5 s after it is back all is as before."""
     with Redis(keep=keep) as redis:
@@ -84,7 +85,7 @@ async def test_a_redis_that_restarts_under_load_is_a_new_epoch_for_everybody(
             await town.start_all()
             idle = [await settled(town, f"idle{n}") for n in range(4)]
             slowest = 0.0
-            for seed in SEEDS:
+            for seed in seeds:
                 async with crowd(town, seed, DEVICES) as devices:
                     await talking(devices)
                     lost = [device.view.lost_positions for device in idle]
@@ -97,17 +98,18 @@ async def test_a_redis_that_restarts_under_load_is_a_new_epoch_for_everybody(
                     await settle(town, [writer])
                     slowest = max(slowest, time.monotonic() - back)
             what = f"restarts of Redis {'with' if keep else 'without'} AOF"
-            await judge(town, capsys, f"{what}, level in {slowest:.1f} s", len(SEEDS))
+            await judge(town, capsys, f"{what}, level in {slowest:.1f} s", len(seeds))
             assert slowest <= LEVEL_S
 
 
+@pytest.mark.row(5)
 async def test_subscriptions_that_are_cut_all_the_time_lose_nothing(
-    town: Town, fresh_redis: Redis, capsys: pytest.CaptureFixture[str]
+    town: Town, fresh_redis: Redis, seeds: range, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Holes are found and filled from the log, and no position is lost."""
     await town.start_all()
     kills = 0
-    for seed in SEEDS:
+    for seed in seeds:
         async with crowd(town, seed, DEVICES) as devices:
             over = time.monotonic() + KILLS_S
             while time.monotonic() < over:
@@ -117,15 +119,16 @@ async def test_subscriptions_that_are_cut_all_the_time_lose_nothing(
     await judge(town, capsys, "subscriptions cut", kills)
 
 
+@pytest.mark.row(6)
 async def test_a_log_that_is_flushed_is_told_to_those_who_are_there_and_those_who_come_back(
-    town: Town, fresh_redis: Redis, capsys: pytest.CaptureFixture[str]
+    town: Town, fresh_redis: Redis, seeds: range, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`recovered: false` unasked, and at the next attach; no seq comes twice in an epoch."""
     await town.start_all()
     here = [await settled(town, f"here{n}") for n in range(3)]
     away = [await settled(town, f"away{n}") for n in range(3)]
     slowest = 0.0
-    for seed in SEEDS:
+    for seed in seeds:
         async with crowd(town, seed, DEVICES) as devices:
             for _ in range(FLUSHES):
                 await talking(devices)
@@ -138,13 +141,14 @@ async def test_a_log_that_is_flushed_is_told_to_those_who_are_there_and_those_wh
                     await town.connect(device)
                 slowest = max(slowest, await level([*here, *away], lost, flushed))
     await judge(
-        town, capsys, f"flushed logs, told in {slowest:.1f} s", len(SEEDS) * FLUSHES * DEVICES
+        town, capsys, f"flushed logs, told in {slowest:.1f} s", len(seeds) * FLUSHES * DEVICES
     )
     assert slowest <= FLUSHED_S
 
 
+@pytest.mark.row(7)
 async def test_a_replica_that_takes_over_with_less_is_a_new_epoch(
-    tmp_path: Path, database: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, database: str, seeds: range, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What the old primary alone had heard is not missed by anybody."""
     with Failover() as pair:
@@ -154,7 +158,7 @@ async def test_a_replica_that_takes_over_with_less_is_a_new_epoch(
                 await town.start_all()
                 idle = [await settled(town, f"idle{n}") for n in range(4)]
                 slowest = 0.0
-                for seed in SEEDS:
+                for seed in seeds:
                     async with crowd(town, seed, DEVICES) as devices:
                         await talking(devices)
                         pair.promote()
@@ -166,7 +170,7 @@ async def test_a_replica_that_takes_over_with_less_is_a_new_epoch(
                         slowest = max(slowest, await level(idle, lost, time.monotonic()))
                         await asyncio.to_thread(pair.replica.start)
                         await asyncio.to_thread(pair.demote)
-                await judge(town, capsys, f"failovers, level in {slowest:.1f} s", len(SEEDS))
+                await judge(town, capsys, f"failovers, level in {slowest:.1f} s", len(seeds))
                 assert slowest <= LEVEL_S
 
 
@@ -192,6 +196,8 @@ async def pongs(device: Device) -> AsyncIterator[Callable[[], float]]:
         await asyncio.gather(task, return_exceptions=True)
 
 
+@pytest.mark.alone
+@pytest.mark.row(8)
 async def test_a_redis_that_hangs_is_waited_for_by_nobody_and_goes_on_as_it_was(
     town: Town, fresh_redis: Redis, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -231,13 +237,14 @@ def full(redis: Redis) -> Iterator[None]:
         redis.ask("CONFIG", "SET", "maxmemory", "0")
 
 
+@pytest.mark.row(9)
 async def test_a_full_redis_loses_nothing_and_nobody_falls_over(
-    town: Town, fresh_redis: Redis, capsys: pytest.CaptureFixture[str]
+    town: Town, fresh_redis: Redis, seeds: range, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """New messages are `unavailable`, the first one too, until there is room; then all ends."""
     await town.start_all()
     refusals = 0
-    for seed in SEEDS:
+    for seed in seeds:
         async with crowd(town, seed, DEVICES) as devices:
             await talking(devices)
             writers = [await town.connected(f"writer{seed}", at) for at in town.instances]
@@ -254,7 +261,7 @@ async def test_a_full_redis_loses_nothing_and_nobody_falls_over(
                 assert [await asyncio.to_thread(answers_at, at.url) for at in town.instances]
             await settle(town, writers)
     what = f"Redis without memory, {refusals} refused"
-    await judge(town, capsys, what, len(SEEDS) * DEVICES)
+    await judge(town, capsys, what, len(seeds) * DEVICES)
     assert sorted(at.life for at in town.instances) == [1, 2], "nobody fell over"
 
 
@@ -270,14 +277,15 @@ async def flood(device: Device, messages: int) -> Counter[str]:
     return told
 
 
+@pytest.mark.row(9)
 async def test_a_full_redis_leaves_each_instance_its_own_limit(
-    tmp_path: Path, database: str, fresh_redis: Redis
+    tmp_path: Path, database: str, fresh_redis: Redis, seeds: range
 ) -> None:
     """Whoever floods one is `unavailable` as often as its limit says, and then `rate_limited`."""
     limit = {"PARLEY_LIMITS_MESSAGES_PER_MINUTE": str(LIMIT)}
     async with town_in(tmp_path, database, fresh_redis.url(), **limit) as town:
         await town.start_all()
-        for seed in SEEDS:
+        for seed in seeds:
             devices = [Device(f"f{seed}", f"f{seed}", token(f"f{seed}")) for _ in town.instances]
             for device, at in zip(devices, town.instances, strict=True):
                 await device.connect(at.url)
@@ -292,6 +300,7 @@ async def test_a_full_redis_leaves_each_instance_its_own_limit(
                 await device.close()
 
 
+@pytest.mark.row(23)
 async def test_deliveries_that_come_twice_or_in_another_order_are_put_right(
     tmp_path: Path, database: str, fresh_redis: Redis, capsys: pytest.CaptureFixture[str]
 ) -> None:

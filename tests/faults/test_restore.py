@@ -62,13 +62,14 @@ def contents(device: Device, conversation: str) -> list[str]:
     return shown + [answer.text for answer in view.answers.values()]
 
 
+@pytest.mark.row(35)
 @pytest.mark.xfail(reason="a log that is ahead of its database is not noticed yet", strict=True)
 async def test_who_knows_more_than_a_restored_database_is_told_that_it_is_gone(
-    town: Town, database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    town: Town, database: str, tmp_path: Path, seeds: range, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`recovered: false` with what there is, `not_found` of what is not; then all goes on."""
     await town.start_all()
-    for seed in SEEDS:
+    for seed in seeds:
         chance = random.Random(seed)
         early, late = [await town.connected(f"{name}{seed}") for name in ("early", "late")]
         ack = await say(early)
@@ -107,4 +108,4 @@ async def test_who_knows_more_than_a_restored_database_is_told_that_it_is_gone(
         )
         assert early.view.faults + again.view.faults == []
     with capsys.disabled():
-        print(f"\nrestored databases: n {len(SEEDS)}, 3/n {3 / len(SEEDS):.4f}")  # noqa: T201
+        print(f"\nrestored databases: n {len(seeds)}, 3/n {3 / len(seeds):.4f}")  # noqa: T201

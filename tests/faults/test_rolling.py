@@ -78,6 +78,7 @@ async def swap(instance: Instance, root: Path) -> None:
     assert (version == NEWER) == (root != ROOT)
 
 
+@pytest.mark.row(25)
 async def test_a_rolling_deploy_of_another_version_loses_and_doubles_nothing(
     town: Town, newer: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,6 +14,9 @@ from tests.faults.house import House, house_in
 from tests.faults.plans import script
 from tests.faults.town import get
 from tests.faults.view import Frame
+from tests.support import tally
+
+pytestmark = [pytest.mark.alone, pytest.mark.row(20)]
 
 READERS, SLOW = (1000, 100) if LONG else (20, 6)
 FREED_S = 45.0
@@ -163,6 +166,7 @@ async def test_who_stops_reading_is_let_go_and_finds_everything_later(
             device.closes.clear()
         assert await house.stop() == 0
         assert house.judged() == []
+    tally.count(SLOW, said=f"of {READERS}, {grown / MIB:.0f} MiB more")
     with capsys.disabled():
         print(f"\n{SLOW} of {READERS} stop reading: {grown / MIB:.0f} MiB more")  # noqa: T201 - n is the result
     assert grown < SLOW * 4 * MIB + 64 * MIB

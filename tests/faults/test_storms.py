@@ -5,10 +5,15 @@ from collections import Counter
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
+
 from tests.conftest import LONG
 from tests.faults.house import House, house_in
 from tests.faults.plans import script
+from tests.support import tally
 from tests.support.rawsocket import RawSocket, error_of, request
+
+pytestmark = [pytest.mark.alone, pytest.mark.row(26)]
 
 CLIENTS = 1500 if LONG else 600
 PER_S = 80  # far less than the clients of a busy machine try
@@ -67,6 +72,7 @@ async def test_a_storm_is_let_in_at_a_rate_and_whoever_is_in_reads_on(tmp_path: 
             await house.at_rest(device)
             assert device.life == 1
             assert device.closes == []
+        tally.count(CLIENTS)
         assert storm.statuses.keys() == {101, 503}
         assert storm.statuses[101] == CLIENTS
         assert len(storm.told) > 1

@@ -5,6 +5,7 @@ Every process dies with the tests, also when those are killed, and leaves the ma
 
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -27,6 +28,9 @@ STOP_SECONDS = 10.0
 POLL_SECONDS = 0.01
 LOOPBACK = "127.0.0.1"
 PREFIX = "parley-tests-"
+# Below those from which the kernel gives one to whoever asks for any: a service that is down for a
+# while finds its own still free, whatever other tests do meanwhile.
+PORTS = range(10_000, 32_000)
 
 
 class StartFailed(Exception):
@@ -291,11 +295,12 @@ class Redis(Service):
 
 
 def free_port() -> int:
-    """A loopback port nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A loopback port nobody listens on at the moment, nor is given who asks for any port."""
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((LOOPBACK, port))
+            return port
 
 
 def accepts(port: int) -> bool:

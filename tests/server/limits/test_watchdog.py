@@ -65,6 +65,7 @@ def test_each_hold_is_told_once_while_it_lasts_and_once_when_it_is_over(clock: C
     assert events == [("the event loop is held", 2.8), ("the event loop goes on", 4.0)] * 2
 
 
+@pytest.mark.alone
 async def test_the_line_says_where_the_loop_stands() -> None:
     """The thread that watches is not held with it."""
     watchdog = Watchdog(0.1, 5.0)
