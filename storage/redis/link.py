@@ -93,6 +93,10 @@ class Link:
         """Have a command done. `Unavailable`: whether it was done is not known."""
         return await self._ask(NOWHERE, *command)
 
+    async def ask_about(self, key: str, *command: Argument) -> Any:
+        """Have a command done by the server that has this key."""
+        return await self._ask(self._place(key), *command)
+
     async def ask_of(self, channel: str, *command: Argument) -> Any:
         """Have a command done by the server at which that channel is heard."""
         place = self._place(channel)
@@ -281,6 +285,7 @@ async def open_link(
         # Its text may hold a piece of the password.
         raise Unsupported("REDIS_URL", "its address cannot be read") from None
     client: Redis | RedisCluster = Redis.from_pool(pool)
+    client.set_response_callback("XRANGE", _as_it_came)
     try:
         async with asyncio.timeout(max(START_S, options.timeout_s)):
             found = await client.info("everything")
@@ -289,6 +294,7 @@ async def open_link(
             if cluster:
                 await client.aclose()
                 client = RedisCluster.from_url(url, retry=Retry(NoBackoff(), 1), **common)
+                client.set_response_callback("XRANGE", _as_it_came)
                 await client.initialize()
     except BaseException as error:
         await client.aclose()
@@ -312,6 +318,11 @@ def _examine(version: str, *, cluster: bool) -> None:
     if len(numbers) == len(oldest) and numbers < oldest:
         least = ".".join(map(str, oldest))
         raise Unsupported("REDIS_URL", f"Redis {version} is too old, it takes {least} or later")
+
+
+def _as_it_came(response: Any, **kwargs: Any) -> Any:
+    """Not made into dictionaries, which takes longer than to receive it."""
+    return response
 
 
 def _kind(error: BaseException) -> str:

@@ -19,8 +19,6 @@ from storage.log import (
     Append,
     Appended,
     Checkpoint,
-    Entry,
-    Loss,
     Lost,
     Refusal,
     Refused,
@@ -29,6 +27,7 @@ from storage.log import (
     Sink,
     Slice,
 )
+from storage.redis import pages
 from storage.redis.followed import Followed, Follower
 from storage.redis.link import Argument, Link
 from storage.redis.names import bucket
@@ -42,7 +41,6 @@ FENCE = Script("fence", shares="common")
 APPEND = Script("append", shares="common")
 CHECKPOINT = Script("checkpoint", shares="common")
 HEADS = Script("heads", shares="common")
-READ = Script("read", shares="common")
 DROP = Script("drop")
 
 # What one call may carry: Redis does nothing else meanwhile, and a call has its time-out.
@@ -50,13 +48,10 @@ APPENDS_AT_ONCE = 500
 BYTES_AT_ONCE = 4 << 20
 CONVERSATIONS_AT_ONCE = 500
 
-TIME_DIGITS = 13  # before each entry in its stream
-
 # source, fence, ordinal, the epoch and seq that the writer knows, and what it ends
 _Append: TypeAlias = tuple[str, int, int, Epoch, Seq, str]
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(tuple[str, int, bytes]).decode
 
 
 class RedisLog:
@@ -216,16 +211,7 @@ class RedisLog:
 
     async def read(self, conversation: Id, after: Position, limit: int) -> Slice | Lost:
         """See `EventLog.read`."""
-        reason, *rest = await self._link.call(
-            READ, self._keys(conversation), [after.epoch, after.seq, limit]
-        )
-        if reason:
-            epoch, head, oldest = rest
-            loss = Loss(reason.decode())
-            at = None if loss is Loss.NO_LOG else Position(epoch.decode(), head)
-            return Lost(loss, at, oldest)
-        head, page = rest
-        return Slice(tuple(_entry(name, fields) for name, fields in page), head)
+        return await pages.read(self._link, self._keys(conversation), after, limit)
 
     async def follow(self, conversation: Id, sink: Sink) -> Follower:
         """See `EventLog.follow`."""
@@ -311,8 +297,3 @@ def _refused(found: Sequence[Any]) -> Refused:
     reason, epoch, head, last = found
     at = Position(epoch.decode(), head) if epoch else None
     return Refused(Refusal(reason.decode()), at, last)
-
-
-def _entry(name: bytes, fields: Sequence[bytes]) -> Entry:
-    source, ordinal, body = _decode(memoryview(fields[1])[TIME_DIGITS:])
-    return Entry(int(name.partition(b"-")[0]), source, ordinal, body)

@@ -1,4 +1,4 @@
--- KEYS: meta, entries. ARGV: epoch, seq, limit.
+-- KEYS: meta, entries. ARGV: epoch, seq, limit (0: only say how it stands).
 -- Gives {'', head, entries} or {reason, epoch, head, oldest}.
 
 local fields = redis.call('HMGET', KEYS[1], 'e', 'g', 'h', 'o')
@@ -13,7 +13,7 @@ elseif after > head then
     return { 'ahead', epoch, head, oldest }
 elseif after < oldest then
     return { 'trimmed', epoch, head, oldest }
-elseif after == head then
+elseif after == head or ARGV[3] == '0' then
     return { '', head, {} }
 end
 return { '', head, redis.call('XRANGE', KEYS[2], '(' .. whole(after) .. '-0', '+', 'COUNT', ARGV[3]) }
