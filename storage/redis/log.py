@@ -224,8 +224,8 @@ class RedisLog:
             loss = Loss(reason.decode())
             at = None if loss is Loss.NO_LOG else Position(epoch.decode(), head)
             return Lost(loss, at, oldest)
-        head, page = rest
-        return Slice(tuple(_entry(name, fields) for name, fields in page), head)
+        head, rows, page = rest
+        return Slice(tuple(_entry(name, fields) for name, fields in page), head, rows)
 
     async def follow(self, conversation: Id, sink: Sink) -> Follower:
         """See `EventLog.follow`."""
