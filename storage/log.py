@@ -19,7 +19,10 @@ What callers owe, so that no implementation has to guess:
 3. `seen` is the highest position this instance knows, be it from a result, a delivery, a read or
    SQL. A log that stands below it was rolled back, and a seq must not be given twice: who is told
    so opens a new epoch.
-4. Who meets a new epoch reads SQL before it goes on. If its fence stands there it calls `fence`
+4. SQL may go back too, when a backup is restored. Then the log tells commits that are none, and
+   their numbers are given anew: who finds another row at a row's ordinal, or an end of an answer
+   that SQL has not ended, opens a new epoch.
+5. Who meets a new epoch reads SQL before it goes on. If its fence stands there it calls `fence`
    (the epoch may have been opened from an older reading) and counts its ordinals from what that
    returns, with a `seen` of that epoch; else it stops.
 
@@ -155,10 +158,15 @@ class Checkpoint(Struct, frozen=True):
 
 
 class Slice(Struct, frozen=True):
-    """Entries in order of `seq` without a hole, and where the log stood when they were read."""
+    """Entries in order of `seq` without a hole, and where the log stood when they were read.
+
+    `rows` is the last ordinal of ROWS by then. SQL read behind it that has fewer commits has gone
+    back behind the log.
+    """
 
     entries: tuple[Entry, ...]
     head: Seq
+    rows: int = 0
 
 
 class Loss(StrEnum):

@@ -272,13 +272,17 @@ class Ended(Guarded, frozen=True, kw_only=True):
 
 
 class Heartbeat(Guarded, frozen=True, kw_only=True):
-    """An incarnation's life sign. Before `unbroken_since` it may have been taken for dead."""
+    """An incarnation's life sign. Before `unbroken_since` it may have been taken for dead.
+
+    A beat says what it found: `before`, the time of the last one that the database knows of.
+    """
 
     incarnation: str
     instance: str
     started_at: int
     beat_at: int
     unbroken_since: int
+    before: int = 0
 
 
 # ── tools ────────────────────────────────────────────────────────────────────────────────────────
@@ -476,9 +480,13 @@ class Snapshot(Guarded, frozen=True, kw_only=True):
 
 
 class Standing(Guarded, frozen=True, kw_only=True):
-    """Where a conversation stands, for a device that has all that was said: no text, one query."""
+    """Where a conversation stands, for a device that has all that was said: no text, one query.
+
+    `commits` is the number of its last one.
+    """
 
     leaf: str | None
+    commits: int
     unfinished: tuple[Answer, ...]
 
 

@@ -147,7 +147,7 @@ class History(Protocol):
         """The active branch, and the answers that have not ended, in the order they run."""
 
     async def standing(self, owner: Owner, conversation: str) -> Standing:
-        """The active leaf, and the answers that have not ended, in the order they run.
+        """The active leaf, the last commit, and the answers that have not ended, as they run.
 
         One statement: when many devices come back at once, this is what each of them costs.
         """
@@ -294,7 +294,8 @@ class Ownership(Protocol):
         """It lives. Coming after it could be taken for dead, or after the database's clock was set
         back, the beat starts a new unbroken time.
 
-        `NotFound`: it was forgotten and must begin anew under another id.
+        `NotFound`: it was forgotten, or the database is restored from before it began, and it
+        must begin anew under another id.
         """
 
     async def leave(self, incarnation: str) -> None:

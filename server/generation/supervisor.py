@@ -89,6 +89,7 @@ class Supervisor:
         )
         self._incarnation = ids(Kind.INCARNATION)
         self._beaten_at: float | None = None  # when the last life sign set out that was heard
+        self._last_beat = 0  # the latest that the database is known to have had
         self._draining = False
         self._left = False
         self._runs: dict[str, Run] = {}
@@ -202,12 +203,17 @@ class Supervisor:
             return
         asked_at = self._means.clock()
         try:
-            await self._store.ownership.beat(self._incarnation)
-        except NotFound:  # it was silent for a day; its fences tell what is still its own
+            beat = await self._store.ownership.beat(self._incarnation)
+        except NotFound:  # silent for a day, or restored; its fences tell what is still its own
             self._incarnation = self._means.ids(Kind.INCARNATION)
             await self._register()
+            self._means.hub.doubt()
         else:
             self._beaten_at = asked_at
+            last, self._last_beat = self._last_beat, beat.beat_at
+            if beat.before < last:
+                _log.warning("the database has gone back to a time before its last word of us")
+                self._means.hub.doubt()
 
     async def tick(self) -> None:
         """Look at the deadlines, and whether we may still take ourselves for the owner."""
@@ -271,8 +277,8 @@ class Supervisor:
 
     async def _register(self) -> None:
         asked_at = self._means.clock()
-        await self._store.ownership.register(self._incarnation, self._instance)
-        self._beaten_at = asked_at
+        begun = await self._store.ownership.register(self._incarnation, self._instance)
+        self._beaten_at, self._last_beat = asked_at, begun.beat_at
         topic = words.to_incarnation(self._incarnation)
         self._listening.append(words.listen(self._bus, topic, self._hear))
 

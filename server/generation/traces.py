@@ -37,7 +37,7 @@ class Traces(Struct, frozen=True):
         trimmed was told before the checkpoint, in the same epoch.
         """
         chunks = self._chunks
-        if self.answer.attempt > 1 and not any(isinstance(each, Reset) for each in self.frames):
+        if self._astray or (self.answer.attempt > 1 and not self._resets):
             return None
         if chunks:
             return chunks[-1].offset + utf16_length(chunks[-1].text)
@@ -47,9 +47,19 @@ class Traces(Struct, frozen=True):
     def beyond(self, stored: int) -> str:
         """Its text behind so many units, if nothing is missing before that."""
         chunks = self._chunks
-        if not chunks or chunks[0].offset > stored:
+        if self._astray or not chunks or chunks[0].offset > stored:
             return ""
         return pieces.behind("".join(each.text for each in chunks), stored - chunks[0].offset)
+
+    @property
+    def _resets(self) -> list[int]:
+        """The attempts that are seen to begin."""
+        return [frame.attempt for frame in self.frames if isinstance(frame, Reset)]
+
+    @property
+    def _astray(self) -> bool:
+        """Whether its last chunks are of another attempt than SQL's, which may have gone back."""
+        return self._resets[-1:] not in ([], [self.answer.attempt])
 
     @property
     def _chunks(self) -> list[Chunk]:

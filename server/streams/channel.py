@@ -124,6 +124,15 @@ class Channel:
         if not alone:
             self.tell(Presence(conversation=self.conversation, sockets=sockets))
 
+    def lose(self) -> None:
+        """What its followers were told may not be so any more: they need snapshots, all of them."""
+        followers = [*self._level, *self._joining]
+        self._level.clear()
+        self._joining.clear()
+        self._close()
+        for follower in followers:
+            self._tell_lost(follower)
+
     def check(self, asked: Position, head: Position | None) -> None:
         """What a look at the log's head means; `asked` is `position` of when it was asked for."""
         if self._replay is not None:
@@ -210,7 +219,7 @@ class Channel:
                 case Read():
                     self._reading = asyncio.create_task(self._read(step))
                 case Lost():
-                    self._lose()
+                    self.lose()
 
     def _hand(self, follower: Follower, entries: Sequence[Shared]) -> None:
         try:
@@ -232,15 +241,6 @@ class Channel:
             if self._replay is replay:
                 self._act(replay.stored(answer))
             return
-
-    def _lose(self) -> None:
-        """The epoch is over for all of them."""
-        followers = [*self._level, *self._joining]
-        self._level.clear()
-        self._joining.clear()
-        self._close()
-        for follower in followers:
-            self._tell_lost(follower)
 
     def _close_if_alone(self) -> None:
         if not self.followers:

@@ -43,8 +43,10 @@ class Entering:
                     stream.advanced(position)
                 return position, known.last
             if isinstance(known, Registered) or known.reason is not Refusal.EPOCH:
-                raise Fenced(f"answer {answer.id!r}", answer.fence)
-            if known.position is None:
+                await self.said(answer)
+                # Only the log says so: SQL has gone back since, and what it tells is not so.
+                await self._epochs.open(stream, position.epoch)
+            elif known.position is None:
                 await self._epochs.open(stream, None)
             else:
                 await self._epochs.meet(stream, known.position)

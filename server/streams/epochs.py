@@ -24,14 +24,24 @@ class Epochs:
             raise Unavailable("the log is out of reach")
         return heads[conversation]
 
+    async def find(self, stream: Stream) -> Position:
+        """Where the log stands, whoever opened it, and however long ago."""
+        head = await self.head(stream.conversation)
+        return await (self.open(stream, None) if head is None else self.meet(stream, head))
+
     async def open(self, stream: Stream, instead_of: str | None) -> Position:
-        """Open an epoch from one reading of SQL, or learn which one another has opened."""
+        """Open an epoch from one reading of SQL, or learn which one another has just opened.
+
+        Of what is open now it was just learnt that it is over, or that nothing is.
+        """
         for _ in range(EPOCHS_TRIED):
             opening = await self._answers.opening(stream.tenant, stream.conversation)
             fences = {each.answer.id: each.answer.fence for each in opening.unfinished}
             position = await self._log.open(stream.conversation, instead_of, opening.rows, fences)
             if position is not None:
-                return await self.meet(stream, position)
+                await self.meet(stream, position)
+                stream.sure = stream.told or 0
+                return position
             instead_of = None
         raise Unavailable("the log is lost faster than it is opened")
 

@@ -59,7 +59,7 @@ class Hub:
         self._comebacks = Comebacks()
         self._written: dict[str, Stream] = {}
         self._epochs = Epochs(log, store)
-        self._rows = Rows(log, store.outbox, self._epochs.open)
+        self._rows = Rows(log, store.outbox, self._epochs)
         self._entering = Entering(log, store, self._streams, self._epochs, self._rows)
         self._pump = Pump(log, self._mend, self._options)
 
@@ -106,6 +106,18 @@ class Hub:
         stream.writers[answer.id] = writer
         self._written[answer.conversation] = stream
         return writer
+
+    async def renew(self, tenant: str, conversation: str, epoch: str) -> None:
+        """In the place of an epoch that told what SQL has not, one that does not."""
+        await self._epochs.open(self._streams.of(tenant, conversation), epoch)
+
+    def doubt(self) -> None:
+        """The database has gone back, to a backup: what was known of it and told may not be so."""
+        self._rows.doubt()
+        for stream in self._streams.values():
+            stream.doubt()
+        for channel in tuple(self._followed.values()):
+            channel.lose()
 
     async def begin_anew(self, writer: Writer) -> None:
         """In the place of an epoch of which nobody knows what it told, one that is told all."""

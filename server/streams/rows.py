@@ -2,33 +2,33 @@
 
 Whoever speaks first tells the lower rows too. A row that was told already is recognised by the log,
 so telling twice does no harm; not telling is mended by the sweeper.
+
+SQL may have gone back to a backup since the log was told a row, and have given its number to
+another. So what is told already is looked at, unless that was just now, and of here.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from protocol.types import Position
-from server.streams.entry import encode
-from server.streams.shapes import frame_of
+from server.streams.entry import decode, encode
+from server.streams.epochs import EPOCHS_TRIED, Epochs
+from server.streams.shapes import frame_of, is_of_same
 from server.streams.stream import Stream
 from storage.errors import Unavailable
-from storage.log import ROWS, Append, Appended, EventLog, Refusal, Refused, Registered
+from storage.log import ROWS, Append, Appended, EventLog, Refusal, Refused, Registered, Slice
 from storage.records import Commit, Ended
 from storage.store import Outbox
 
 PAGE = 100
-EPOCHS_TRIED = 3
-
-# Opens an epoch in the place of the one named, or of none, and notes where the log stands.
-Open = Callable[[Stream, str | None], Awaitable[Position]]
 
 
 class Rows:
     """The way of commits into logs; `told` are marks that SQL is to be given, in a batch."""
 
-    def __init__(self, log: EventLog, outbox: Outbox, open_epoch: Open) -> None:
+    def __init__(self, log: EventLog, outbox: Outbox, epochs: Epochs) -> None:
         self._log = log
         self._outbox = outbox
-        self._open = open_epoch
+        self._epochs = epochs
         self.told: dict[tuple[str, str], int] = {}
 
     async def tell(self, stream: Stream, known: Sequence[Commit]) -> None:
@@ -36,12 +36,11 @@ class Rows:
         for commit in known:
             stream.highest = max(stream.highest, commit.number)
         if stream.position is None:
-            await self._open(stream, None)
-        told = stream.told
-        fresh = [] if told is None else [each for each in known if each.number > told]
-        if fresh and told is not None and fresh[0].number == told + 1:
-            await self._append(stream, fresh)
-            if stream.told == stream.highest:
+            await self._epochs.find(stream)
+            known = [each for each in known if each.number > stream.sure]
+        if known and stream.told is not None and known[0].number <= stream.told + 1:
+            await self._append(stream, known)
+            if (stream.told or 0) >= stream.highest:
                 return
         await self._tell_stored(stream)
 
@@ -49,7 +48,7 @@ class Rows:
         """Tell what SQL says is not told yet, up to an end that has yet to happen."""
         while True:
             waiting = await self._outbox.unlogged(stream.tenant, stream.conversation, limit=PAGE)
-            fresh = [each for each in waiting if each.number > (stream.told or 0)]
+            fresh = [each for each in waiting if each.number > stream.sure]
             if fresh:
                 await self._append(stream, fresh)
             elif waiting:  # told before, or from before the epoch, where nobody misses them
@@ -64,7 +63,7 @@ class Rows:
             position = stream.position
             assert position is not None, "opened before"
             if await self._lacks_text_before(stream, position, commits):
-                position = await self._open(stream, position.epoch)
+                position = await self._epochs.open(stream, position.epoch)
             results = await self._log.append(
                 [
                     Append(
@@ -73,7 +72,7 @@ class Rows:
                     for commit, body in zip(commits, bodies, strict=True)
                 ]
             )
-            refused = self._note(stream, commits, results)
+            refused = await self._note(stream, commits, bodies, results)
             if refused is None:
                 return
             if refused.reason is Refusal.UNAVAILABLE:
@@ -81,7 +80,7 @@ class Rows:
             if refused.reason is Refusal.GAP:
                 # Rows below are marked as told, and this epoch has them not: it is not whole.
                 stream.told = None
-            await self._open(stream, position.epoch)
+            await self._epochs.open(stream, position.epoch)
         raise Unavailable("the log's epochs end faster than they are opened")
 
     async def _lacks_text_before(
@@ -107,21 +106,40 @@ class Rows:
         known = await self._log.fence(ended.conversation, position.epoch, ended.answer, ended.fence)
         return not isinstance(known, Registered) or known.last > 0 or known.end is not None
 
-    def _note(
+    async def _note(
         self,
         stream: Stream,
         commits: Sequence[Commit],
+        bodies: Sequence[bytes],
         results: Sequence[Appended | Refused],
     ) -> Refused | None:
-        for commit, result in zip(commits, results, strict=True):
+        assert stream.position is not None
+        epoch = stream.position.epoch
+        for commit, body, result in zip(commits, bodies, results, strict=True):
             if isinstance(result, Appended):
-                assert stream.position is not None
-                stream.seen(Position(stream.position.epoch, result.seq))
-            elif result.reason is not Refusal.FORGOTTEN:
+                place = Position(epoch, result.seq)
+                if result.repeated and not await self._stands(stream, place, body):
+                    return Refused(Refusal.FORGOTTEN, place)
+                stream.seen(place)
+            elif result.reason is not Refusal.FORGOTTEN or commit.number > stream.sure:
                 return result
             stream.told = max(stream.told or 0, commit.number)
+            stream.sure = max(stream.sure, commit.number)
             self._mark(stream, commit.number)
         return None
+
+    async def _stands(self, stream: Stream, place: Position, body: bytes) -> bool:
+        """Whether the log tells the same commit there, perhaps as another saw it."""
+        before = Position(place.epoch, place.seq - 1)
+        page = await self._log.read(stream.conversation, before, 1)
+        if not isinstance(page, Slice) or not page.entries:
+            return False
+        told = page.entries[0].body
+        return told == body or is_of_same(decode(told, 0), decode(body, 0))
+
+    def doubt(self) -> None:
+        """Numbers may mean other commits than they did."""
+        self.told.clear()
 
     def _mark(self, stream: Stream, number: int) -> None:
         key = (stream.tenant, stream.conversation)

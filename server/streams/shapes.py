@@ -36,6 +36,13 @@ def frame_of(commit: r.Commit) -> s.Logged:
             )
 
 
+def is_of_same(one: s.Logged, other: s.Logged) -> bool:
+    """Whether both tell of one commit; a message may have got siblings between two looks at it."""
+    if isinstance(one, s.MessageMade) and isinstance(other, s.MessageMade):
+        return one.message.id == other.message.id
+    return one == other
+
+
 def _as_made(row: r.Message) -> r.Message:
     """Without what came of an answer: it may have ended in line before its row is told."""
     if row.answered is None:

@@ -15,6 +15,7 @@ class Stream:
         "conversation",
         "highest",
         "position",
+        "sure",
         "telling",
         "tenant",
         "told",
@@ -26,6 +27,7 @@ class Stream:
         self.conversation = conversation
         self.position: Position | None = None  # the highest seen; None: nothing is known
         self.told: int | None = None  # this epoch has the commits up to this number
+        self.sure = 0  # and up to this one it is known that they are those that SQL has
         self.highest = 0  # the highest commit number heard of
         self.telling = asyncio.Lock()
         self.writers: dict[str, Writer] = {}
@@ -39,7 +41,7 @@ class Stream:
     def seen(self, position: Position) -> None:
         """The log stands there, or did."""
         if self.position is None or self.position.epoch != position.epoch:
-            self.position, self.told = position, None
+            self.position, self.told, self.sure = position, None, 0
         elif position.seq > self.position.seq:
             self.position = position
 
@@ -52,3 +54,7 @@ class Stream:
         """That epoch has the commits up to this number, or need not tell them."""
         if self.position is not None and self.position.epoch == epoch:
             self.told = max(number, self.told or 0)
+
+    def doubt(self) -> None:
+        """SQL may have gone back, and the numbers of its commits with it."""
+        self.told, self.sure, self.highest = None, 0, 0

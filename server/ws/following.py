@@ -61,16 +61,29 @@ class Following:
     ) -> None:
         """Bring the socket level from where it says it is, or by a snapshot, and follow."""
         self.demand_room(wanted.conversation, most)
-        position = await self._recoverable(wanted)
-        if position is None:
-            count = HISTORY_DEFAULT if wanted.history is None else wanted.history
-            shown = await self._shown(wanted.conversation, count)
-            self.demand_room(wanted.conversation, most)
-            await self._join(self._show(shown, answered), shown.position)
+        if await self._resume(wanted, most, answered):
             return
+        count = HISTORY_DEFAULT if wanted.history is None else wanted.history
+        shown = await self._shown(wanted.conversation, count)
+        self.demand_room(wanted.conversation, most)  # others may have come in the meantime
+        await self._join(self._show(shown, answered), shown.position)
+
+    async def _resume(
+        self, wanted: c.Attach, most: int, answered: Callable[[s.Attached], None]
+    ) -> bool:
+        """From where it says it is, if the log can go on from there."""
+        if wanted.epoch is None or wanted.seq is None:
+            return False
+        position = Position(wanted.epoch, wanted.seq)
+        rows = await self._rows_told(wanted.conversation, position)
+        if rows is None:
+            return False
         # One query, which also says whether the conversation is the owner's at all.
         now = await self._history.standing(self.owner, wanted.conversation)
-        self.demand_room(wanted.conversation, most)  # others may have come in the meantime
+        if rows > now.commits:  # SQL has gone back, to a backup
+            await self._hub.renew(self.owner.tenant, wanted.conversation, position.epoch)
+            return False
+        self.demand_room(wanted.conversation, most)
         attachment = self._begin(wanted.conversation, {}, _stored_by(position, now.unfinished))
         answered(
             s.Attached(
@@ -83,6 +96,7 @@ class Following:
             )
         )
         await self._join(attachment, position)
+        return True
 
     def follow(self, conversation: str, position: Position | None) -> None:
         """Sending attaches: follow from the place before what was sent; None: it is gone."""
@@ -171,19 +185,10 @@ class Following:
             self._attachments[conversation] = attachment
         return attachment
 
-    async def _recoverable(self, wanted: c.Attach) -> Position | None:
-        """The client's own position, if the log can go on from there."""
-        if wanted.epoch is None or wanted.seq is None:
-            return None
-        position = Position(wanted.epoch, wanted.seq)
-        head = await self._hub.head(wanted.conversation)
-        if head is None or head.epoch != position.epoch or head.seq < position.seq:
-            return None
-        if head == position:  # as for most of thousands who come back: there is nothing to miss
-            return position
-        if isinstance(await self._hub.read(wanted.conversation, position, 1), Lost):
-            return None
-        return position
+    async def _rows_told(self, conversation: str, position: Position) -> int | None:
+        """The last commit that the log tells, if it can go on from that position."""
+        page = await self._hub.read(conversation, position, 1)
+        return None if isinstance(page, Lost) else page.rows
 
     async def _shown(self, conversation: str, count: int) -> Shown:
         return await snapshot.show(self._hub, self._history, self.owner, conversation, count)
@@ -206,8 +211,9 @@ class Following:
                     return
                 attachment = self._show(shown, self.outbox.send)
                 await self._hub.join(self.owner.tenant, conversation, attachment, shown.position)
-            except NotFound:  # deleted, or the owner's no more
+            except NotFound:  # to attach again, which is refused, is how the client learns of it
                 self.detach(conversation)
+                self._adrift()
             except StorageError:
                 if asyncio.get_running_loop().time() > deadline:
                     self._adrift()

@@ -252,7 +252,8 @@ class _Life:
         if after.seq < oldest:
             return Lost(Loss.TRIMMED, self.position, oldest)
         page = range(after.seq + 1, min(after.seq + limit, self.head) + 1)
-        return Slice(tuple(self.entries[seq] for seq in page), self.head)
+        rows = self._sources[ROWS].last
+        return Slice(tuple(self.entries[seq] for seq in page), self.head, rows)
 
     def trim(self, retention: Retention, now: int) -> None:
         kept_after = min(self._pins.values(), default=self.head)

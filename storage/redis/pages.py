@@ -35,12 +35,12 @@ async def read(link: Link, keys: Sequence[str], after: Position, limit: int) -> 
         return found
     # What was stored since then is not in the page, so its reader must not hear of it either.
     stood = found.head if len(page) == limit else after.seq + len(page)
-    return Slice(_entries(page), stood)
+    return Slice(_entries(page), stood, found.rows)
 
 
 def _slice(found: Sequence[Any]) -> Slice | Lost:
     if not found[0]:
-        return Slice(_entries(found[2]), found[1])
+        return Slice(_entries(found[3]), found[1], found[2])
     loss, epoch, head, oldest = Loss(found[0].decode()), found[1].decode(), found[2], found[3]
     return Lost(loss, None if loss is Loss.NO_LOG else Position(epoch, head), oldest)
 

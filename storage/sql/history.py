@@ -270,7 +270,7 @@ class SqlHistory:
         async def work(c: Connection) -> list[Row]:
             return await c.all(
                 """
-                SELECT c.leaf, c.owner AS user_id, a.*
+                SELECT c.leaf, c.commits, c.owner AS user_id, a.*
                 FROM conversations c LEFT JOIN answers a
                     ON a.tenant = c.tenant AND a.conversation = c.id AND a.state <> 'ended'
                 WHERE c.tenant = :tenant AND c.id = :id AND c.owner = :owner
@@ -286,7 +286,8 @@ class SqlHistory:
         if not found:
             raise NotFound("conversation", conversation)
         alive = tuple(rows.answer(row) for row in found if row["id"] is not None)
-        return Standing(leaf=found[0]["leaf"], unfinished=alive)
+        first = found[0]
+        return Standing(leaf=first["leaf"], commits=first["commits"], unfinished=alive)
 
     async def message(self, owner: Owner, message: str) -> Message:
         async def work(c: Connection) -> Message:

@@ -3,6 +3,8 @@
 Heartbeats use the database's clock alone: a machine's own can neither kill nor save it.
 """
 
+from msgspec import structs
+
 from storage.errors import NotFound
 from storage.records import Answer, Heartbeat
 from storage.sql import answers, history, rows
@@ -59,6 +61,9 @@ class SqlOwnership:
 
     async def beat(self, incarnation: str) -> Heartbeat:
         async def work(c: Connection) -> Heartbeat:
+            before = await c.one(
+                f"SELECT beat_at FROM incarnations WHERE id = :id {c.for_update}", id=incarnation
+            )
             row = await c.one(
                 """
                 UPDATE incarnations SET beat_at = :at, unbroken_since = CASE
@@ -71,7 +76,8 @@ class SqlOwnership:
                 at=await rows.now(c),
                 stale=STALE_MS,
             )
-            return _heartbeat(row, incarnation)
+            beat = _heartbeat(row, incarnation)
+            return structs.replace(beat, before=before["beat_at"] if before else 0)
 
         return await self._db.write(work)
 

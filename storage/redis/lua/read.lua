@@ -1,7 +1,7 @@
 -- KEYS: meta, entries. ARGV: epoch, seq, limit (0: only say how it stands).
--- Gives {'', head, entries} or {reason, epoch, head, oldest}.
+-- Gives {'', head, rows, entries} or {reason, epoch, head, oldest}.
 
-local fields = redis.call('HMGET', KEYS[1], 'e', 'g', 'h', 'o')
+local fields = redis.call('HMGET', KEYS[1], 'e', 'g', 'h', 'o', 's:*')
 local epoch = epoch_of(KEYS[2], fields, life_of_server())
 if not epoch then
     return { 'no_log', '', 0, 0 }
@@ -13,7 +13,9 @@ elseif after > head then
     return { 'ahead', epoch, head, oldest }
 elseif after < oldest then
     return { 'trimmed', epoch, head, oldest }
-elseif after == head or ARGV[3] == '0' then
-    return { '', head, {} }
 end
-return { '', head, redis.call('XRANGE', KEYS[2], '(' .. whole(after) .. '-0', '+', 'COUNT', ARGV[3]) }
+local rows = source_of(fields[5]).last
+if after == head or ARGV[3] == '0' then
+    return { '', head, rows, {} }
+end
+return { '', head, rows, redis.call('XRANGE', KEYS[2], '(' .. whole(after) .. '-0', '+', 'COUNT', ARGV[3]) }

@@ -132,13 +132,14 @@ async def test_a_stranger_to_the_fence_cannot_write(place: Place) -> None:
     writer = await place.writer(sent)
     head = await place.hub.head(sent.conversation)
     assert head is not None
+    await place.world.run("UPDATE answers SET fence = 5 WHERE id = :id", id=sent.answer)
     await place.log.fence(sent.conversation, head.epoch, sent.answer, 5)
     writer.text("zombie")
     with pytest.raises(Fenced):
         await writer.settled()
     assert writer.lost
     with pytest.raises(Fenced):
-        await place.writer(sent)
+        await place.hub.writer(writer.answer)
 
 
 async def test_cut_drops_what_waits_and_keeps_what_was_told(place: Place) -> None:
