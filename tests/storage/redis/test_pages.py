@@ -66,7 +66,7 @@ async def test_a_long_page_costs_redis_no_script_that_copies_it(
 
     monkeypatch.setattr(link, "call", listen)
     assert isinstance(await log.read(TALK, position, LONG), Slice)
-    assert given == [[b"", LONG, []]]
+    assert given == [[b"", LONG, 0, []]]
 
 
 async def test_a_page_does_not_tell_of_what_was_stored_behind_it_meanwhile(
