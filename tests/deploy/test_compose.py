@@ -133,13 +133,28 @@ def test_what_others_made_is_pinned_and_what_is_kept_has_a_name() -> None:
     for name in ("nginx", "postgres", "redis", "qdrant"):
         assert re.search(r":v?\d+\.\d+(\.\d+)?(-|$)", SERVICES[name]["image"]), name
     named = composition(WANTED)["volumes"]
-    for name in ("postgres", "redis", "qdrant"):
+    for name in ("postgres", "qdrant"):
         assert [volume.split(":")[0] in named for volume in SERVICES[name]["volumes"]] == [True]
 
 
-def test_redis_throws_nothing_away() -> None:
-    """Neither for room nor at a restart."""
+def test_redis_throws_nothing_away_and_keeps_nothing() -> None:
+    """Not for room; but a log from before a restart is nobody's, and would take the room."""
     command = SERVICES["redis"]["command"]
     said = dict(zip(command[1::2], command[2::2], strict=True))
     assert said["--maxmemory-policy"] == "noeviction"
-    assert said["--appendonly"] == "yes"
+    assert (said["--appendonly"], said["--save"]) == ("no", "")
+    assert "volumes" not in SERVICES["redis"]
+
+
+def test_one_service_builds_the_image_that_all_instances_run() -> None:
+    """Three builds of one name at once get in each other's way."""
+    runs = [name for name, each in SERVICES.items() if each["image"] == "parley:local"]
+    assert runs == [*INSTANCES, "migrate"]
+    assert [name for name, each in SERVICES.items() if "build" in each] == ["migrate"]
+
+
+def test_an_instance_has_a_bound_of_memory_and_ends_when_it_is_told() -> None:
+    """The watermark is a part of the bound; the first process of a container ignores signals."""
+    for name in INSTANCES:
+        assert SERVICES[name]["mem_limit"] == "1g"
+        assert SERVICES[name]["init"] is True
