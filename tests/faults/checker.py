@@ -21,10 +21,16 @@ REASONS = {
     "failed": {"error", "timeout", "limit"},
 }
 
+Reloaded = tuple[str, Sequence[Frame]]  # a conversation, and the messages that were shown of it
 Asked = dict[tuple[str, str], list[Request]]  # by user and id
 
 
-def judge(devices: Sequence[Device], tables: Tables, closes: Collection[int]) -> list[str]:
+def judge(
+    devices: Sequence[Device],
+    tables: Tables,
+    closes: Collection[int],
+    reloaded: Sequence[Reloaded] = (),
+) -> list[str]:
     """All that is wrong; the devices are at rest. `closes` may end their sockets."""
     stored = Stored(tables)
     faults = [f"{d.user}: {fault}" for d in devices for fault in d.view.faults]
@@ -37,6 +43,7 @@ def judge(devices: Sequence[Device], tables: Tables, closes: Collection[int]) ->
         faults += [f"{user}: {fault}" for fault in _asked(user, name, requests, stored)]
     faults += _counted(asked, stored)
     faults += _alike(devices)
+    faults += _reloaded(reloaded, stored)
     return faults
 
 
@@ -55,12 +62,23 @@ class Stored:
         self.approvals = {row["call"]: row for row in tables.approvals}
         self.conversations = tables.conversations
         self.owner = {row["id"]: row["owner"] for row in self.conversations}
+        self._leaf = {row["id"]: row["leaf"] for row in self.conversations}
         self._commits = sorted(tables.commits, key=lambda row: row["number"])
         self._damage = tables.damage
 
     def text(self, answer: str) -> str:
         """The content of a message."""
         return str(self.messages[answer]["content"])
+
+    def branch(self, conversation: str) -> list[tuple[str, str]]:
+        """The messages from the first to the leaf, with what they say; not what is unfinished."""
+        found: list[tuple[str, str]] = []
+        name = self._leaf[conversation]
+        while name is not None:
+            if name not in self.answers or self.answers[name]["state"] == "ended":
+                found.insert(0, (name, self.text(name)))
+            name = self.messages[name]["parent"]
+        return found
 
     def faults(self) -> Iterator[str]:
         """What is wrong with the rows by themselves."""
@@ -214,3 +232,12 @@ def _alike(devices: Sequence[Device]) -> Iterator[str]:
         for place, frame in device.view.told.items():
             if places.setdefault(place, frame) != frame:
                 yield f"{place} is {frame} to {device.user}, and {places[place]} to others"
+
+
+def _reloaded(reloaded: Sequence[Reloaded], stored: Stored) -> Iterator[str]:
+    """Who comes anew is shown all that is stored."""
+    for conversation, messages in reloaded:
+        shown = [(message["id"], message["content"]) for message in messages]
+        whole = stored.branch(conversation)
+        if shown != whole:
+            yield f"{conversation} is shown with {len(shown)} messages, and has {len(whole)}"

@@ -15,7 +15,7 @@ from urllib.request import urlopen
 from jose import jwt  # type: ignore[import-untyped]
 
 from tests.faults import tables
-from tests.faults.checker import judge
+from tests.faults.checker import Reloaded, judge
 from tests.faults.device import AGAIN_S, PATIENCE_S, Cut, Device
 from tests.faults.instance import Instance, Lives
 from tests.faults.tables import Tables
@@ -45,6 +45,7 @@ class Town:
         self.devices: list[Device] = []
         self.closes = {1006, 1012}  # the codes with which servers may close sockets
         self._at: dict[Device, Instance] = {}
+        self._reloaded: list[Reloaded] = []
         self._stored = stored
         self._chance = random.Random(0)
 
@@ -119,11 +120,11 @@ class Town:
     # ── the end ──────────────────────────────────────────────────────────────────────────────────
 
     async def check_reload(self) -> None:
-        """A second device of each user is shown what the first one shows; nothing comes after."""
+        """A second device of each user asks for all that the first one shows, to its beginning."""
         for device in list(self.devices):
             again = await self.connected(device.user)
             for name in device.view.conversations:
-                await again.ask({"type": "attach", "conversation": name, "history": 100})
+                self._reloaded.append((name, await _whole(again, name)))
 
     async def over(self) -> list[str]:
         """The end of all: everybody looks once more and leaves, the servers end, and it is judged.
@@ -138,7 +139,7 @@ class Town:
 
     def judged(self) -> list[str]:
         """What the devices met and what the database says, as far as either breaks a promise."""
-        return judge(self.devices, self._stored(), self.closes)
+        return judge(self.devices, self._stored(), self.closes, self._reloaded)
 
     async def close(self) -> None:
         """Nothing of it is left."""
@@ -154,6 +155,17 @@ class Town:
         serving = self._serving() or list(self.instances)
         others = [each for each in serving if each is not self._at.get(device)]
         return self._chance.choice(others or serving)
+
+
+async def _whole(device: Device, conversation: str) -> Sequence[Frame]:
+    """All messages on the branch that is shown, oldest first."""
+    page = await device.ask({"type": "attach", "conversation": conversation, "history": 100})
+    messages: list[Frame] = page["messages"]
+    while page["more"]:
+        older = {"type": "history", "conversation": conversation, "before": messages[0]["id"]}
+        page = await device.ask({**older, "limit": 100})
+        messages = [*page["messages"], *messages]
+    return messages
 
 
 @asynccontextmanager
