@@ -13,6 +13,7 @@ from protocol.types import FinishReason, Outcome
 from server.errors import ChatError
 from server.telemetry.logs import get_logger
 from server.telemetry.scrub import network_of, user_id
+from storage.errors import Overloaded, Unavailable
 
 _OF_SOFTWARE = re.compile(r"[A-Za-z0-9._+/-]{1,32}")
 _log = get_logger()
@@ -99,8 +100,14 @@ def token_refused(reason: str, peer: str | None, trace: str) -> None:
 
 
 def fault(name: str, error: BaseException) -> None:
-    """Write down a failure of our own; `name` is the trace or the task that it belongs to."""
-    _log.error("a fault", name=name, exc_info=error)
+    """Write down a failure of our own; `name` is the trace or the task that it belongs to.
+
+    That a store is away is none: it says so itself each time, and a stack would say no more.
+    """
+    if isinstance(error, Unavailable | Overloaded):
+        _log.warning("the store failed", at=name, why=str(error))
+    else:
+        _log.error("a fault", name=name, exc_info=error)
 
 
 def _set_fields(line: Struct) -> dict[str, object]:

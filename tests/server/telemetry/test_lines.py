@@ -13,6 +13,7 @@ from server.telemetry.lines import (
     fault,
     refused,
 )
+from storage.errors import Unavailable
 from tests.support.logs import logging_to_memory
 
 CANARY = "my dog is called Wotan"
@@ -137,6 +138,16 @@ def test_who_is_kept_out_leaves_one_line() -> None:
         "peer": "2001:db8:1::/48",
         "trace": "t1",
     }
+
+
+def test_a_store_that_is_away_is_no_fault_of_ours() -> None:
+    """It is said what is away, and no stack beside it."""
+    with logging_to_memory() as log:
+        fault("accounts", Unavailable("PostgreSQL is away"))
+        [line] = log.lines()
+    assert (line["level"], line["event"], line["at"]) == ("warning", "the store failed", "accounts")
+    assert "PostgreSQL is away" in line["why"]
+    assert "exception" not in line
 
 
 def test_a_fault_is_told_by_name_and_place() -> None:

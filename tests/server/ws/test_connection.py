@@ -119,6 +119,23 @@ async def test_a_person_who_is_shut_out_is_not_let_in(lobby: Lobby) -> None:
     assert await caller.closed() == CloseCode.REVOKED
 
 
+async def test_who_is_shut_out_while_waiting_for_a_seat_is_not_let_in(
+    lobby: Lobby, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That may take seconds, in which nobody can tell the socket: it belongs to no one yet."""
+    take = lobby.seating.take
+
+    async def after_news(*given: Any, **more: Any) -> bool:
+        await shut_out(lobby, "ann")
+        return await take(*given, **more)
+
+    monkeypatch.setattr(lobby.seating, "take", after_news)
+    caller = lobby.call()
+    caller.say("hello", token=lobby.token())
+    assert await caller.closed() == CloseCode.REVOKED
+    assert caller.frames == []
+
+
 @pytest.mark.parametrize("limits", [Limits(sockets_per_person=2)])
 async def test_one_socket_too_many_is_refused_and_the_others_stay(lobby: Lobby) -> None:
     """Of a person; another person's is none too many."""
