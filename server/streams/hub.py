@@ -58,6 +58,7 @@ class Hub:
         self._company = Company(bus, self._tell_here, self._count_again)
         self._comebacks = Comebacks()
         self._written: dict[str, Stream] = {}
+        self._one_was_lost = False  # and perhaps others with it
         self._epochs = Epochs(log, store)
         self._rows = Rows(log, store.outbox, self._epochs)
         self._entering = Entering(log, store, self._streams, self._epochs, self._rows)
@@ -145,6 +146,7 @@ class Hub:
         `Unavailable` if the log cannot be asked.
         """
         head = await self._epochs.head(conversation)
+        self._compare(conversation, head)
         self._notice(conversation, head)
         return head
 
@@ -236,9 +238,15 @@ class Hub:
                 reported = True
         self._count()
         self._streams.forget()
+        if self._one_was_lost:
+            self._one_was_lost = False
+            await self.check()
 
     async def check(self) -> None:
-        """Each `check_s`: whether logs that are followed or written moved on without a word."""
+        """Each `check_s`: whether logs that are followed or written moved on without a word.
+
+        Where one was found lost, within a second: what lost it may have lost them all.
+        """
         asked = {
             conversation: position
             for conversation, channel in self._followed.items()
@@ -311,8 +319,15 @@ class Hub:
             if writer.idle and not writer.held and writer.position.epoch != head.epoch:
                 self._pump.move(writer, Refusal.EPOCH)
 
+    def _compare(self, conversation: str, head: Position | None) -> None:
+        """Whether a log is still in the epoch in which it was seen last."""
+        stream = self._streams.get(conversation)
+        if stream is not None and stream.position is not None:
+            self._one_was_lost |= head is None or head.epoch != stream.position.epoch
+
     async def _mend(self, writer: Writer, refusal: Refusal) -> None:
         """An append was refused: another epoch, or another owner."""
+        self._one_was_lost |= refusal is Refusal.EPOCH
         if refusal in (Refusal.FENCED, Refusal.ENDED):
             writer.lose()
             return

@@ -256,16 +256,53 @@ async def test_a_follower_of_another_epoch_is_lost_at_once(place: Place) -> None
     assert listener.entries == []
 
 
-async def test_a_silent_loss_is_noticed_by_looking(place: Place) -> None:
-    """An epoch that ends without a word ends for its followers at the next look."""
+async def deaf_and_lost(place: Place) -> Listener:
+    """A follower of a log that is gone without a word."""
     sent = await place.sent()
     listener = await place.follow(sent)
     channel = place.hub._channel(sent.conversation)
     assert channel is not None
     assert channel._following is not None
-    channel._following.close()  # deaf from now on
+    channel._following.close()
     await place.log.drop([sent.conversation])
+    return listener
+
+
+async def test_a_silent_loss_is_noticed_by_looking(place: Place) -> None:
+    """An epoch that ends without a word ends for its followers at the next look."""
+    listener = await deaf_and_lost(place)
     await place.hub.check()
+    await listener.until_lost()
+
+
+async def test_where_a_writer_finds_its_log_lost_the_others_are_looked_at_soon(
+    place: Place,
+) -> None:
+    """What lost one may have lost them all: nobody waits for the next look."""
+    sent = await place.sent()
+    writer = await place.writer(sent)
+    listener = await deaf_and_lost(place)
+    await place.hub.sweep()
+    assert listener.lost == 0
+    await place.log.drop([sent.conversation])
+    writer.text("x")
+    await writer.settled()
+    await place.hub.sweep()
+    await listener.until_lost()
+
+
+async def test_where_somebody_asks_for_a_lost_log_the_others_are_looked_at_soon(
+    place: Place,
+) -> None:
+    """Likewise; one that nobody here saw before says nothing."""
+    sent = await place.sent()
+    listener = await deaf_and_lost(place)
+    assert await place.hub.head("c_nowhere") is None
+    await place.hub.sweep()
+    assert listener.lost == 0
+    await place.log.drop([sent.conversation])
+    await place.hub.head(sent.conversation)
+    await place.hub.sweep()
     await listener.until_lost()
 
 
