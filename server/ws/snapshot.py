@@ -21,7 +21,7 @@ from server.streams import shapes
 from server.streams.entry import decode
 from server.streams.hub import Hub
 from storage.errors import Unavailable
-from storage.log import Entry, Lost
+from storage.log import ROWS, Entry, Lost
 from storage.records import Message, Snapshot, Unfinished
 from storage.store import History
 from storage.values import Owner
@@ -86,9 +86,38 @@ async def show(hub: Hub, history: History, owner: Owner, conversation: str, most
             continue
         position = _position(head, snapshot)
         said = await _said(hub, conversation, head, position, snapshot.unfinished)
-        if said is not None:
-            return _shown(conversation, position, snapshot, said, most)
+        if said is None:
+            continue
+        shown = _shown(conversation, position, snapshot, said, most)
+        if not await _conceals(hub, shown):
+            return shown
     raise Unavailable("the conversation's log changes faster than it can be read")
+
+
+async def _conceals(hub: Hub, shown: Shown) -> bool:
+    """Whether an answer speaks behind the position that is neither shown nor named there.
+
+    It ended between the looks at the log and at SQL, on another branch. What it said stood in the
+    log before SQL had its end, so nothing of it comes behind where the log stands now.
+    """
+    attached, after = shown.attached, shown.position
+    now = await hub.head(attached.conversation)
+    if now is None or now.epoch != after.epoch:
+        return False  # it will be lost, and shown anew
+    known = {message.id for message in attached.messages or []}
+    known |= {each.answer for each in attached.answers}
+    while after < now:
+        found = await hub.read(attached.conversation, after, min(PAGE, now.seq - after.seq))
+        if isinstance(found, Lost) or not found.entries:
+            return False  # the same
+        for entry in found.entries:
+            frame = decode(entry.body, entry.seq) if entry.source == ROWS else None
+            if isinstance(frame, s.MessageMade):
+                known.add(frame.message.id)
+            elif frame is None and entry.source not in known:
+                return True
+        after = Position(after.epoch, found.entries[-1].seq)
+    return False
 
 
 def page(messages: Sequence[Message], room: int = ROOM_BYTES) -> tuple[list[o.Message], bool]:

@@ -206,8 +206,8 @@ class View:
         name, kind = frame["answer"], frame["type"]
         self._named.add(name)
         answer = shown.answers.get(name)
-        if answer is None and name in self._elsewhere:
-            """Some of what ended there had yet to be told."""
+        if answer is None and name in self._elsewhere and kind == "complete":
+            """Its end had yet to be told."""
         elif answer is None:
             self._fault(f"a {kind} of {name}, of which nothing was told")
         elif answer.end is not None:

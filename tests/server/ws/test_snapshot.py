@@ -1,13 +1,14 @@
 """A conversation as a device is shown it that has no position: whole, and of one moment."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import msgspec
 import pytest
 from msgspec import Raw, structs
 
 from protocol.codec import JSON
-from protocol.frames.from_server import Attached, Chunk, Citation
+from protocol.frames.from_server import Attached, Chunk, Citation, MessageMade
 from protocol.frames.objects import Cited, Source, Unfinished
 from protocol.text import utf16_length
 from protocol.types import Position, ResetReason, ToolState
@@ -15,7 +16,8 @@ from server.ws.snapshot import Shown, page, show
 from storage.errors import NotFound
 from storage.ids import Kind
 from storage.log import Checkpoint, Retention
-from storage.records import NewToolCall, Sent
+from storage.records import NewToolCall, Sent, Snapshot
+from storage.values import Owner
 from tests.support.place import Listener, Place
 
 
@@ -74,6 +76,7 @@ async def test_nothing_is_lost_wherever_a_checkpoint_falls(place: Place) -> None
 
     async def head_then_more(conversation: str) -> Position | None:
         before = await real(conversation)
+        place.hub.head = real  # type: ignore[method-assign]
         writer.text("late ")
         await writer.settled()
         await place.save(sent, writer.unsaved())
@@ -82,7 +85,6 @@ async def test_nothing_is_lost_wherever_a_checkpoint_falls(place: Place) -> None
 
     place.hub.head = head_then_more  # type: ignore[method-assign] # something happens in between
     snapshot = await shown(place, sent)
-    place.hub.head = real  # type: ignore[method-assign]
     head = await real(sent.conversation)
     assert snapshot.position == head
     assert await text_after(place, sent, snapshot) == "late "
@@ -202,6 +204,68 @@ async def test_snapshots_taken_while_an_answer_streams_all_fit(place: Place) -> 
     whole = "".join(f"{number} " for number in range(400))
     for snapshot in snapshots:
         assert await text_after(place, sent, snapshot) == whole
+
+
+@pytest.fixture
+def meanwhile(place: Place, monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], Awaitable[None]]]:
+    """What happens between the look at the log and the one at SQL; each once."""
+    history = place.world.store.history
+    read, happenings = history.snapshot, list[Callable[[], Awaitable[None]]]()
+
+    async def late(owner: Owner, conversation: str, *, limit: int) -> Snapshot:
+        if happenings:
+            await happenings.pop(0)()
+        return await read(owner, conversation, limit=limit)
+
+    monkeypatch.setattr(history, "snapshot", late)
+    return happenings
+
+
+async def test_what_ended_meanwhile_and_is_not_shown_says_nothing_more(
+    place: Place, meanwhile: list[Callable[[], Awaitable[None]]]
+) -> None:
+    """On another branch, or older than what is wanted: nobody could say whose that chunk is."""
+    sent = await place.sent()
+    writer = await place.writer(sent)
+    writer.text("before ")
+    await writer.settled()
+
+    async def end() -> None:
+        writer.text("after")
+        await writer.settled()
+        await place.end(sent, writer)
+        place.hub.done(writer)
+
+    meanwhile.append(end)
+    snapshot = await shown(place, sent, most=0)
+    assert (snapshot.attached.answers, snapshot.attached.messages) == ([], [])
+    assert snapshot.position == await place.hub.head(sent.conversation)
+
+
+async def test_what_began_meanwhile_is_named_before_it_speaks(
+    place: Place, meanwhile: list[Callable[[], Awaitable[None]]]
+) -> None:
+    """The snapshot need not be taken anew for that."""
+    first = await place.sent()
+    await place.end(first, await place.writer(first))
+    before = await place.hub.head(first.conversation)
+    asked: list[Sent] = []
+
+    async def ask() -> None:
+        asked.append(await place.sent(conversation=first.conversation))
+        writer = await place.writer(asked[0])
+        writer.text("x")
+        await writer.settled()
+        await place.end(asked[0], writer)
+
+    meanwhile.append(ask)
+    snapshot = await shown(place, first, most=0)
+    assert snapshot.position == before
+    listener = Listener()
+    await place.hub.join(place.tenant, first.conversation, listener, snapshot.position)
+    named = [frame for frame in listener.frames if isinstance(frame, MessageMade | Chunk)]
+    assert isinstance(named[-1], Chunk)
+    assert asked[0].answer in [f.message.id for f in named if isinstance(f, MessageMade)]
 
 
 async def test_citations_are_shown_up_to_the_snapshots_place(place: Place) -> None:
