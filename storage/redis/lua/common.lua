@@ -36,11 +36,12 @@ local function slack(idle)
     return math.floor(idle / 3600000) * 60000
 end
 
+-- A server that stores nothing for now is read nevertheless.
 local function keep(meta, entries, idle)
     if idle > 0 then
         local left = whole(idle + slack(idle) + 1)
-        redis.call('PEXPIRE', meta, left)
-        redis.call('PEXPIRE', entries, left)
+        redis.pcall('PEXPIRE', meta, left)
+        redis.pcall('PEXPIRE', entries, left)
     end
 end
 
