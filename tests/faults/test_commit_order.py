@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
@@ -80,14 +79,14 @@ async def writers(town: Town, seed: int) -> Writers:
     return Writers(first, second, ack["conversation"])
 
 
-@asynccontextmanager
+@pytest.fixture
 async def gated(
-    folder: Path, database: str, redis: Redis
+    tmp_path: Path, database: str, fresh_redis: Redis
 ) -> AsyncIterator[tuple[Town, Link, Gate]]:
     """Two servers, the first of which reaches the database through a gate."""
     gate = Gate()
     async with (
-        town_in(folder, database, redis.url()) as town,
+        town_in(tmp_path, database, fresh_redis.url()) as town,
         before(town.instances[0], DATABASE_URL=database) as link,
     ):
         link.up.filter = lambda: Commits(gate)
@@ -109,36 +108,35 @@ async def until_one_waits(database: str) -> None:
         await connection.close()
 
 
+@pytest.mark.row(12)
 @pytest.mark.parametrize("arrives", [True, False], ids=["committed late", "rolled back"])
 async def test_a_late_commit_is_neither_skipped_nor_overtaken(
-    tmp_path: Path,
+    gated: tuple[Town, Link, Gate],
     database: str,
-    fresh_redis: Redis,
     arrives: bool,
+    seeds: range,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Who came second waits for the first, or takes its place; no device misses a `seq`."""
-    async with gated(tmp_path, database, fresh_redis) as (town, link, gate):
-        for seed in SEEDS:
-            both = await writers(town, seed)
-            gate.mark, gate.shut, gate.holds = f"first.{seed}".encode(), True, False
-            both.ask(both.first, f" first.{seed}")
-            await until(lambda: gate.holds)
-            both.ask(both.second, f" second.{seed}")
-            async with asyncio.timeout(20):
-                await until_one_waits(database)
-            assert [both.first.in_flight != [], both.second.in_flight != []] == [True, True]
-            if not arrives:
-                link.cut(How.RST)
-            gate.shut = False
-            await settle(town, [both.first, both.second])
-            seen = [device.view.told for device in (both.first, both.second)]
-            order = [said(told) for told in seen]
-            assert order[0][-2:] == order[1][-2:]
-            expected = ["first", "second"] if arrives else ["second", "first"]
-            assert order[0][-2:] == [f"{name}.{seed}" for name in expected]
-        what = "commits that came late" if arrives else "commits that never came"
-        await judge(town, capsys, what, len(SEEDS))
+    town, link, gate = gated
+    for seed in seeds:
+        both = await writers(town, seed)
+        gate.mark, gate.shut, gate.holds = f"first.{seed}".encode(), True, False
+        both.ask(both.first, f" first.{seed}")
+        await until(lambda: gate.holds)
+        both.ask(both.second, f" second.{seed}")
+        async with asyncio.timeout(20):
+            await until_one_waits(database)
+        assert [both.first.in_flight != [], both.second.in_flight != []] == [True, True]
+        if not arrives:
+            link.cut(How.RST)
+        gate.shut = False
+        await settle(town, [both.first, both.second])
+        orders = [said(device.view.told)[-2:] for device in (both.first, both.second)]
+        names = ["first", "second"] if arrives else ["second", "first"]
+        assert orders == [[f"{name}.{seed}" for name in names]] * 2
+    what = "commits that came late" if arrives else "commits that never came"
+    await judge(town, capsys, what, len(seeds))
 
 
 def said(told: dict[tuple[str, str, int], dict[str, object]]) -> list[str]:

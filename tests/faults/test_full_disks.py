@@ -114,10 +114,10 @@ class Scene:
         raise AssertionError("it had room all the time")
 
 
-async def play(town: Town, disk: Path) -> None:
+async def play(town: Town, disk: Path, seeds: range) -> None:
     """Each seed fills the disk once."""
     await town.start_all()
-    for seed in SEEDS:
+    for seed in seeds:
         scene = Scene(town, seed)
         await scene.begin()
         with filled(disk):
@@ -126,30 +126,37 @@ async def play(town: Town, disk: Path) -> None:
     assert sorted(at.life for at in town.instances) == [1, 2], "nobody fell over"
 
 
+@pytest.mark.row(27)
 async def test_a_full_disk_of_postgresql_refuses_what_it_cannot_keep(
     tmp_path: Path,
     postgres: SmallPostgres,
     fresh_redis: Redis,
+    seeds: range,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Running answers end when there is room; nothing that was acknowledged is lost."""
     async with town_in(tmp_path, postgres.url(), fresh_redis.url()) as town:
-        await play(town, postgres.folder / "data")
-        await judge(town, capsys, "full disks of PostgreSQL", len(SEEDS))
+        await play(town, postgres.folder / "data", seeds)
+        await judge(town, capsys, "full disks of PostgreSQL", len(seeds))
 
 
+@pytest.mark.row(27)
 async def test_a_full_disk_of_redis_refuses_what_it_cannot_keep(
-    tmp_path: Path, database: str, keeping_redis: Redis, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    database: str,
+    keeping_redis: Redis,
+    seeds: range,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The same epochs go on when there is room, and the logs say why they did not, once."""
     async with town_in(tmp_path, database, keeping_redis.url()) as town:
-        await play(town, keeping_redis.folder / "disk")
+        await play(town, keeping_redis.folder / "disk", seeds)
         running = [device for device in town.devices if device.user.endswith(".running")]
         readers = [device for device in town.devices if device.user.endswith(".reader")]
         lost = [sum(each.view.lost_positions for each in those) for those in (running, readers)]
         logs = [at.parley.log.read_text().splitlines() for at in town.instances]
-        await judge(town, capsys, "full disks of Redis", len(SEEDS))
-    assert lost == [0, len(SEEDS)], "who attaches without a position has none that counts"
+        await judge(town, capsys, "full disks of Redis", len(seeds))
+    assert lost == [0, len(seeds)], "who attaches without a position has none that counts"
     for log in logs:
         told = [json.loads(line) for line in log if "Redis does not serve" in line]
-        assert ["MISCONF" in line["why"] for line in told] == [True] * len(SEEDS)
+        assert ["MISCONF" in line["why"] for line in told] == [True] * len(seeds)
