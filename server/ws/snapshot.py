@@ -89,7 +89,8 @@ async def show(hub: Hub, history: History, owner: Owner, conversation: str, most
         if said is None:
             continue
         shown = _shown(conversation, position, snapshot, said, most)
-        if not await _conceals(hub, shown):
+        forks = any(len(message.siblings) > 1 for message in snapshot.branch.messages)
+        if not ((forks or shown.attached.more) and await _conceals(hub, shown)):
             return shown
     raise Unavailable("the conversation's log changes faster than it can be read")
 

@@ -58,13 +58,13 @@ class Options(Struct, frozen=True, kw_only=True):
             description="Reads, and as many writes, that may wait for their turn.",
         ),
     ] = 1000
-    # Whoever waits for a lock that others hold is answered within 2 s.
-    turn: Annotated[_Seconds, Meta(description="Seconds that one may wait for its turn.")] = 1.5
+    # Who writes where others hold a lock is answered within 2 s.
+    turn: Annotated[_Seconds, Meta(description="Seconds that one may wait for its turn.")] = 1.7
     statement: Annotated[
         _Seconds,
         Meta(
             description="Seconds that a statement may wait for a lock, and on PostgreSQL take in "
-            "all; there the wait for its turn is taken off."
+            "all; there a write's wait for its turn is taken off."
         ),
     ] = 1.7
     connect: Annotated[
