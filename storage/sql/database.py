@@ -59,7 +59,7 @@ class Options(Struct, frozen=True, kw_only=True):
         ),
     ] = 1000
     # Who writes where others hold a lock is answered within 2 s.
-    turn: Annotated[_Seconds, Meta(description="Seconds that one may wait for its turn.")] = 1.7
+    turn: Annotated[_Seconds, Meta(description="Seconds that one may wait for its turn.")] = 1.6
     statement: Annotated[
         _Seconds,
         Meta(
