@@ -8,7 +8,7 @@ cache parses each statement anew in the same round trip that runs it, which is s
 import asyncio
 import hashlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext, suppress
 from functools import partial
 from typing import Any
@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from storage.errors import Busy, StorageError, Unsupported
 from storage.sql import dsn
-from storage.sql.database import Database, Dialect, Load, Options, T, Work, transact
+from storage.sql.database import Database, Dialect, Load, Options, Row, T, Value, Work, transact
 from storage.sql.lanes import Lanes, waited
 from storage.sql.postgres_driver import (
     CLOCK,
@@ -81,10 +81,22 @@ class PostgreSQL(Database):
         return self
 
     async def read(self, work: Work[T]) -> T:
-        return await self._readers.run(lambda _: self._insist(work, write=False, durable=True))
+        return await self._readers.run(
+            lambda _: self._insist(lambda driver: transact(driver, work, write=False))
+        )
+
+    async def look(self, sql: str, **binds: Value) -> list[Row]:
+        # Without a transaction around it, whose ends would be two more round trips.
+        return await self._readers.run(
+            lambda _: self._insist(lambda driver: driver.look(sql, binds))
+        )
 
     async def write(self, work: Work[T], *, durable: bool = True) -> T:
-        return await self._writers.run(lambda _: self._insist(work, write=True, durable=durable))
+        return await self._writers.run(
+            lambda _: self._insist(
+                lambda driver: transact(driver, work, write=True, durable=durable)
+            )
+        )
 
     @asynccontextmanager
     async def hold_lock(self, name: str) -> AsyncIterator[asyncio.Event]:
@@ -121,7 +133,7 @@ class PostgreSQL(Database):
         pool: asyncpg.Pool[Any] = self._database._backend._pool  # noqa: SLF001 - no public way to it
         return pool
 
-    async def _insist(self, work: Work[T], *, write: bool, durable: bool) -> T:
+    async def _insist(self, unit: Callable[[PostgresDriver], Awaitable[T]]) -> T:
         """Runs a unit again where its failure says that nothing was done."""
         # A server that slept or restarted leaves as many stale connections as the pool holds. One
         # lost in the middle may have been lost to the unit itself, so that gets one more chance.
@@ -131,7 +143,7 @@ class PostgreSQL(Database):
             try:
                 async with self._connected() as raw:
                     driver = PostgresDriver(raw, max(LEAST, self._options.statement - waited()))
-                    return await transact(driver, work, write=write, durable=durable)
+                    return await unit(driver)
             except (ConnectionLost, Clash) as failure:
                 if not left[type(failure)]:
                     raise
