@@ -248,7 +248,7 @@ class Stage:
 
 @pytest.mark.long
 async def test_who_reads_is_not_slowed_by_those_who_stop(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
 ) -> None:
     """The same load, by turns with all reading and with some stopped until they are let go."""
     async with house_in(tmp_path, **SETTINGS, PARLEY_SOCKET_HEARTBEAT_S="300") as house:
@@ -280,6 +280,5 @@ async def test_who_reads_is_not_slowed_by_those_who_stop(
         [report.stretches[f"{name} {pair}"].late_p99_ms for name in ("all read", "some stop")]
         for pair in range(PAIRS)
     ]
-    with capsys.disabled():
-        print(f"\nthe others' p99 in ms, all read and some stop: {p99}")  # noqa: T201 - the result
+    tally.count(SLOW * PAIRS, said=f"the others' p99 in ms, all read and some stop: {p99}")
     assert median(stop / read for read, stop in p99) <= SLOWER
