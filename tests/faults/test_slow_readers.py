@@ -225,8 +225,9 @@ class Stage:
         for number, conversation in enumerate(self._conversations):
             await self._ask(name, number, long, conversation=conversation)
         self._asker.on_frame = self._heard
-        for _ in self._conversations:
-            await self._ended.acquire()
+        async with asyncio.timeout(PATIENCE_S):
+            for _ in self._conversations:
+                await self._ended.acquire()
 
     def _heard(self, payload: bytes) -> None:
         if self._asker.read(payload).type == "complete":
