@@ -200,6 +200,10 @@ class Database(ABC):
     async def read(self, work: Work[T]) -> T:
         """Runs `work` on one snapshot; it may change nothing."""
 
+    async def look(self, sql: str, **binds: Value) -> list[Row]:
+        """The rows of one statement that changes nothing, which is a snapshot by itself."""
+        return await self.read(lambda c: c.all(sql, **binds))
+
     @abstractmethod
     async def write(self, work: Work[T], *, durable: bool = True) -> T:
         """Runs `work` in one transaction and commits it before returning.

@@ -267,22 +267,19 @@ class SqlHistory:
         return await self._db.read(work)
 
     async def standing(self, owner: Owner, conversation: str) -> Standing:
-        async def work(c: Connection) -> list[Row]:
-            return await c.all(
-                """
-                SELECT c.leaf, c.commits, c.owner AS user_id, a.*
-                FROM conversations c LEFT JOIN answers a
-                    ON a.tenant = c.tenant AND a.conversation = c.id AND a.state <> 'ended'
-                WHERE c.tenant = :tenant AND c.id = :id AND c.owner = :owner
-                    AND c.deleted_at IS NULL
-                ORDER BY a.number
-                """,
-                tenant=owner.tenant,
-                owner=owner.user,
-                id=conversation,
-            )
-
-        found = await self._db.read(work)
+        found = await self._db.look(
+            """
+            SELECT c.leaf, c.commits, c.owner AS user_id, a.*
+            FROM conversations c LEFT JOIN answers a
+                ON a.tenant = c.tenant AND a.conversation = c.id AND a.state <> 'ended'
+            WHERE c.tenant = :tenant AND c.id = :id AND c.owner = :owner
+                AND c.deleted_at IS NULL
+            ORDER BY a.number
+            """,
+            tenant=owner.tenant,
+            owner=owner.user,
+            id=conversation,
+        )
         if not found:
             raise NotFound("conversation", conversation)
         alive = tuple(rows.answer(row) for row in found if row["id"] is not None)

@@ -8,7 +8,7 @@ cache parses each statement anew in the same round trip that runs it, which is s
 import asyncio
 import hashlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext, suppress
 from functools import partial
 from typing import Any
@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from storage.errors import Busy, StorageError, Unsupported
 from storage.sql import dsn
-from storage.sql.database import Database, Dialect, Load, Options, T, Work, transact
+from storage.sql.database import Database, Dialect, Load, Options, Row, T, Value, Work, transact
 from storage.sql.lanes import Lanes, waited
 from storage.sql.postgres_driver import (
     CLOCK,
@@ -81,10 +81,22 @@ class PostgreSQL(Database):
         return self
 
     async def read(self, work: Work[T]) -> T:
-        return await self._readers.run(lambda _: self._insist(work, write=False, durable=True))
+        return await self._readers.run(
+            lambda _: self._insist(lambda driver: transact(driver, work, write=False))
+        )
+
+    async def look(self, sql: str, **binds: Value) -> list[Row]:
+        # Without a transaction around it, whose ends would be two more round trips.
+        return await self._readers.run(
+            lambda _: self._insist(lambda driver: driver.look(sql, binds))
+        )
 
     async def write(self, work: Work[T], *, durable: bool = True) -> T:
-        return await self._writers.run(lambda _: self._insist(work, write=True, durable=durable))
+        return await self._writers.run(
+            lambda _: self._insist(
+                lambda driver: transact(driver, work, write=True, durable=durable), write=True
+            )
+        )
 
     @asynccontextmanager
     async def hold_lock(self, name: str) -> AsyncIterator[asyncio.Event]:
@@ -126,7 +138,9 @@ class PostgreSQL(Database):
         allowed = self._options.statement
         return max(LEAST, allowed - waited()) if write else allowed
 
-    async def _insist(self, work: Work[T], *, write: bool, durable: bool) -> T:
+    async def _insist(
+        self, unit: Callable[[PostgresDriver], Awaitable[T]], *, write: bool = False
+    ) -> T:
         """Runs a unit again where its failure says that nothing was done."""
         # A server that slept or restarted leaves as many stale connections as the pool holds. One
         # lost in the middle may have been lost to the unit itself, so that gets one more chance.
@@ -135,8 +149,7 @@ class PostgreSQL(Database):
         while True:
             try:
                 async with self._connected() as raw:
-                    driver = PostgresDriver(raw, self._statement_s(write=write))
-                    return await transact(driver, work, write=write, durable=durable)
+                    return await unit(PostgresDriver(raw, self._statement_s(write=write)))
             except (ConnectionLost, Clash) as failure:
                 if not left[type(failure)]:
                     raise

@@ -117,6 +117,14 @@ class PostgresDriver:
             rows = await self._raw.fetch(text, *values, timeout=self._statement_s)
             return [dict(row) for row in rows]
 
+    async def look(self, sql: str, binds: Mapping[str, Value]) -> list[Row]:
+        """One statement by itself, which changes nothing: if its connection is lost, all is."""
+        try:
+            return await self.fetch(sql, binds)
+        except ConnectionLost as error:
+            self._drop()
+            raise StaleConnection(error.reason) from None
+
     async def many(self, sql: str, rows: Sequence[Mapping[str, Value]]) -> None:
         text, names = numbered(sql)
         with self._translated(sql):

@@ -88,7 +88,10 @@ class Device:
         self.life = life
         options: dict[str, Any] = {"compression": None, "proxy": None, "ping_interval": None}
         if self.receive_buffer is not None:
-            options["sock"] = await _small(url, self.receive_buffer)
+            try:
+                options["sock"] = await small(url, self.receive_buffer)
+            except OSError as error:
+                raise Cut(repr(error)) from None
         try:
             self._socket = await connect(
                 f"{url.replace('http', 'ws', 1)}/ws", max_size=None, max_queue=None, **options
@@ -311,7 +314,7 @@ class Device:
             request.answered_in = request.answered_in or self.life
 
 
-async def _small(url: str, receive_buffer: int) -> socket.socket:
+async def small(url: str, receive_buffer: int) -> socket.socket:
     """A connection that is soon full; the size counts only before it is made."""
     raw = socket.socket()
     raw.setblocking(False)
@@ -319,7 +322,7 @@ async def _small(url: str, receive_buffer: int) -> socket.socket:
     parts = urlsplit(url)
     try:
         await asyncio.get_running_loop().sock_connect(raw, (parts.hostname, parts.port))
-    except OSError as error:
+    except OSError:
         raw.close()
-        raise Cut(repr(error)) from None
+        raise
     return raw

@@ -5,15 +5,20 @@ import json
 from collections import Counter
 from functools import partial
 from pathlib import Path
+from statistics import median
+from urllib.parse import urlsplit
 
 import pytest
 
+from protocol.codec import JSON
 from tests.conftest import LONG
-from tests.faults.device import Cut, Device
+from tests.faults.device import Cut, Device, small
 from tests.faults.house import House, house_in
+from tests.faults.onlookers import onlookers
 from tests.faults.plans import script
-from tests.faults.town import get
+from tests.faults.town import get, token
 from tests.faults.view import Frame
+from tests.load.peer import Heard, Peer, asked, greeted, hello
 from tests.support import tally
 
 pytestmark = [pytest.mark.alone, pytest.mark.row(20)]
@@ -28,6 +33,9 @@ EVERY_MS = 500 if LONG else 60
 RECEIVE_BUFFER = 4096
 SETTINGS = {"PARLEY_LIMITS_SOCKETS_PER_PERSON": "100000"}
 MIB = 1024 * 1024
+PAIRS = 5  # of a stretch in which all read, and one in which some stop
+ONLOOKERS = 20  # of those who read, with an answer of their own each
+SLOWER = 1.1  # what the others' p99 may grow by
 
 
 class Audience:
@@ -189,3 +197,89 @@ async def test_who_falls_behind_for_a_while_gets_bigger_chunks(tmp_path: Path) -
         assert (slow.closes, audience.texts(slow)) == ([], [TOKEN * TOKENS])
         assert await house.stop() == 0
         assert house.judged() == []
+
+
+class Stage:
+    """A person's long answers before light readers: some follow all of them, others the first."""
+
+    def __init__(self, house: House) -> None:
+        self._url, self._token = f"{house.url.replace('http', 'ws', 1)}/ws", token("ann")
+        self._house = house
+        self._conversations: list[str] = []
+        self._ended = asyncio.Semaphore(0)
+
+    async def open(self) -> None:
+        """Somebody asks, in conversations in which something was said."""
+        self._asker = await greeted(self._url, JSON, self._token)
+        said = [await self._ask("first", number, script(TOKEN, 1)) for number in range(ANSWERS)]
+        self._conversations = [json.loads(bytes(ack.conversation)) for ack in said]
+
+    async def follow(self, count: int, *, all: bool) -> list[Peer]:
+        """So many more readers."""
+        frames = [{"conversation": name} for name in self._conversations]
+        return [await self._come(frames if all else frames[:1], narrow=all) for _ in range(count)]
+
+    async def act(self, name: str) -> None:
+        """A long answer in each of the conversations, to the end."""
+        long = script(TOKEN, TOKENS, every_ms=EVERY_MS)
+        for number, conversation in enumerate(self._conversations):
+            await self._ask(name, number, long, conversation=conversation)
+        self._asker.on_frame = self._heard
+        async with asyncio.timeout(PATIENCE_S):
+            for _ in self._conversations:
+                await self._ended.acquire()
+
+    def _heard(self, payload: bytes) -> None:
+        if self._asker.read(payload).type == "complete":
+            self._ended.release()
+
+    async def _ask(self, name: str, number: int, content: str, **where: str) -> Heard:
+        chat = {"type": "chat", "id": f"{name}-{number}", "content": content, **where}
+        return await asked(self._asker, chat, "ack")
+
+    async def _come(self, attach: list[dict[str, str]], *, narrow: bool) -> Peer:
+        peer = Peer(urlsplit(self._url), JSON)
+        raw = await small(self._house.url, RECEIVE_BUFFER) if narrow else None
+        where = {"sock": raw} if raw else {"host": "127.0.0.1", "port": urlsplit(self._url).port}
+        await asyncio.get_running_loop().create_connection(lambda: peer, **where)
+        await peer.opened
+        await asked(peer, hello(self._token, *attach), "attached")
+        return peer
+
+
+@pytest.mark.long
+async def test_who_reads_is_not_slowed_by_those_who_stop(
+    tmp_path: Path,
+) -> None:
+    """The same load, by turns with all reading and with some stopped until they are let go."""
+    async with house_in(tmp_path, **SETTINGS, PARLEY_SOCKET_HEARTBEAT_S="300") as house:
+        await house.start()
+        stage = Stage(house)
+        await stage.open()
+        others = await stage.follow(READERS - SLOW - ONLOOKERS - 1, all=False)
+        credentials = [token(f"onlooker {n}") for n in range(ONLOOKERS)]
+        url = f"{house.url.replace('http', 'ws', 1)}/ws"
+        async with onlookers(url, house.pid, credentials, every_ms=20) as looking:
+            for pair in range(PAIRS):
+                slow = await stage.follow(SLOW, all=True)
+                await looking.begin(f"all read {pair}")
+                await stage.act(f"read-{pair}")
+                await looking.begin(f"some stop {pair}")
+                for peer in slow:
+                    peer.stop_reading()
+                await stage.act(f"stop-{pair}")
+                await looking.begin("between")
+                await until_sockets(house, READERS - SLOW)
+                assert closed(house) == {4004: SLOW * (pair + 1)}
+                for peer in slow:
+                    peer.abort()
+            report = await looking.end()
+        assert [peer for peer in others if peer.closed_with is not None] == []
+        assert await house.stop() == 0
+    assert report.errors == {}
+    p99 = [
+        [report.stretches[f"{name} {pair}"].late_p99_ms for name in ("all read", "some stop")]
+        for pair in range(PAIRS)
+    ]
+    tally.count(SLOW * PAIRS, said=f"the others' p99 in ms, all read and some stop: {p99}")
+    assert median(stop / read for read, stop in p99) <= SLOWER

@@ -107,6 +107,11 @@ class Peer(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def stop_reading(self) -> None:
+        """Stay, and take nothing more from the kernel."""
+        if self._transport is not None:
+            self._transport.pause_reading()
+
     def _upgrade(self, head: bytes) -> None:
         status = head.split(b"\r\n", 1)[0].decode(errors="replace")
         self._upgraded = True

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -93,6 +93,15 @@ async def resumes(subject: Subject, left: Sequence[Left], *, tokens: int) -> tup
 # ── 15 ───────────────────────────────────────────────────────────────────────────────────────────
 
 
+class Place(Protocol):
+    """Where a crowd comes back to."""
+
+    url: str
+
+    def token(self, user: str) -> str | None:
+        """With which the user comes."""
+
+
 class Crowd:
     """Sockets that all come back at once, each to its conversation, however often it takes.
 
@@ -100,8 +109,8 @@ class Crowd:
     was let in and is told to wait does, and it is one.
     """
 
-    def __init__(self, subject: Subject) -> None:
-        self._subject = subject
+    def __init__(self, place: Place) -> None:
+        self._place = place
         self.tally = Tally()
         self.refused = self.snapshots = 0
         self.level: list[float] = []  # when each was
@@ -136,9 +145,9 @@ class Crowd:
 
     async def _greet(self, user: str, attach: dict[str, Any]) -> Heard:
         """One more socket; what its `attach` was answered."""
-        peer = await connect(self._subject.url, JSON)
+        peer = await connect(self._place.url, JSON)
         self.peers.append(peer)
-        frame = hello(self._subject.token(user), attach)
+        frame = hello(self._place.token(user), attach)
         while True:
             try:
                 return await asked(peer, frame, "attached")

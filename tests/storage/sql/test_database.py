@@ -42,6 +42,17 @@ async def test_what_a_write_returned_from_is_there_for_every_read(db: Database) 
     assert await db.read(lambda c: c.all("SELECT id FROM parents")) == [{"id": "p"}]
 
 
+async def test_a_look_is_one_statement_with_the_manners_of_a_read(db: Database) -> None:
+    """It sees what was committed; a wrong one harms nobody else."""
+    await db.write(lambda c: c.run("INSERT INTO parents VALUES ('p')"))
+    assert await db.look("SELECT id FROM parents WHERE id = :id", id="p") == [{"id": "p"}]
+    assert await db.look("SELECT id FROM parents WHERE id = :id", id="q") == []
+    with pytest.raises(Refused) as caught:
+        await db.look("SELECT :x FROM nowhere", x="a secret")
+    assert "secret" not in str(caught.value)
+    await expect_whole(db)
+
+
 async def test_a_unit_that_raises_leaves_nothing_behind(db: Database) -> None:
     """Whatever the reason, and the reason reaches the caller as it is."""
 

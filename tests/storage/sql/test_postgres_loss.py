@@ -65,13 +65,16 @@ class Cutter:
 
 
 @pytest.mark.usefixtures("table")
+@pytest.mark.parametrize("first", ["a write", "a look"])
 async def test_connections_that_the_server_dropped_heal_on_the_next_query(
-    db: Database, outsider: Outsider
+    db: Database, outsider: Outsider, first: str
 ) -> None:
     """As when a server sleeps that nobody used: no caller hears of it."""
     await expect_whole(db)
     others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1"
     assert len(await outsider.fetch(f"{others} AND datname = current_database()", "parley")) > 0
+    if first == "a look":
+        assert await db.look("SELECT id FROM t") == []
     await db.write(insert)
     assert await ids(db) == ["a"]
     await expect_whole(db)
