@@ -135,9 +135,11 @@ async def shares(instances: Sequence[Subject], pace: Pace) -> list[Figure]:
     """
     meters = [instance.cpu_s for instance in instances]
     load, elsewhere = await paced(instances[0], pace), Tally()
-    resting = [meter() for meter in meters]
-    await rest(pace.seconds)
-    resting = [meter() - before for meter, before in zip(meters, resting, strict=True)]
+    resting = [0.0] * len(instances)
+    if len(instances) > 2:
+        resting = [meter() for meter in meters]
+        await rest(pace.seconds)
+        resting = [meter() - before for meter, before in zip(meters, resting, strict=True)]
     coming: list[asyncio.Task[Peer]] = []
 
     def acked(number: int, heard: Heard) -> None:
