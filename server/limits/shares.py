@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 from storage.errors import Overloaded
 from storage.values import Owner
 
-WITHIN_S = 10.0  # for a turn among all
-LONG = 256  # who wait for one, from which on they are not to become more
+WITHIN_S = 30.0  # for a turn among all; to wait costs less than to come again
+LONG = 1000  # who wait for one, from which on they are not to become more
 
 
 class _Line:
