@@ -30,6 +30,7 @@ ADMITTED = {"PARLEY_LIMITS_HANDSHAKES_PER_S": "1000"}  # as it is where nobody s
 SOCKETS = 100
 INSTANCES = 4
 RUNS = 5
+GIVEN_UP_S = 300.0
 FEW = {"11": 3, "12": 3, "13": 2, "15": 2}  # runs of what takes minutes
 
 T = TypeVar("T")
@@ -136,9 +137,9 @@ class Bench:
                 # Each token by itself in the log, as those of a slow model are.
                 env = {**services.env(), **ONE_PER_FRAME}
                 with Parley(env) as first, Parley(env) as second:
-                    made = asyncio.run(returning.answered(first, "u", answers=200, tokens=tokens))
+                    made = _in_time(returning.answered(first, "u", answers=200, tokens=tokens))
                     for row, subject in ((here, first), (there, second)):
-                        p99, most = asyncio.run(returning.resumes(subject, made, tokens=tokens))
+                        p99, most = _in_time(returning.resumes(subject, made, tokens=tokens))
                         row.add(p99)
                         frames.add(most)
 
@@ -186,7 +187,7 @@ class Bench:
                 running: list[Subject] = []
                 for n in range(INSTANCES):
                     running.append(stack.enter_context(Parley(env)))
-                    figures = asyncio.run(instances.shares(running, pace))
+                    figures = _in_time(instances.shares(running, pace))
                     # Each list of rows begins with as many instances as it takes to have a figure.
                     for rows, figure in zip((makes, relays, others), figures, strict=False):
                         rows[n - INSTANCES].add(figure)
@@ -258,7 +259,17 @@ def _without_redis(env: dict[str, str]) -> dict[str, str]:
 def _run(measure: Callable[..., Coroutine[Any, Any, T]], subject: Subject, **how: Any) -> T:
     """The measure's result, with the subject alive as long as it takes."""
     with subject:
-        return asyncio.run(measure(subject, **how))
+        return _in_time(measure(subject, **how))
+
+
+def _in_time(work: Coroutine[Any, Any, T]) -> T:
+    """What comes of it; an answer that never ends must not keep the other measures waiting."""
+
+    async def bounded() -> T:
+        async with asyncio.timeout(GIVEN_UP_S):
+            return await work
+
+    return asyncio.run(bounded())
 
 
 def main(arguments: list[str]) -> None:
@@ -286,6 +297,8 @@ def main(arguments: list[str]) -> None:
             measure(bench)
         except ProgramMissing as missing:
             say(f"  {measure.__name__} is left out: {missing}")
+        except TimeoutError:
+            say(f"  {measure.__name__} IS GIVEN UP after {GIVEN_UP_S:.0f} s: something never ended")
     say("\n" + report(bench.rows))
 
 
