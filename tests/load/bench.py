@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, TypeAlias, TypeVar
 
 from tests.load import instances, measures, returning
+from tests.load.peer import Refused
 from tests.load.rows import NONE, Goal, Row, at_least, at_most, near, report, say, times_floor
 from tests.load.shared import postgres, shared
 from tests.load.subjects import (
@@ -297,8 +298,9 @@ def main(arguments: list[str]) -> None:
             measure(bench)
         except ProgramMissing as missing:
             say(f"  {measure.__name__} is left out: {missing}")
-        except TimeoutError:
-            say(f"  {measure.__name__} IS GIVEN UP after {GIVEN_UP_S:.0f} s: something never ended")
+        except (Refused, OSError) as error:  # a TimeoutError is an OSError, too
+            why = str(error) or f"not over in {GIVEN_UP_S:.0f} s"
+            say(f"  {measure.__name__} IS GIVEN UP: {why}")
     say("\n" + report(bench.rows))
 
 
