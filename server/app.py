@@ -130,6 +130,7 @@ class App:
             secret=secret,
             development=settings.development,
         )
+        fetches = Shares(settings.limits.requests_at_once, REQUESTS_TOGETHER)
         sockets = Parts(
             server=ServerInfo(name=NAME, version=VERSION, instance=self.instance),
             features=FEATURES,
@@ -139,9 +140,11 @@ class App:
             tokens=tokens,
             tickets=tickets,
             revocations=self._revocations,
-            admission=Admission(settings.limits, pressed=self._pressed),
+            admission=Admission(
+                settings.limits, pressed=self._pressed, crowded=lambda: fetches.crowded
+            ),
             rates=rates,
-            fetches=Shares(settings.limits.requests_at_once, REQUESTS_TOGETHER),
+            fetches=fetches,
             commands=Shares(settings.limits.requests_at_once, REQUESTS_TOGETHER),
             limits=settings.limits,
             registry=self._registry,

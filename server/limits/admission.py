@@ -64,17 +64,23 @@ class Line:
 
 
 class Admission:
-    """Counts the sockets of this process; `pressed` says that it has no memory for more."""
+    """Counts the sockets of this process.
+
+    `pressed` says that it has no memory for more, and `crowded` that those who came before are not
+    served yet: who comes later is level no later then, and finds nobody who waited in vain.
+    """
 
     def __init__(
         self,
         options: Options,
         *,
         pressed: Callable[[], bool] = lambda: False,
+        crowded: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._options = options
         self._pressed = pressed
+        self._crowded = crowded
         self._clock = clock
         per_s = options.handshakes_per_s
         self._rate = Rate(1 / per_s, max(1, int(per_s * BURST_S)))
@@ -149,6 +155,8 @@ class Admission:
             return "too many sockets have not said who they are"
         if self._pressed():
             return "this process has no memory for more"
+        if self._crowded():
+            return "those who came before are not served yet"
         return None
 
     def _later(self, reason: str) -> NoRoom:

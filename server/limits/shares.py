@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager
 from storage.errors import Overloaded
 from storage.values import Owner
 
-WITHIN_S = 10.0  # for a turn among all
+WITHIN_S = 30.0  # for a turn among all; to wait costs less than to come again
+LONG = 1000  # who wait for one, from which on they are not to become more
 
 
 class _Line:
@@ -29,6 +30,12 @@ class Shares:
         self._most = most
         self._together = asyncio.Semaphore(together)
         self._lines: dict[Owner, _Line] = {}
+        self._waiting = 0  # for a turn among all
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many wait that newcomers had better come later."""
+        return self._waiting >= LONG
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -53,8 +60,11 @@ class Shares:
                 del self._lines[owner]
 
     async def _turn(self) -> None:
+        self._waiting += 1
         try:
             async with asyncio.timeout(WITHIN_S):
                 await self._together.acquire()
         except TimeoutError:
             raise Overloaded("too many requests are waiting") from None
+        finally:
+            self._waiting -= 1

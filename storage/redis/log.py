@@ -47,6 +47,7 @@ DROP = Script("drop")
 APPENDS_AT_ONCE = 500
 BYTES_AT_ONCE = 4 << 20
 CONVERSATIONS_AT_ONCE = 500
+LOOKS_AT_ONCE = 2  # so that one at thousands of heads holds up nobody who asks for one
 
 # source, fence, ordinal, the epoch and seq that the writer knows, and what it ends
 _Append: TypeAlias = tuple[str, int, int, Epoch, Seq, str]
@@ -74,7 +75,8 @@ class RedisLog:
             ENDED_REMEMBERED,
             link.publish,
         )
-        self._asked: set[Id] | None = None  # heads, in this turn of the loop
+        self._asked: set[Id] | None = None  # heads, by who waits for the next call
+        self._looks = asyncio.Semaphore(LOOKS_AT_ONCE)
         self._quarter_ms = self._retention.idle_ms // 4
 
     @property
@@ -173,7 +175,7 @@ class RedisLog:
         """See `EventLog.heads`; what is followed here is kept alive by it.
 
         Thousands ask for one each when they come back at once: who asks in the same turn of the
-        loop shares a call.
+        loop, or while others are answered, shares a call.
         """
         if self._asked is None:
             answer = self._link.start(self._heads_of_all_who_ask())
@@ -187,8 +189,9 @@ class RedisLog:
 
     async def _heads_of_all_who_ask(self) -> Mapping[Id, Position | None]:
         await asyncio.sleep(0)
-        asked, self._asked = self._asked or set(), None
-        return await self._heads(asked, self._followed.due(asked, self._quarter_ms))
+        async with self._looks:
+            asked, self._asked = self._asked or set(), None
+            return await self._heads(asked, self._followed.due(asked, self._quarter_ms))
 
     async def _heads(
         self, conversations: Collection[Id], used: Collection[Id]

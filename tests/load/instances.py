@@ -12,7 +12,7 @@ from storage.log import Append, Delivery
 from storage.redis.link import open_link
 from storage.redis.log import RedisLog
 from tests.load.asking import TOKEN, Reader, Tally, readers, rest
-from tests.load.measures import WARM_UP_S, Figure, script, with_errors
+from tests.load.measures import UNWELL, WARM_UP_S, Figure, script, with_errors
 from tests.load.peer import Heard, Peer, greeted
 from tests.load.shared import Shared
 from tests.load.subjects import Subject
@@ -122,6 +122,8 @@ async def least_way(url: str, times: int = 300) -> float:
 def added(on_redis: Figure, in_memory: Figure, least_ms: float) -> Figure:
     """12: ms by which a quantile of tokens' delays is higher, and what both sides leave out."""
     note = f"{on_redis.value:.1f} - {in_memory.value:.1f} + {least_ms:.2f} ms; {on_redis.note}"
+    if UNWELL in in_memory.note:
+        note = f"{note}; in memory: {in_memory.note}"
     more = on_redis.value - in_memory.value + least_ms
     return Figure(more, on_redis.server, on_redis.generator, note)
 
@@ -135,9 +137,11 @@ async def shares(instances: Sequence[Subject], pace: Pace) -> list[Figure]:
     """
     meters = [instance.cpu_s for instance in instances]
     load, elsewhere = await paced(instances[0], pace), Tally()
-    resting = [meter() for meter in meters]
-    await rest(pace.seconds)
-    resting = [meter() - before for meter, before in zip(meters, resting, strict=True)]
+    resting = [0.0] * len(instances)
+    if len(instances) > 2:
+        resting = [meter() for meter in meters]
+        await rest(pace.seconds)
+        resting = [meter() - before for meter, before in zip(meters, resting, strict=True)]
     coming: list[asyncio.Task[Peer]] = []
 
     def acked(number: int, heard: Heard) -> None:

@@ -25,6 +25,7 @@ from tests.load.peer import Heard, greeted
 from tests.load.subjects import Subject
 
 WARM_UP_S = 1.0
+UNWELL = "NOT WELL"  # in the note of a figure
 
 
 class Figure(Struct, frozen=True):
@@ -281,4 +282,4 @@ def with_errors(note: str, tally: Tally) -> str:
     """What is said of a figure, and what went wrong meanwhile."""
     if not tally.errors:
         return note
-    return f"{note}; NOT WELL: " + ", ".join(f"{n} {code}" for code, n in tally.errors.items())
+    return f"{note}; {UNWELL}: " + ", ".join(f"{n} {code}" for code, n in tally.errors.items())

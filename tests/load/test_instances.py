@@ -83,6 +83,14 @@ async def test_what_redis_adds_is_told_with_what_both_sides_leave_out(services: 
     assert instances.added(Figure(3.0), Figure(2.0), 0.5).value == 1.5
 
 
+def test_what_went_wrong_on_either_side_of_a_difference_is_said() -> None:
+    """It is worth nothing then."""
+    well, unwell = Figure(3.0), Figure(2.0, note="NOT WELL: 1 lost")
+    assert not is_well(instances.added(well, unwell, 0.5))
+    assert not is_well(instances.added(unwell, well, 1.5))
+    assert is_well(instances.added(well, Figure(2.0), 0.5))
+
+
 async def test_each_instance_has_its_share_of_a_token(running: list[Parley]) -> None:
     """The second one's readers get what the first one's get."""
     [alone] = await instances.shares(running[:1], PACE)

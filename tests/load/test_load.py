@@ -12,7 +12,7 @@ from tests.load.asking import Reader, Tally
 from tests.load.floor import Floor
 from tests.load.measures import Figure, quantile
 from tests.load.peer import Peer, Refused, connect, greeted
-from tests.load.rows import Row, report
+from tests.load.rows import NONE, Row, at_least, at_most, near, report, times_floor
 from tests.load.table import number, table
 
 UPGRADED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
@@ -90,12 +90,41 @@ def test_quantiles_are_of_what_was_seen() -> None:
 def test_a_figure_is_shown_as_the_middle_of_its_runs_and_as_a_ratio() -> None:
     """And a generator without time to spare is named."""
     floor = Row("", "floor", "/s", figures=[Figure(value) for value in (100.0, 90.0, 300.0)])
-    row = Row("1", "tokens", "/s", "≥ 1.2 × floor", floor)
+    row = Row("1", "tokens", "/s", times_floor(1.2), floor)
     row.figures = [Figure(50.0, 1.0, 0.99), Figure(60.0, 1.0, 0.99), Figure(40.0, 1.0, 0.2)]
     text = report([floor, row])
     assert "| 50.0 /s | 40.0-60.0 | 0.50" in text
     assert "WARNING: the generator was saturated in 'tokens'" in text
     assert "'floor'" not in text
+
+
+def test_each_goal_is_said_to_be_reached_or_missed() -> None:
+    """By the middle run, of the value or of the ratio; not at all where something went wrong."""
+    floor = Row("", "floor", "/s", figures=[Figure(100.0)])
+    verdicts = [
+        (at_most(5), [4.0, 5.0, 9.0], ""),
+        (at_most(5), [4.0, 6.0, 9.0], ""),
+        (at_most(5), [4.0], "2 of 3; NOT WELL: 1 lost"),
+        (at_least(80), [79.0], ""),
+        (near(1, 0.05), [104.0], ""),
+        (near(1, 0.05), [94.0], ""),
+        (times_floor(1.2), [121.0], ""),
+        (NONE, [121.0], ""),
+    ]
+    rows = [
+        Row("1", "tokens", "/s", goal, floor, [Figure(value, note=note) for value in values])
+        for goal, values, note in verdicts
+    ]
+    assert [row.verdict() for row in rows] == [
+        "reached",
+        "MISSED",
+        "NOT WELL",
+        "MISSED",
+        "reached",
+        "MISSED",
+        "reached",
+        "",
+    ]
 
 
 def test_a_table_is_as_wide_as_its_widest_cells() -> None:

@@ -146,6 +146,18 @@ def test_the_line_of_those_who_were_sent_away_has_an_end() -> None:
     assert line.stand(1000.0) == 1
 
 
+def test_nobody_comes_in_while_those_before_are_not_served() -> None:
+    """They are told when to come, and the sockets that are open stay."""
+    crowded = [False]
+    admission = Admission(OPTIONS, crowded=lambda: crowded[0])
+    entered(admission)
+    crowded[0] = True
+    assert refused(admission) == 503
+    crowded[0] = False
+    entered(admission)
+    assert admission.sockets == 2
+
+
 def test_without_memory_nobody_comes_in_and_all_who_are_in_stay() -> None:
     """Until there is some again."""
     pressed = [True]

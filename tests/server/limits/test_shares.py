@@ -67,3 +67,28 @@ async def test_whose_turn_does_not_come_is_refused(monkeypatch: pytest.MonkeyPat
                 raise AssertionError("it was let in")
     async with shares.one(BOB):
         assert len(shares) == 1
+
+
+async def test_it_is_crowded_while_too_many_wait_for_a_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those who are being served do not count, nor who waits behind requests of their own."""
+    monkeypatch.setattr(module, "LONG", 2)
+    shares, gate = Shares(1, 1), asyncio.Event()
+
+    async def work(owner: Owner) -> None:
+        async with shares.one(owner):
+            await gate.wait()
+
+    owners = [ANN, ANN, ANN, BOB, Owner("t", "cid")]
+    seen, tasks = [], []
+    for owner in owners:
+        tasks.append(asyncio.create_task(work(owner)))
+        await asyncio.sleep(0)
+        seen.append(shares.crowded)
+    tasks[3].cancel()
+    await asyncio.wait({tasks[3]})
+    seen.append(shares.crowded)
+    gate.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert [*seen, shares.crowded] == [False, False, False, False, True, False, False]

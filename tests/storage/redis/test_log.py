@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -312,3 +313,29 @@ class TestLooking:
         names = [f"c_{n}" for n in range(1200)]
         assert await log.heads(names) == dict.fromkeys(names)
         assert len(counted.bodies) == 3
+
+    async def test_who_asks_while_others_are_answered_shares_the_next_look(
+        self, link_to: LinkTo, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Thousands who come back at once would else make as many calls."""
+        link = await link_to(redis_url)
+        log, gate, looks = RedisLog(link), asyncio.Event(), []
+        call = link.call
+
+        async def slow(script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
+            looks.append(len(keys) // 2)
+            await gate.wait()
+            return await call(script, keys, arguments)
+
+        def begun(times: int) -> bool:
+            return len(looks) == times
+
+        monkeypatch.setattr(link, "call", slow)
+        asking = []
+        for number in range(10):
+            asking.append(asyncio.create_task(log.heads([f"c_{number}"])))
+            await until(partial(begun, min(number + 1, module.LOOKS_AT_ONCE)))
+        gate.set()
+        found = await asyncio.gather(*asking)
+        assert found == [{f"c_{number}": None} for number in range(10)]
+        assert looks == [1, 1, 8]
