@@ -26,7 +26,7 @@ HEALED_S = 5.0
 BOUND_S = 2.0  # of a wait for a lock, as the device sees it
 PROMPT_S = 1.0
 LOCKED_S = 30.0 if LONG else 5.0
-CUTS = 20 if LONG else 6  # per seed
+CUTS = 10 if LONG else 6  # per seed
 
 
 @pytest.fixture
