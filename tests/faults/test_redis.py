@@ -25,7 +25,7 @@ from tests.support.services import LOOPBACK, Redis
 from tests.support.waiting import until
 
 SEEDS = range(20 if LONG else 3)
-DEVICES = 20 if LONG else 8
+DEVICES = 12 if LONG else 8
 LEVEL_S = 5.0  # after Redis is back, or a deaf connection, until everybody is level
 FLUSHED_S = 15.0  # one flush after the other, on a busy machine: a look at positions comes each 5 s
 PROMPT_S = 0.2  # for a `pong`, whatever Redis does
