@@ -13,7 +13,7 @@ from tests.support.databases import database_factory
 from tests.support.programs import ProgramMissing
 from tests.support.redises import RedisCluster
 from tests.support.services import Pgbouncer, Postgres, Redis
-from tests.support.workers import ALONE, Floor, SideBySide
+from tests.support.workers import Floor, SideBySide, is_alone, set_apart
 
 LONG = os.environ.get("PARLEY_TEST_LONG") == "1"
 IN_CI = os.environ.get("CI") == "true"
@@ -93,16 +93,13 @@ def redis_cluster() -> Iterator[RedisCluster]:
         yield cluster
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leaves the long forms out unless they are asked for; who is alone comes last."""
     long = [] if LONG else [item for item in items if item.get_closest_marker("long")]
     config.hook.pytest_deselected(items=long)
     items[:] = [item for item in items if item not in long]
     if FLOOR is not None:
-        items.sort(key=_is_alone)
-        for item in filter(_is_alone, items):
-            item.add_marker(pytest.mark.xdist_group(ALONE))
+        set_apart(items)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -117,7 +114,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     """Who measures times waits until all others rest, and they wait for it."""
     if FLOOR is None:
         return (yield)
-    with FLOOR.taken(alone=_is_alone(item)):
+    with FLOOR.taken(alone=is_alone(item)):
         return (yield)
 
 
@@ -162,10 +159,6 @@ def _section(reporter: pytest.TerminalReporter, title: str, lines: list[str]) ->
         reporter.section(title)
         for line in lines:
             reporter.write_line(line)
-
-
-def _is_alone(item: pytest.Item) -> bool:
-    return item.get_closest_marker(ALONE) is not None
 
 
 def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:

@@ -15,7 +15,7 @@ from tests.support.workers import Floor, SideBySide
 
 FILES = ["tests/a.py::one", "tests/a.py::T::two", "tests/b.py::three"]
 FAULTS = ["tests/faults/f.py::four", "tests/faults/f.py::five[x]"]
-ALONE = ["tests/b.py::six@alone", "tests/faults/f.py::seven@alone"]
+ALONE = ["tests/b.py::six@alone", "tests/faults/f.py::seven@alone[x]"]
 
 
 class Worker:

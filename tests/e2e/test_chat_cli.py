@@ -17,6 +17,7 @@ import pytest
 
 from server.cli.serving import recorded
 from tests.support.parley import Parley, environment
+from tests.support.services import free_port
 
 PATIENCE_S = 20.0
 SLOW = '{"tokens": 2000, "text": "word ", "every_ms": 10}'
@@ -223,9 +224,8 @@ def test_without_a_server_the_remedy_is_named(tmp_path: Path) -> None:
 
 def test_a_server_that_is_killed_comes_back_with_what_was_saved(tmp_path: Path) -> None:
     """The answer goes on there or ends as interrupted; the person hears of all of it."""
-    parley = Parley(tmp_path, PARLEY_MODEL="scripted")
-    port = parley.start().url.rpartition(":")[2]
-    parley.set(PARLEY_PORT=port)
+    parley = Parley(tmp_path, PARLEY_MODEL="scripted", PARLEY_PORT=str(free_port()))
+    parley.start()
     try:
         with calling(parley, SLOW) as process:
             out, err = streams(process)

@@ -21,12 +21,12 @@ from tests.support.services import Postgres
 from tests.support.waiting import until
 
 SEEDS = range(50 if LONG else 3)
-DEVICES = 20 if LONG else 8
+DEVICES = 12 if LONG else 8
 HEALED_S = 5.0
 BOUND_S = 2.0  # of a wait for a lock, as the device sees it
 PROMPT_S = 1.0
 LOCKED_S = 30.0 if LONG else 5.0
-CUTS = 20 if LONG else 6  # per seed
+CUTS = 10 if LONG else 6  # per seed
 
 
 @pytest.fixture

@@ -25,17 +25,17 @@ from tests.support.services import LOOPBACK, Redis
 from tests.support.waiting import until
 
 SEEDS = range(20 if LONG else 3)
-DEVICES = 20 if LONG else 8
+DEVICES = 12 if LONG else 8
 LEVEL_S = 5.0  # after Redis is back, or lost its logs, until everybody is level
 PROMPT_S = 0.2  # for a `pong`, whatever Redis does
 HUNG_S = 30.0 if LONG else 4.0
 HANGS = 5 if LONG else 3
-KILLS_S = 30.0 if LONG else 2.0
+KILLS_S = 10.0 if LONG else 2.0
 KILL_EVERY_S = 0.2
 REFUSED = 40 if LONG else 8  # times, of one message while Redis is full
 LIMIT = 20  # messages a minute
 SHUFFLED = 200 if LONG else 24  # answers
-FLUSHES = 10 if LONG else 2  # per seed
+FLUSHES = 5 if LONG else 2  # per seed
 
 
 async def settled(town: Town, user: str) -> Device:

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from tests.support.services import free_port
+
 LOOPBACK = "127.0.0.1"
 PIECE = 65_536
 QUIET_S = 0.02  # after so long without news, a filter gives out what it has held back
@@ -98,7 +100,7 @@ class Link:
 
     async def open(self) -> None:
         """Take connections, on the port of before if there was one."""
-        self._listener = await asyncio.start_server(self._take, LOOPBACK, self.port)
+        self._listener = await asyncio.start_server(self._take, LOOPBACK, self.port or free_port())
         self.port = self._listener.sockets[0].getsockname()[1]
 
     def refuse(self) -> None:

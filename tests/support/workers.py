@@ -7,19 +7,34 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from xdist.scheduler import LoadGroupScheduling  # type: ignore[import-untyped]
+import pytest
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 from xdist.workermanage import WorkerController  # type: ignore[import-untyped]
 
-ALONE = "alone"  # a mark, and the group of those who have it
+ALONE = "alone"
 FAULTS = "tests/faults/"
 # Locked are two files that are there anyway, so that nothing is left behind.
 GATE = Path(__file__)
 FLOOR = Path(__file__).parent / "__init__.py"
 
 
-class SideBySide(LoadGroupScheduling):  # type: ignore[misc]
+def is_alone(item: pytest.Item) -> bool:
+    """Whether nothing may run beside it."""
+    return item.get_closest_marker(ALONE) is not None
+
+
+def set_apart(items: list[pytest.Item]) -> None:
+    """Who is alone comes last, and is named so: a scheduler knows nothing else of it."""
+    items.sort(key=is_alone)
+    for item in filter(is_alone, items):
+        *outer, name = item._id.names
+        item._id = replace(item._id, names=(*outer, f"{name}@{ALONE}"))
+
+
+class SideBySide(LoadScopeScheduling):  # type: ignore[misc]
     """A file is one worker's, for what its tests share; a test of faults is anybody's.
 
     Those mostly wait, and the others mostly compute: half of the workers begin with these and half
@@ -27,7 +42,7 @@ class SideBySide(LoadGroupScheduling):  # type: ignore[misc]
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        if nodeid.endswith(f"@{ALONE}"):
+        if nodeid.partition("[")[0].endswith(f"@{ALONE}"):
             return ALONE
         return nodeid if nodeid.startswith(FAULTS) else nodeid.partition("::")[0]
 

@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import json
 import signal
-import socket
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import Any, ParamSpec, Self
 from server.cli.serving import Serving
 from tests.e2e.alone.client import Client, Frame, Wire
 from tests.support.parley import Parley
+from tests.support.services import free_port
 
 SECRET = "alone-with-the-document-and-nothing-else"
 PATIENCE_S = 20.0
@@ -85,9 +85,6 @@ class House:
 
     def __init__(self, folder: Path, **settings: str) -> None:
         """The settings beyond those that make tests possible."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
         everywhere = {
             "PARLEY_JWT_SECRET": SECRET,
             "PARLEY_MODEL": "scripted",
@@ -97,7 +94,7 @@ class House:
         }
         folder.mkdir(parents=True, exist_ok=True)
         self.parley = Parley(folder, **(everywhere | settings))
-        self.parley.set(PARLEY_PORT=str(port))
+        self.parley.set(PARLEY_PORT=str(free_port()))
         self.serving: Serving | None = None
 
     def open(self) -> None:

@@ -274,6 +274,7 @@ class TestRealServers:
         await until(lambda: len(mail.entries()) == 2)
         assert [entry.seq for entry in mail.entries()] == [1, 3]
 
+    @pytest.mark.alone
     @pytest.mark.parametrize("kind", ["server", "cluster"])
     async def test_thousands_that_are_followed_come_back_with_few_looks(
         self,
