@@ -253,9 +253,7 @@ class Connection:
         )
         if not seated:
             self.close(CloseCode.CONNECTION_LIMIT)
-        elif parts.revocations.is_void(
-            principal
-        ):  # meanwhile, when nobody told it
+        elif parts.revocations.is_void(principal):  # meanwhile, when nobody told it
             self.close(CloseCode.REVOKED)
         return self._session.state is not State.CLOSED
 
