@@ -115,7 +115,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         str | None,
         Meta(
             description="A Redis, or one node of a Cluster, over which any number of instances "
-            "share conversations' logs; empty: this process is the only one.",
+            "share conversations' logs; empty: this process is the only one. A start needs that "
+            "node, so name one that stays, or what leads to any of them.",
             examples=["redis://:PASSWORD@redis.example.org:6379/0"],
             extra={"variable": "REDIS_URL", "secret": True},
         ),

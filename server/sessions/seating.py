@@ -58,6 +58,8 @@ class Seating:
         Who came first stays: the newcomer is refused, though of two that come at once through two
         instances it may be both. Who is one too many waits for `LEASE_S` before that is said.
         """
+        if self._owners.get(session) == owner:
+            return True  # and keeps its place before who came later
         self.leave(session)
         self._of.setdefault(owner, {})[session] = Session(session, self._clock(), client)
         self._owners[session] = owner

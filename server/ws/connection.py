@@ -239,6 +239,8 @@ class Connection:
     async def _seated(self, principal: Principal) -> bool:
         """Whether it may stay, of all sockets of this principal, and has not ended meanwhile."""
         parts, client = self._parts, self._client
+        if self not in parts.registry:
+            return False  # it has ended, and nobody would leave the seat again
         full = parts.admission.seat(self._place, principal)
         if full is not None:
             self.close(full)

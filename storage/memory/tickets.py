@@ -37,6 +37,8 @@ class MemoryTickets:
     ) -> Full | None:
         self._most = most
         now = self._forget_old()
+        if name in self._out:
+            self._take_back(name)  # whoever put it has not heard so, and says it again
         if self._held[holder] >= most_of_holder:
             oldest = next(kept for kept in self._out.values() if kept.holder == holder)
             return Full(of_holder=True, wait_ms=oldest.until - now)

@@ -78,7 +78,6 @@ class Followed:
         self._clock = clock
         self._logs: dict[Id, _Log] = {}
         self._doubtful: dict[Id, None] = {}  # their subscriptions were interrupted
-        self._unheard: dict[Id, Position] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._looking = False  # at what is doubtful
         self._just_left: dict[Id, None] = {}
@@ -113,18 +112,17 @@ class Followed:
 
     def looked(self, heads: Mapping[Id, Position | None]) -> None:
         """So far the logs reach: what of that was not heard is late, or lost."""
-        late = False
+        late: dict[Id, Position] = {}
         for conversation, head in heads.items():
             log = self._logs.get(conversation)
             if log is None:
                 continue
             if head is not None and log.lacks(head):
-                self._unheard[conversation] = head
-                late = True
+                late[conversation] = head
             elif log.heard is None and not log.doubtful:
                 log.heard = head
         if late:
-            asyncio.get_running_loop().call_later(HEARD_WITHIN_S, self._mend)
+            asyncio.get_running_loop().call_later(HEARD_WITHIN_S, self._mend, late)
 
     async def settled(self) -> None:
         """Wait until what was begun here is done."""
@@ -181,9 +179,8 @@ class Followed:
                 log.heard = head
                 log.tell(Doubt())
 
-    def _mend(self) -> None:
-        unheard, self._unheard = self._unheard, {}
-        for conversation, head in unheard.items():
+    def _mend(self, late: Mapping[Id, Position]) -> None:
+        for conversation, head in late.items():
             log = self._logs.get(conversation)
             if log is not None and log.hearing is not None and log.lacks(head):
                 log.heard = head  # who follows reads what is missing, at the same looks

@@ -13,14 +13,18 @@ from contextlib import suppress
 from typing import Any, TypeAlias
 
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from storage.errors import Unavailable
 
 PING_S = 1.0
 UNANSWERED = 2  # pings in a row, then the line is dead
 PAUSE_S, LONGEST_PAUSE_S = 0.1, 1.0  # before it is connected again
+STEADY_S = 1.0  # a connection that lived so long was no vain one
 CHANNELS_AT_ONCE = 1000
+
+# What a server whose disk is full says to a ping, and goes on to tell what it hears.
+FULL_DISK = "MISCONF"
 
 LOST = (RedisError, OSError, Unavailable)
 
@@ -77,6 +81,7 @@ class Line:
         self._change = asyncio.Event()
         self._worn = asyncio.Event()
         self._unanswered = 0
+        self._pause_s = PAUSE_S  # before the next connection
         self._task: asyncio.Task[None] | None = None
         self._ended = False  # by itself
 
@@ -131,16 +136,18 @@ class Line:
             self._task.add_done_callback(_tell_failure)
 
     async def _live(self) -> None:
-        pause_s = PAUSE_S
+        loop = asyncio.get_running_loop()
         while self.channels:
             connection: AbstractConnection | None = None
             with suppress(*LOST):
                 connection = await self._connect()
             if connection is not None:
-                pause_s = PAUSE_S
+                began = loop.time()
                 await self._listen(connection)
-            await asyncio.sleep(pause_s * (0.5 + random.random()))  # noqa: S311 - no secret
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                if loop.time() - began >= STEADY_S:
+                    self._pause_s = PAUSE_S
+            await asyncio.sleep(self._pause_s * (0.5 + random.random()))  # noqa: S311 - no secret
+            self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
             with suppress(*LOST):
                 await self._on_cut(self)
         self._ended = True  # nobody listens any more
@@ -175,7 +182,12 @@ class Line:
     async def _read(self, connection: AbstractConnection) -> None:
         hear = self._hear
         while True:
-            answer = await connection.read_response(disable_decoding=True, timeout=math.inf)
+            try:
+                answer = await connection.read_response(disable_decoding=True, timeout=math.inf)
+            except ResponseError as error:
+                if not str(error).startswith(FULL_DISK):
+                    raise
+                answer = (b"pong",)
             self._unanswered = 0
             act = hear.get(answer[0])
             if act is not None:

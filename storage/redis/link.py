@@ -1,7 +1,6 @@
 """The way to Redis, be it one server or a Cluster: no call takes long, a breaker spares some."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -17,7 +16,6 @@ from redis.exceptions import (
     ClusterError,
     DataError,
     NoScriptError,
-    ReadOnlyError,
     RedisClusterException,
     RedisError,
     ResponseError,
@@ -43,6 +41,11 @@ START_S = 5.0
 RENEWED_EVERY_S = 1.0  # at most
 ROOM_PAUSE_S, ROOM_LIFE_MS = 0.5, 1000
 
+# In what a server says that stores nothing now, and does the rest: it has no memory, its disk is
+# full, its replicas are gone, or it has become one itself. Older ones say it amid other words.
+STORES_NOTHING = ("maxmemory", "MISCONF", "NOREPLICAS")
+READ_ONLY = "read only replica"
+
 # The pools have no bound of their own: one that is met is an error to a Cluster's client.
 _ANY = 1 << 30
 
@@ -56,7 +59,6 @@ class Link:
         names: Names,
         options: Options,
         tell: Tell,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.names = names
         self.cluster = isinstance(client, RedisCluster)
@@ -65,7 +67,6 @@ class Link:
         self._client = client
         self._options = options
         self._tell = tell
-        self._clock = clock
         self._ways: dict[Place, Way] = {}
         self._works: set[asyncio.Task[Any]] = set()
         self._renewal: asyncio.Task[Any] | None = None
@@ -83,19 +84,14 @@ class Link:
 
     async def call(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         """Have a script done; in a Cluster all its keys share a bucket. `Unavailable` if not."""
-        place = self._place(keys[0])
         try:
-            return await self._ask(place, "EVALSHA", script.sum, len(keys), *keys, *arguments)
+            return await self._ask(keys[0], "EVALSHA", script.sum, len(keys), *keys, *arguments)
         except NoScriptError:
-            return await self._ask(place, "EVAL", script.text, len(keys), *keys, *arguments)
-
-    async def ask(self, *command: Argument) -> Any:
-        """Have a command done. `Unavailable`: whether it was done is not known."""
-        return await self._ask(NOWHERE, *command)
+            return await self._ask(keys[0], "EVAL", script.text, len(keys), *keys, *arguments)
 
     async def ask_about(self, key: str, *command: Argument) -> Any:
-        """Have a command done by the server that has this key."""
-        return await self._ask(self._place(key), *command)
+        """Have a command done that names this key, by the server that has it."""
+        return await self._ask(key, *command)
 
     async def ask_of(self, channel: str, *command: Argument) -> Any:
         """Have a command done by the server at which that channel is heard."""
@@ -104,15 +100,22 @@ class Link:
             node = self._client.get_node(node_name=place) if place else None
             if node is None:
                 raise Unavailable("no node of the Cluster has that slot now")
-            return await self._ask(place, *command, target_nodes=node)
-        return await self._ask(place, *command)
+            return await self._ask(channel, *command, target_nodes=node)
+        return await self._ask(channel, *command)
 
-    async def _ask(self, place: Place, *command: Argument, **options: Any) -> Any:
+    async def _ask(self, key: str, *command: Argument, **options: Any) -> Any:
         if self._closed:
             raise Unavailable("the way to Redis is closed")
+        place = self._place(key)
         way = self._way(place)
-        if not way.breaker.lets_through():
+        if way.breaker.is_open:
             raise Unavailable("Redis was out of reach a moment ago")
+        try:
+            return await self._ask_there(place, way, *command, **options)
+        finally:
+            self._await_if_away(place, way, key)
+
+    async def _ask_there(self, place: Place, way: Way, *command: Argument, **options: Any) -> Any:
         asker = asyncio.current_task()
         cancelled = asker.cancelling() if asker else 0
         try:
@@ -130,7 +133,7 @@ class Link:
             way.answered()
             raise
         except (ResponseError, ClusterError) as error:
-            self._refused(place, error)
+            self._refused(place, way, error)
             raise Unavailable(f"Redis refused: {str(error)[:200]}") from error
         except (RedisError, RedisClusterException, OSError) as error:
             why = f"Redis is out of reach: {_kind(error)}"
@@ -167,48 +170,71 @@ class Link:
         await self.ears.close()
         await self._client.aclose()
 
-    def _refused(self, place: Place, error: RedisError) -> None:
+    def _refused(self, place: Place, way: Way, error: RedisError) -> None:
         """It answered, and cannot do it now: it has no memory left, say, or was demoted."""
-        way, why = self._way(place), str(error)
+        why = str(error)
+        demoted = READ_ONLY in why
         if isinstance(error, ClusterDownError):
             way.silent(why, surely=True)  # it will not do anything else either
-        elif "maxmemory" in why or why.startswith("MISCONF"):  # no memory, or no disk
+        elif demoted or any(word in why for word in STORES_NOTHING):
             if not way.full:
-                self.start(self._await_room(place))
+                self.start(self._await_room(place, way))
             way.ran_full(why)
+            if demoted:
+                way.demoted = True
+                self._renew(place)
         else:
             way.refused(_kind(error), why)
-            if isinstance(error, ReadOnlyError):
-                self._renew(place, ears=True)
 
-    async def _await_room(self, place: Place) -> None:
+    def _await_if_away(self, place: Place, way: Way, key: str) -> None:
+        if way.breaker.is_open and not way.awaited:
+            way.awaited = True
+            self.start(self._await_answer(place, way, key))
+
+    async def _await_answer(self, place: Place, way: Way, key: str) -> None:
+        """Try until it answers, so that nobody else has to wait for who does not.
+
+        A key is asked for, as a Cluster that is down would answer a mere PING.
+        """
+        while way.breaker.is_open and self._ways.get(place) is way:
+            await asyncio.sleep(self._options.pause_s)
+            if self._place(key) != place:
+                self._ways.pop(place, None)  # another has what it had
+                break
+            with suppress(Unavailable):
+                await self._ask_there(place, way, "EXISTS", key)
+            if way.breaker.is_open:
+                self._renew(place)
+        way.awaited = False
+
+    async def _await_room(self, place: Place, way: Way) -> None:
         """Try until it stores again: it goes on to answer what stores nothing."""
         keys = [self.names.of("room", str(number)) for number in range(BUCKETS)]
         key = next((key for key in keys if self._place(key) == place), keys[0])
-        while self._way(place).full:
+        while way.full and self._ways.get(place) is way:
             await asyncio.sleep(ROOM_PAUSE_S)
             with suppress(Unavailable):
-                await self._ask(place, "SET", key, "", "PX", ROOM_LIFE_MS)
-                self._way(place).has_room()
+                await self._ask(key, "SET", key, "", "PX", ROOM_LIFE_MS)
+                way.has_room()
+        if way.demoted:
+            way.demoted = False
+            self.ears.renew()  # who stores now is not whom they hear, it may be
 
     def _way(self, place: Place) -> Way:
         way = self._ways.get(place)
         if way is None:
-            breaker = Breaker(self._options.pause_s, self._clock)
             tell = partial(self._tell, place)
-            way = self._ways[place] = Way(breaker, self._options.connections, tell)
+            way = self._ways[place] = Way(Breaker(), self._options.connections, tell)
         return way
 
-    def _renew(self, place: Place, *, ears: bool = False) -> None:
+    def _renew(self, place: Place) -> None:
         """The next calls look for the server anew: at its address there may be another one now,
         and connections that wait in the pool may be as dead as the one that did not answer.
         """
         if self._renewal is None or self._renewal.done():
-            self._renewal = self.start(self._look_anew(place, ears=ears))
+            self._renewal = self.start(self._look_anew(place))
 
-    async def _look_anew(self, place: Place, *, ears: bool) -> None:
-        if ears:
-            self.ears.renew()
+    async def _look_anew(self, place: Place) -> None:
         with suppress(Unavailable):
             if isinstance(self._client, RedisCluster):
                 node = self._client.get_node(node_name=place) if place else None
@@ -277,9 +303,10 @@ async def open_link(
         "socket_connect_timeout": START_S,
         "max_connections": _ANY,
         "protocol": 2,
+        "retry": Retry(NoBackoff(), 0),  # what was asked may have been done
     }
     try:
-        pool = ConnectionPool.from_url(url, retry=Retry(NoBackoff(), 0), **common)
+        pool = ConnectionPool.from_url(url, **common)
         database = int(pool.connection_kwargs.get("db", 0))
     except ValueError:
         # Its text may hold a piece of the password.
@@ -293,7 +320,7 @@ async def open_link(
             _examine(str(found.get("redis_version", "")), cluster=cluster)
             if cluster:
                 await client.aclose()
-                client = RedisCluster.from_url(url, retry=Retry(NoBackoff(), 1), **common)
+                client = RedisCluster.from_url(url, **common)
                 client.set_response_callback("XRANGE", _as_it_came)
                 await client.initialize()
     except BaseException as error:

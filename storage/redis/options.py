@@ -29,7 +29,7 @@ class Options(Struct, frozen=True, kw_only=True):
         Meta(
             ge=0.01,
             le=5.0,
-            description="Seconds after a failure in which Redis is not asked again.",
+            description="Seconds between two tries whether a Redis that did not answer does again.",
         ),
     ] = 0.25
     prefix: Annotated[

@@ -156,8 +156,9 @@ class RedisSeats:
     async def _scan(
         self, place: tuple[str, int], cursor: int, limit: int
     ) -> tuple[int, list[tuple[Owner, list[Session]]]]:
-        found: tuple[int, dict[bytes, bytes]] = await self._link.ask(
-            "HSCAN", self._key(*place), cursor, "COUNT", limit
+        key = self._key(*place)
+        found: tuple[int, dict[bytes, bytes]] = await self._link.ask_about(
+            key, "HSCAN", key, cursor, "COUNT", limit
         )
         return found[0], [(Owner(*_name(name)), _read(text)) for name, text in found[1].items()]
 

@@ -21,7 +21,9 @@ class Way:
     def __init__(self, breaker: Breaker, connections: int, tell: Tell) -> None:
         self.breaker = breaker
         self.turns = asyncio.Semaphore(connections)
+        self.awaited = False  # somebody tries until it answers
         self.full = False  # it stores nothing more
+        self.demoted = False  # for it is a replica now
         self._tell = tell
         self._told: set[str] = set()  # kinds of reasons, until it serves again
 

@@ -13,7 +13,7 @@ end
 for _, each in ipairs(redis.call('ZRANGE', used, 0, -1 - most)) do
     forget_used(each)
 end
-local ends = ends_of(holder)
+local ends = ends_of(holder, now)
 if #ends >= most_of_holder then
     return { 1, ends[1] - now }
 end

@@ -16,6 +16,6 @@ end
 if redis.call('ZSCORE', used, name) then
     return { 1, record[1] }
 end
-take_back(name, record)
+take_back(name, record, now)
 redis.call('ZADD', used, whole(now_us), name)
 return { 0, record[1] }

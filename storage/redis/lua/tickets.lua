@@ -20,9 +20,15 @@ local function record_of(name)
     return text and cmsgpack.unpack(text)
 end
 
-local function ends_of(holder)
+local function ends_of(holder, now)
     local text = redis.call('HGET', records, 'h:' .. holder)
-    return text and cmsgpack.unpack(text) or {}
+    local ends = {}
+    for _, each in ipairs(text and cmsgpack.unpack(text) or {}) do
+        if each > now then
+            ends[#ends + 1] = each
+        end
+    end
+    return ends
 end
 
 local function hold(holder, ends)
@@ -34,9 +40,9 @@ local function hold(holder, ends)
 end
 
 -- It is out no more.
-local function take_back(name, record)
+local function take_back(name, record, now)
     redis.call('ZREM', out, name)
-    local ends = ends_of(record[2])
+    local ends = ends_of(record[2], now)
     for place, each in ipairs(ends) do
         if each == record[3] then
             table.remove(ends, place)
@@ -55,7 +61,7 @@ local function forget_old(now)
         redis.call('HSET', records, 'g', life)
     end
     for _, name in ipairs(redis.call('ZRANGEBYSCORE', out, '-inf', whole(now))) do
-        take_back(name, record_of(name))
+        take_back(name, record_of(name), now)
         redis.call('HDEL', records, 'r:' .. name)
     end
 end

@@ -25,13 +25,16 @@ class RedisHarness:
 
     async def pass_time(self, name: str, seconds: float) -> None:
         key = self._link.names.of("rate", name)
-        full_at, left = await self._link.ask("GET", key), await self._link.ask("PTTL", key)
+        full_at, left = (
+            await self._link.ask_about(key, "GET", key),
+            await self._link.ask_about(key, "PTTL", key),
+        )
         left -= round(seconds * 1000)
         if full_at is None or left <= 0:
-            await self._link.ask("DEL", key)
+            await self._link.ask_about(key, "DEL", key)
             return
         earlier = int(full_at) - round(seconds * SECOND)
-        await self._link.ask("SET", key, earlier, "PX", left)
+        await self._link.ask_about(key, "SET", key, earlier, "PX", left)
 
 
 @asynccontextmanager

@@ -91,14 +91,16 @@ class RedisHarness:
         self.other: TicketStore = RedisTickets(other)
 
     async def pass_time(self, ms: int) -> None:
-        await self._link.ask("EVAL", AGE, 3, *self._one._keys, ms)
+        await self._link.ask_about(self._one._keys[0], "EVAL", AGE, 3, *self._one._keys, ms)
 
     async def restart(self) -> None:
         """As seen by who comes next: what is there was put in another life of the server."""
-        await self._link.ask("HSET", self._one._keys[0], "g", "another life")
+        await self._link.ask_about(
+            self._one._keys[0], "HSET", self._one._keys[0], "g", "another life"
+        )
 
     async def size(self) -> int:
-        fields = await self._link.ask("HKEYS", self._one._keys[0])
+        fields = await self._link.ask_about(self._one._keys[0], "HKEYS", self._one._keys[0])
         return sum(field.startswith(b"r:") for field in fields)
 
 

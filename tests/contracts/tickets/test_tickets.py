@@ -73,6 +73,16 @@ async def test_a_life_ends_taken_or_not(harness: Harness) -> None:
     assert await harness.size() == 1
 
 
+async def test_what_is_put_twice_takes_up_no_more_after_its_life(harness: Harness) -> None:
+    """Whoever did not hear whether it was kept may say it again."""
+    for _ in range(2):
+        assert await put(harness.one, b"a-1", most_of_holder=2) is None
+    assert await harness.one.take(b"a-1") == Found(b"v")
+    await harness.pass_time(LIFE_MS)
+    for name in (b"a-2", b"a-3"):
+        assert await put(harness.other, name, most_of_holder=2) is None
+
+
 async def test_a_holder_has_no_more_than_so_many(harness: Harness) -> None:
     """Who waits until their own oldest ends, or takes one, may have another."""
     await put(harness.one, b"b-1", holder="bob")

@@ -98,6 +98,19 @@ async def test_a_person_has_so_many_sockets_at_all_instances(street: Street) -> 
     assert await street.other.seating.take("s-6", ANN, 2)
 
 
+async def test_who_has_a_seat_keeps_it_when_asked_again(street: Street) -> None:
+    """A token that is renewed makes nobody a newcomer, behind one who is waiting to be refused."""
+    for number in (1, 2):
+        assert await street.one.seating.take(f"s-{number}", ANN, 2)
+    street.one.seats.gate.clear()
+    newcomer = asyncio.create_task(street.one.seating.take("s-3", ANN, 2))
+    await until(lambda: len(street.one.seating) == 3)
+    assert await street.one.seating.take("s-1", ANN, 2)
+    street.one.seats.gate.set()
+    assert not await newcomer
+    assert list(street.one.seating._owners) == ["s-1", "s-2"]
+
+
 async def test_what_a_dead_instance_held_turns_nobody_away(street: Street) -> None:
     """They all come back to another one, and wait there until it is known to be dead."""
     for number in range(3):

@@ -170,6 +170,25 @@ async def test_who_leaves_while_verified_is_not_greeted(
     assert len(lobby.registry) == 0
 
 
+async def test_who_leaves_while_renewed_leaves_no_seat(
+    lobby: Lobby, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be counted for ever."""
+    caller, gate, verify = await lobby.greeted(), asyncio.Event(), lobby.tokens.verify
+
+    async def slow(token: str, *, origin: str | None) -> Any:
+        await gate.wait()
+        return await verify(token, origin=origin)
+
+    monkeypatch.setattr(lobby.tokens, "verify", slow)
+    caller.say("auth", token=lobby.token())
+    await until(lambda: lobby.background._tasks)
+    await caller.leave()
+    gate.set()
+    await lobby.quiet()
+    assert len(lobby.seating) == 0
+
+
 async def test_a_greeting_that_fails_here_closes_as_our_fault(
     lobby: Lobby, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ResponseError
 
 from storage.errors import Unavailable
+
+Answer: TypeAlias = list[Any] | Exception
 
 
 class Peer(AbstractConnection):
@@ -18,15 +21,18 @@ class Peer(AbstractConnection):
         self.holds = False  # its answers, until `release`
         self.mute = False  # it answers nothing any more
         self.full = False  # it takes nothing any more
-        self._held: list[list[Any]] = []
-        self._answers: asyncio.Queue[list[Any] | Exception] = asyncio.Queue()
+        self.pings = 0
+        self.pong: Answer = [b"pong", b""]
+        self._held: list[Answer] = []
+        self._answers: asyncio.Queue[Answer] = asyncio.Queue()
 
     async def send_command(self, *words: Any, **_: Any) -> None:
         if self.full:
             await asyncio.Event().wait()
         verb, *names = words
         if verb == "PING":
-            self._answer([b"pong", b""])
+            self.pings += 1
+            self._answer(self.pong)
             return
         self.told.append((verb, *[name.decode() for name in names]))
         for name in names:
@@ -49,6 +55,10 @@ class Peer(AbstractConnection):
         """The connection is lost."""
         self._answers.put_nowait(ConnectionResetError())
 
+    def refuse(self, why: str) -> None:
+        """Answer with an error."""
+        self._answers.put_nowait(ResponseError(why))
+
     def release(self, answers: int | None = None) -> None:
         """Give the oldest answers that were held, or all and every later one at once."""
         if answers is None:
@@ -57,7 +67,7 @@ class Peer(AbstractConnection):
         for answer in held:
             self._answers.put_nowait(answer)
 
-    def _answer(self, answer: list[Any]) -> None:
+    def _answer(self, answer: Answer) -> None:
         if self.holds:
             self._held.append(answer)
         elif not self.mute:

@@ -13,7 +13,7 @@ async def test_no_moment_of_a_call_loses_a_cancellation(redis_cluster: RedisClus
     async with open_link(redis_cluster.url()) as link:
 
         async def ask_and_stay() -> None:
-            await link.ask("GET", "cancelled:{1}")
+            await link.ask_about("cancelled:{1}", "GET", "cancelled:{1}")
             await asyncio.Event().wait()
 
         for turns in range(TURNS):

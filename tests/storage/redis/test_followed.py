@@ -1,7 +1,7 @@
 """The logs that are followed: what was missed is found, and few looks find it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 
 import msgspec
 import pytest
@@ -192,6 +192,29 @@ class TestDeafness:
         assert mail.deliveries == [Doubt()], "of what came since that look"
         assert before.asked
 
+    async def test_each_look_gives_what_it_found_the_whole_time(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where one's time is over, what another has noted just now is not taken for lost."""
+        timers: list[Callable[[], None]] = []
+
+        def call_later(_: float, act: Callable[..., None], *given: object) -> None:
+            timers.append(lambda: act(*given))
+
+        store.heads = {TALK: Position(EPOCH, 2), OTHER: Position(EPOCH, 2)}
+        await following(store)
+        await following(store, OTHER)
+        assert store.followed is not None
+        again: list[bytes] = []
+        monkeypatch.setattr(store.followed._link.ears, "again", again.append)
+        with monkeypatch.context() as patch:
+            patch.setattr(asyncio.get_running_loop(), "call_later", call_later)
+            for each in (TALK, OTHER):
+                store.followed.looked({each: Position(EPOCH, 3)})
+        for over in ([TALK], [TALK, OTHER]):
+            timers.pop(0)()
+            assert [name.rpartition(b":")[2].decode() for name in again] == over
+
     async def test_what_is_late_is_not_lost(self, store: Store) -> None:
         """It comes in time, and nothing is done."""
         store.heads[TALK] = Position(EPOCH, 2)
@@ -314,5 +337,5 @@ class TestRealServers:
 
 async def until_nobody_hears(link: Link, channel: str) -> None:
     async with asyncio.timeout(PATIENCE_S):
-        while (await link.ask("PUBSUB", "NUMSUB", channel))[1]:
+        while (await link.ask_of(channel, "PUBSUB", "NUMSUB", channel))[1]:
             await pause()

@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from redis.exceptions import ResponseError
 
 from storage.redis import line as module
 from storage.redis.line import Line
 from tests.storage.redis.peers import Peers, Receiver
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, pause, until
 
 TALK = b"talk"
 
@@ -244,6 +245,46 @@ class TestCuts:
             peers.now.push(b"message", TALK, b"a")
             await until(lambda: receiver.heard.pop() if receiver.heard else None)
         assert len(peers.made) == 1
+
+    async def test_a_server_whose_disk_is_full_is_heard_on(
+        self, line: Line, peers: Peers, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It refuses even a ping, and that is an answer."""
+        monkeypatch.setattr(module, "PING_S", 0.005)
+        receiver = await listening(line)
+        peers.now.pong = ResponseError("MISCONF Redis is configured to save RDB snapshots, but")
+        pings = peers.now.pings
+        await until(lambda: peers.now.pings > pings + 20)
+        peers.now.push(b"message", TALK, b"a")
+        await until(lambda: receiver.heard)
+        assert receiver.heard == [b"a"]
+        assert len(peers.made) == 1
+
+    async def test_a_server_that_refuses_a_channel_is_asked_on_another_connection(
+        self, line: Line, peers: Peers
+    ) -> None:
+        """It may not have it any more."""
+        await listening(line)
+        peers.now.refuse("MOVED 1 elsewhere:1")
+        await until(lambda: len(peers.made) == 2)
+        assert peers.made[0].closed
+
+    async def test_connections_that_do_not_last_are_made_ever_more_slowly(
+        self, line: Line, peers: Peers, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """And soon again after one that did."""
+        monkeypatch.setattr(module, "LONGEST_PAUSE_S", 0.004)
+        monkeypatch.setattr(module, "STEADY_S", PATIENCE_S)
+        await listening(line)
+        pauses = []
+        for number in range(1, 5):
+            if number == 4:
+                monkeypatch.setattr(module, "STEADY_S", 0.0)
+            peers.now.cut()
+            while len(peers.made) == number:
+                await pause()
+            pauses.append(line._pause_s)
+        assert pauses == [0.002, 0.004, 0.004, 0.002]
 
     async def test_a_connection_is_renewed_when_told(self, line: Line, peers: Peers) -> None:
         """There may be another server at its address now."""

@@ -89,7 +89,7 @@ class TestServersThatGoBack:
         log = RedisLog(link)
         position = await opened(log)
         await say(log, position, range(1, 3))
-        await link.ask("DEL", link.names.of(kind, TALK))
+        await link.ask_about(link.names.of(kind, TALK), "DEL", link.names.of(kind, TALK))
         await is_lost(log, position)
 
     async def test_without_memory_nothing_is_stored_and_all_is_read(
@@ -138,7 +138,9 @@ class TestSizes:
         log, mail = RedisLog(link, Retention(entries=2)), Mailbox()
         position = await opened(log)
         head = MAX_SAFE_INTEGER - 3
-        await link.ask("HSET", link.names.of("log", TALK), "h", head, "o", head)
+        await link.ask_about(
+            link.names.of("log", TALK), "HSET", link.names.of("log", TALK), "h", head, "o", head
+        )
         seen = Position(position.epoch, head)
         following = await log.follow(TALK, mail)
         batch = [row(seen, number) for number in (1, 2, 3)]

@@ -15,7 +15,7 @@ def told() -> list[str | None]:
 @pytest.fixture
 def way(told: list[str | None]) -> Way:
     """One that tells it there."""
-    return Way(Breaker(0.0, lambda: 0.0), 1, told.append)
+    return Way(Breaker(), 1, told.append)
 
 
 def test_one_late_answer_is_not_told(way: Way, told: list[str | None]) -> None:
