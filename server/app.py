@@ -55,7 +55,7 @@ from storage.values import Owner
 
 FEATURES = ("approvals", "client_tools")
 HOUR_S = 3600.0
-REQUESTS_TOGETHER = 64  # more would only wait in the lines of SQL, which are shorter
+FETCHES_TOGETHER = 64  # more would only wait in the line of SQL, and not as long as they may
 NUDGE_PAUSE_S = 0.1  # many are shut out at once at times; one look is for all of them
 _log = get_logger()
 
@@ -130,7 +130,8 @@ class App:
             secret=secret,
             development=settings.development,
         )
-        fetches = Shares(settings.limits.requests_at_once, REQUESTS_TOGETHER)
+        at_once = settings.limits.requests_at_once
+        fetches = Shares(at_once, FETCHES_TOGETHER)
         sockets = Parts(
             server=ServerInfo(name=NAME, version=VERSION, instance=self.instance),
             features=FEATURES,
@@ -145,7 +146,7 @@ class App:
             ),
             rates=rates,
             fetches=fetches,
-            commands=Shares(settings.limits.requests_at_once, REQUESTS_TOGETHER),
+            commands=Shares(at_once, settings.database.waiting),  # that line is short: 2 s
             limits=settings.limits,
             registry=self._registry,
             seating=self._seating,
