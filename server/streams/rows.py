@@ -72,7 +72,7 @@ class Rows:
                     for commit, body in zip(commits, bodies, strict=True)
                 ]
             )
-            refused = await self._note(stream, commits, bodies, results)
+            refused = await self._note(stream, position.epoch, commits, bodies, results)
             if refused is None:
                 return
             if refused.reason is Refusal.UNAVAILABLE:
@@ -109,17 +109,18 @@ class Rows:
     async def _note(
         self,
         stream: Stream,
+        epoch: str,
         commits: Sequence[Commit],
         bodies: Sequence[bytes],
         results: Sequence[Appended | Refused],
     ) -> Refused | None:
-        assert stream.position is not None
-        epoch = stream.position.epoch
         for commit, body, result in zip(commits, bodies, results, strict=True):
             if isinstance(result, Appended):
                 place = Position(epoch, result.seq)
                 if result.repeated and not await self._stands(stream, place, body):
                     return Refused(Refusal.FORGOTTEN, place)
+                if stream.position is None or stream.position.epoch != epoch:
+                    return Refused(Refusal.EPOCH, stream.position)  # it was over by then
                 stream.seen(place)
             elif result.reason is not Refusal.FORGOTTEN or commit.number > stream.sure:
                 return result

@@ -183,6 +183,7 @@ async def test_where_a_conversation_stands_is_one_statement(world: World) -> Non
     assert len(world.db.statements) - before == 1
     snapshot = await world.store.history.snapshot(world.owner, sent.conversation)
     assert standing.leaf == snapshot.branch.leaf
+    assert standing.commits == queued.numbers[-1]
     assert standing.unfinished == tuple(each.answer for each in snapshot.unfinished)
     assert [answer.id for answer in standing.unfinished] == [sent.answer, queued.answer]
     await world.end(held)

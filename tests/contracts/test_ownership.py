@@ -39,6 +39,17 @@ async def test_a_heartbeat_in_time_goes_on_unbroken(world: World) -> None:
     ).unbroken_since == world.clock.now
 
 
+async def test_a_heartbeat_says_which_one_was_the_last(world: World) -> None:
+    """So whoever remembers a later one knows that the database has gone back."""
+    incarnation = await world.incarnation()
+    begun = world.clock.now
+    found = []
+    for _ in range(2):
+        world.clock.advance(BEAT_MS)
+        found.append((await world.store.internal.ownership.beat(incarnation)).before)
+    assert found == [begun, begun + BEAT_MS]
+
+
 async def test_who_was_forgotten_cannot_go_on(world: World) -> None:
     """It must begin anew under another id."""
     incarnation = await world.incarnation()

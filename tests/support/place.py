@@ -138,6 +138,23 @@ class Place:
         (result,) = await self.world.store.internal.answers.checkpoint([piece])
         assert result.verdict == "stored", result
 
+    async def restore(self, sent: Sent) -> None:
+        """SQL is as it was before that message; the log is not."""
+        before: dict[str, str | int] = {"conversation": sent.conversation, "first": sent.numbers[0]}
+        gone = "WHERE conversation = :conversation AND number >= :first"
+        await self.world.run(f"DELETE FROM commits {gone}", **before)
+        await self.world.run(f"DELETE FROM answers {gone}", **before)
+        await self.world.run(
+            """
+            UPDATE conversations SET commits = :first - 1, leaf = (
+                SELECT id FROM messages WHERE conversation = :conversation AND number < :first
+                ORDER BY number DESC LIMIT 1)
+            WHERE id = :conversation
+            """,
+            **before,
+        )
+        await self.world.run(f"DELETE FROM messages {gone}", **before)
+
     async def end(self, sent: Sent, writer: Writer) -> Ended:
         """The answer ends with what it said, and the log hears of it."""
         how = structs.replace(DONE, tail=writer.unsaved())

@@ -100,6 +100,20 @@ class TestOpening:
             Appended(1),
         ]
 
+    async def test_which_rows_are_told_can_be_asked(self, harness: Harness) -> None:
+        """By a fence, which changes nothing, and with each page: SQL may have gone back since."""
+        position = await opened(harness.one, rows=7)
+        for told in range(3):
+            if told:
+                await append(harness.one, row(position, 7 + told), piece(position, told))
+            known = await harness.other.fence(TALK, position.epoch, ROWS, 0)
+            assert known == Registered(7 + told)
+            for after in range(2 * told + 1):
+                for limit in (1, 100):
+                    page = await harness.other.read(TALK, Position(position.epoch, after), limit)
+                    assert isinstance(page, Slice)
+                    assert page.rows == 7 + told
+
 
 class TestAppending:
     async def test_entries_of_all_sources_are_numbered_in_one_line(self, harness: Harness) -> None:

@@ -15,6 +15,7 @@ from storage.records import Sent, Stopping, ToolCall
 from storage.values import Spent
 from tests.server.generation.conftest import Makes
 from tests.server.generation.scene import RAW, Act, Scene, done
+from tests.support.place import Listener
 
 NOON = CallsTool(name="clock", arguments=RAW, scripted_result="noon")
 ASKS = CallsTool(name="wipe", arguments=RAW, approval=True, scripted_result="wiped")
@@ -304,6 +305,33 @@ async def test_who_was_not_heard_for_long_takes_nothing(scene: Scene) -> None:
     await scene.supervisor.beat()
     ours.append(scene.supervisor.incarnation)
     assert ours == [ours[0], None, ours[0]] != [None] * 3
+
+
+@pytest.mark.parametrize("forgotten", [True, False])
+async def test_a_database_that_went_back_is_noticed_at_the_next_beat(
+    scene: Scene, *, forgotten: bool
+) -> None:
+    """It does not know of the last one, or not even of us: who follows is shown anew."""
+    scene.plays(["text", done()])
+    sent = await scene.send()
+    await scene.idle()
+    follower = Listener()
+    tenant, conversation = scene.world.tenant, sent.conversation
+    head = await scene.hub.position(tenant, conversation)
+    await scene.hub.join(tenant, conversation, follower, head)
+    for _ in range(2):
+        scene.world.clock.advance(3_000)
+        await scene.supervisor.beat()
+    assert follower.lost == 0
+    if forgotten:
+        assert scene.supervisor.incarnation is not None
+        await scene.store.internal.ownership.leave(scene.supervisor.incarnation)
+    else:
+        await scene.world.run("UPDATE incarnations SET beat_at = beat_at - 3000")
+    await scene.supervisor.beat()
+    assert follower.lost == 1
+    await scene.supervisor.beat()
+    assert follower.lost == 1
 
 
 async def test_who_was_forgotten_begins_anew(scene: Scene) -> None:

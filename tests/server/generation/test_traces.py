@@ -46,6 +46,7 @@ ELSEWHERE = structs.replace(SAVED, epoch="d")
         (found(STATUS, of=ELSEWHERE, after=7), 0),
         (found(chunk(0, "abc"), RESET, chunk(0, "d"), of=structs.replace(SAVED, attempt=2)), 1),
         (found(chunk(0, "abc"), of=structs.replace(SAVED, attempt=2)), None),
+        (found(chunk(0, "abc"), RESET, chunk(0, "d")), None),  # SQL went back to the first attempt
     ],
 )
 def test_how_far_it_was_told(of: Traces, told: int | None) -> None:
@@ -58,6 +59,7 @@ def test_text_beyond_what_is_stored_is_found() -> None:
     texts = found(chunk(0, "ab"), chunk(2, "cd"))
     assert [texts.beyond(stored) for stored in (0, 1, 4, 9)] == ["abcd", "bcd", "", ""]
     assert found(chunk(5, "x")).beyond(4) == found(STATUS).beyond(0) == ""
+    assert found(chunk(0, "ab"), RESET, chunk(0, "abc")).beyond(2) == ""  # of another attempt
 
 
 def test_silence_is_sure_only_behind_the_row() -> None:

@@ -7,7 +7,7 @@ import pytest
 from protocol.frames.from_server import Chunk, Complete, MessageMade
 from protocol.types import Position
 from storage.errors import Fenced, Unavailable
-from storage.log import Refused, Registered
+from storage.log import ROWS, Append, Refused, Registered
 from storage.memory.log import MemoryLog
 from storage.records import Commit, CommitKind
 from tests.support.place import Listener, Place
@@ -159,3 +159,26 @@ async def test_what_cannot_be_asked_is_not_taken_for_lost(
     head = await place.hub.head(sent.conversation)
     assert head is not None
     assert head.epoch == epoch
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_an_end_that_only_the_log_has_is_none(place: Place, *, ends: bool) -> None:
+    """Nor has an owner lost it of whom SQL does not know: it was restored from before that."""
+    sent = await place.sent()
+    before = await place.writer(sent)
+    place.hub.done(before)
+    conversation, epoch = sent.conversation, before.position.epoch
+    if ends:
+        await place.log.append(
+            [Append(conversation, ROWS, 0, 3, b"{}", before.position, ends=sent.answer)]
+        )
+    else:
+        await place.log.fence(conversation, epoch, sent.answer, 7)
+    writer = await place.writer(sent)
+    assert writer.position.epoch != epoch
+    writer.text("text")
+    await writer.settled()
+    await place.end(sent, writer)
+    assert place.reports == []
+    with pytest.raises(Fenced):
+        await place.writer(sent)

@@ -92,3 +92,13 @@ async def test_out_of_reach_is_not_nothing(two: Two) -> None:
     two.log.gone = False
     assert await two.epochs.head(sent.conversation) is not None
     assert await two.epochs.head("c_nowhere") is None
+
+
+async def test_who_opened_an_epoch_that_is_found_is_not_known(two: Two) -> None:
+    """It may be older than what SQL is now; of one that is opened here all rows are SQL's."""
+    sent = await two.world.send()
+    ours, theirs = two.stream(sent), two.stream(sent)
+    position = await two.epochs.find(ours)
+    assert (ours.told, ours.sure) == (2, 2)
+    assert await two.epochs.find(theirs) == position
+    assert (theirs.told, theirs.sure) == (2, 0)

@@ -624,3 +624,15 @@ async def test_so_many_are_counted_in_a_second_and_no_more(
     for _ in range(3):
         await place.hub.sweep()
     assert sorted(told) == sorted(each.conversation for each in sent)
+
+
+async def test_who_follows_a_log_of_a_database_that_went_back_is_lost(place: Place) -> None:
+    """All of them, where nothing new is told; then they follow as before."""
+    sent = [await place.sent() for _ in range(3)]
+    listeners = [await place.follow(each) for each in sent]
+    place.hub.doubt()
+    assert [listener.lost for listener in listeners] == [1, 1, 1]
+    again = await place.follow(sent[0], 2)
+    await place.sent(conversation=sent[0].conversation)
+    await again.until(2)
+    assert listeners[0].lost == 1

@@ -12,12 +12,13 @@ from server.streams.entry import decode
 from server.streams.options import Options
 from storage.errors import Unavailable
 from storage.log import ROWS, Append, Slice
-from storage.records import Commit, CommitKind, Sent
+from storage.records import Commit, CommitKind, Regenerate, Sent
 from storage.sql import open_database
 from storage.sql.migrate import migrate
 from tests.support.faultylog import Fault, FaultyLog
 from tests.support.place import Place
-from tests.support.rows import World
+from tests.support.rows import REQUEST, World
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -210,3 +211,113 @@ async def test_an_end_ends_its_answer_in_the_log(place: Place, log: FaultyLog) -
     assert isinstance(last, Complete)
     made = [decode(each.body, each.seq) for each in page.entries[:2]]
     assert all(isinstance(frame, MessageMade) for frame in made)
+
+
+# ── a database that was restored ─────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("lost", [1, 2])
+@pytest.mark.parametrize("here", [True, False])
+async def test_a_row_whose_number_told_another_is_told_in_a_new_epoch(
+    place: Place, *, known: bool, lost: int, here: bool
+) -> None:
+    """Whether the instance told the other itself, and however far ahead the log is."""
+    first = await place.sent()
+    gone = await place.sent(conversation=first.conversation)
+    for _ in range(1, lost):
+        await place.sent(conversation=first.conversation)
+    await place.restore(gone)
+    listener = await place.follow(first, 2 + 2 * lost)
+    if here:
+        place.hub.doubt()
+    sent = await place.world.send(conversation=first.conversation)
+    hub = place.hub if here else place.other
+    await hub.tell(place.tenant, sent.conversation, commits(sent) if known else ())
+    await listener.until_lost()
+    assert place.reports == []
+    assert await numbers(place, first) == []  # who is shown what SQL has sees it
+    third = await place.world.send(conversation=first.conversation)
+    await hub.tell(place.tenant, third.conversation, commits(third))
+    assert await numbers(place, first) == list(third.numbers)
+
+
+async def test_a_row_that_is_known_to_be_new_is_looked_at_however_sure_one_was(
+    place: Place,
+) -> None:
+    """The database was swapped under the instance, which has not heard of it yet."""
+    first = await place.sent()
+    gone = await place.sent(conversation=first.conversation)
+    await place.restore(gone)
+    listener = await place.follow(first, 4)
+    sent = await place.world.send(conversation=first.conversation)
+    await tell(place, sent, commits(sent))
+    await listener.until_lost()
+
+
+async def test_a_row_from_before_an_epoch_of_unknown_age_is_told_in_another(
+    place: Place, log: FaultyLog
+) -> None:
+    """Whoever opened that knew a row of this number, and nothing tells which."""
+    first = await place.sent()
+    await log.drop([first.conversation])
+    await log.open(first.conversation, None, 4, {})
+    listener = await place.follow(first)
+    sent = await place.world.send(conversation=first.conversation)
+    await place.other.tell(place.tenant, sent.conversation, commits(sent))
+    await listener.until_lost()
+
+
+async def test_a_row_that_another_told_is_recognised(place: Place) -> None:
+    """Also if a message has got a sibling since, and the other one saw that."""
+    first = await place.sent()
+    again = [
+        await place.world.store.sending.regenerate(
+            place.world.owner,
+            Regenerate(once=place.world.once(), max_queued=9, request=REQUEST, answer=first.answer),
+        )
+        for _ in range(2)
+    ]
+    listener = await place.follow(first, 2)
+    await place.other.tell(place.tenant, first.conversation)
+    for sent in again:
+        await tell(place, sent, commits(sent))
+    await listener.until(2)
+    assert await numbers(place, first) == [1, 2, 3, 4]
+    assert listener.lost == 0
+
+
+async def test_an_end_that_another_told_is_recognised(place: Place) -> None:
+    """Its owner knows it from ending it, the other from SQL."""
+    sent = await place.sent()
+    writer = await place.writer(sent)
+    writer.text("text")
+    await writer.settled()
+    listener = await place.follow(sent, 3)
+    await place.end(sent, writer)
+    await place.other.tell(place.tenant, sent.conversation)
+    await place.sent(conversation=sent.conversation)
+    await listener.until(3)
+    assert await numbers(place, sent) == [1, 2, 3, 4, 5]
+    assert listener.lost == 0
+
+
+async def test_an_epoch_that_ends_while_a_row_is_looked_at_is_left(
+    place: Place, log: FaultyLog
+) -> None:
+    """Another noticed first; what is told is told where the log is now."""
+    first = await place.sent()
+    gone = await place.sent(conversation=first.conversation)
+    await place.restore(gone)
+    sent = await place.world.send(conversation=first.conversation)
+    door = log.doors["read"] = asyncio.Event()
+    telling = asyncio.create_task(tell(place, sent, commits(sent)))
+    await until(lambda: len(log.appends) == 3)
+    head = await place.hub.head(first.conversation)
+    assert head is not None
+    await place.other.renew(place.tenant, first.conversation, head.epoch)
+    door.set()
+    await telling
+    third = await place.world.send(conversation=first.conversation)
+    await tell(place, third, commits(third))
+    assert await numbers(place, first) == list(third.numbers)

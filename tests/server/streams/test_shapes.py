@@ -362,3 +362,20 @@ def test_the_row_of_an_answer_is_told_empty_however_late() -> None:
     whole = shapes.frame_of(r.Commit(number=2, kind=r.CommitKind.MESSAGE, row=ANSWER))
     assert isinstance(whole, MessageMade)
     assert (whole.message.content, whole.message.outcome, whole.message.tools) == ("", None, None)
+
+
+def test_one_commit_may_be_told_in_two_ways() -> None:
+    """A message by who knew fewer siblings; anything else is told alike, or is something else."""
+    one, other = (
+        MessageMade(conversation="c_1", message=shapes.message(structs.replace(row, siblings=ids)))
+        for row, ids in ((QUESTION, ("m_1",)), (QUESTION, ("m_1", "m_9")))
+    )
+    another = MessageMade(
+        conversation="c_1", message=shapes.message(structs.replace(QUESTION, id="m_9"))
+    )
+    assert shapes.is_of_same(one, other)
+    assert not shapes.is_of_same(one, another)
+    given = FeedbackGiven(conversation="c_1", message="m_1", rating="up", comment=None)
+    assert shapes.is_of_same(given, structs.replace(given))
+    assert not shapes.is_of_same(given, structs.replace(given, rating="down"))
+    assert not shapes.is_of_same(given, one)

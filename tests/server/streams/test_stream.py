@@ -36,3 +36,18 @@ def test_who_lags_behind_does_not_bring_a_past_epoch_back() -> None:
 def test_nothing_leans_on_a_new_one() -> None:
     """It can be forgotten."""
     assert not Stream("t", "c").in_use
+
+
+def test_numbers_that_may_mean_others_are_forgotten() -> None:
+    """The place is not: that is the log's."""
+    stream = Stream("t", "c_1")
+    stream.seen(Position("e", 4))
+    stream.has_rows("e", 7)
+    stream.sure = stream.highest = 7
+    stream.doubt()
+    assert (stream.position, stream.told, stream.sure, stream.highest) == (
+        Position("e", 4),
+        None,
+        0,
+        0,
+    )

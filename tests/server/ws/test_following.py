@@ -441,3 +441,33 @@ async def test_who_resumes_behind_a_checkpoint_needs_no_snapshot(
         await writer.settled()
     await device.settle()
     assert [type(frame) for frame in device.wire.frames] == [Attached, Chunk, Chunk]
+
+
+async def test_a_log_ahead_of_the_database_is_no_place_to_go_on_from(
+    place: Place, device: Device
+) -> None:
+    """SQL was restored: it has fewer rows than were told."""
+    first = await place.sent()
+    gone = await place.sent(conversation=first.conversation)
+    head = await place.hub.head(first.conversation)
+    assert head is not None
+    await place.restore(gone)
+    attached = await device.attach(first.conversation, head)
+    assert not attached.recovered
+    assert attached.epoch != head.epoch
+    assert {answer.answer for answer in attached.answers} == {first.answer}
+    again = await device.attach(first.conversation, Position(attached.epoch, attached.seq))
+    assert again.recovered
+
+
+async def test_a_conversation_that_is_gone_cannot_be_kept_level(
+    place: Place, device: Device
+) -> None:
+    """The client attaches again and is told so."""
+    sent = await place.sent()
+    await device.attach(sent.conversation)
+    await place.world.run("UPDATE conversations SET deleted_at = 1")
+    place.hub.doubt()
+    await device.settle()
+    assert device.adrift == 1
+    assert sent.conversation not in device.following
