@@ -7,7 +7,7 @@ SQL may have gone back to a backup since the log was told a row, and have given 
 another. So what is told already is looked at, unless that was just now, and of here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from protocol.types import Position
 from server.streams.entry import decode, encode
@@ -38,26 +38,28 @@ class Rows:
         if stream.position is None:
             await self._epochs.find(stream)
             known = [each for each in known if each.number > stream.sure]
+        new = known[0].number if known else None
         if known and stream.told is not None and known[0].number <= stream.told + 1:
-            await self._append(stream, known)
+            await self._append(stream, known, new)
             if (stream.told or 0) >= stream.highest:
                 return
-        await self._tell_stored(stream)
+        await self._tell_stored(stream, new)
 
-    async def _tell_stored(self, stream: Stream) -> None:
+    async def _tell_stored(self, stream: Stream, new: int | None) -> None:
         """Tell what SQL says is not told yet, up to an end that has yet to happen."""
         while True:
             waiting = await self._outbox.unlogged(stream.tenant, stream.conversation, limit=PAGE)
             fresh = [each for each in waiting if each.number > stream.sure]
             if fresh:
-                await self._append(stream, fresh)
+                await self._append(stream, fresh, new)
             elif waiting:  # told before, or from before the epoch, where nobody misses them
                 self._mark(stream, waiting[-1].number)
             if len(waiting) < PAGE:
                 return
             await self.flush()  # or the same page would come again
 
-    async def _append(self, stream: Stream, commits: Sequence[Commit]) -> None:
+    async def _append(self, stream: Stream, commits: Sequence[Commit], new: int | None) -> None:
+        """From the number `new` on they were committed just now."""
         bodies = [encode(frame_of(commit)) for commit in commits]
         for _ in range(EPOCHS_TRIED):
             position = stream.position
@@ -72,7 +74,8 @@ class Rows:
                     for commit, body in zip(commits, bodies, strict=True)
                 ]
             )
-            refused = await self._note(stream, position.epoch, commits, bodies, results)
+            asked = zip(commits, bodies, results, strict=True)
+            refused = await self._note(stream, position.epoch, asked, new)
             if refused is None:
                 return
             if refused.reason is Refusal.UNAVAILABLE:
@@ -110,11 +113,10 @@ class Rows:
         self,
         stream: Stream,
         epoch: str,
-        commits: Sequence[Commit],
-        bodies: Sequence[bytes],
-        results: Sequence[Appended | Refused],
+        asked: Iterable[tuple[Commit, bytes, Appended | Refused]],
+        new: int | None,
     ) -> Refused | None:
-        for commit, body, result in zip(commits, bodies, results, strict=True):
+        for commit, body, result in asked:
             if isinstance(result, Appended):
                 place = Position(epoch, result.seq)
                 if result.repeated and not await self._stands(stream, place, body):
@@ -122,8 +124,10 @@ class Rows:
                 if stream.position is None or stream.position.epoch != epoch:
                     return Refused(Refusal.EPOCH, stream.position)  # it was over by then
                 stream.seen(place)
-            elif result.reason is not Refusal.FORGOTTEN or commit.number > stream.sure:
+            elif result.reason is not Refusal.FORGOTTEN:
                 return result
+            elif new is not None and new <= commit.number > stream.sure:
+                return result  # it was told before it was there
             stream.told = max(stream.told or 0, commit.number)
             stream.sure = max(stream.sure, commit.number)
             self._mark(stream, commit.number)
