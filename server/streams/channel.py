@@ -89,6 +89,8 @@ class Channel:
             if follower in self._joining:
                 self.leave(follower)
                 self._tell_lost(follower)
+            else:
+                self._close_if_alone()
             return
         except BaseException:
             self.leave(follower)

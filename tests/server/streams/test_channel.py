@@ -157,6 +157,29 @@ def test_who_leaves_while_joining_leaves_nothing_behind(method: str) -> None:
     play(script)
 
 
+@pytest.mark.parametrize("epoch", ["none", "over"])
+def test_who_leaves_while_joining_what_is_gone_leaves_nothing_behind(epoch: str) -> None:
+    """Its position turns out to be no place in the log when nobody waits for it any more."""
+
+    async def script(hall: Hall) -> None:
+        if epoch == "over":
+            await hall.open(1)
+        door = hall.log.doors["follow"] = asyncio.Event()
+        listener = Listener()
+        joining = asyncio.create_task(hall.join(listener, 0))
+        await asyncio.sleep(0)
+        assert hall.channel is not None
+        if epoch == "over":
+            await hall.open()
+        hall.channel.leave(listener)
+        door.set()
+        await joining
+        assert listener.lost == 0
+        assert hall.idle
+
+    play(script)
+
+
 def test_an_old_channel_that_ends_late_does_not_end_the_new_one() -> None:
     """Its last follower left while the log was asked; another came, to a new channel."""
 
