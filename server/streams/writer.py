@@ -176,6 +176,9 @@ class Writer:
 
     def took(self, results: Sequence[Appended | Refused]) -> Refusal | None:
         """What became of them; the refusal, if there was one, is for the hub to act upon."""
+        if self.lost:  # it learnt so while they were under way
+            self._go_on()
+            return None
         done = 0
         refusal = None
         for (frame, _), result in zip(self._under_way, results, strict=True):
