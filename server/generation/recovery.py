@@ -58,7 +58,7 @@ class Recovery:
         self._ended = ended
         self._own = own
         self._places = asyncio.Semaphore(AT_ONCE)
-        self._doubtful: set[str] = set()
+        self._doubtful: dict[str, int] = {}  # with the fence that is ours, if they are
         self._deciding: set[str] = set()
         self._decided = asyncio.Event()
         self._decided.set()
@@ -116,27 +116,31 @@ class Recovery:
         """Wait until what was taken is run or has ended."""
         await self._decided.wait()
 
-    def doubt(self, answer: str) -> None:
-        """What is stored of that answer is not all that was shown of it: nobody goes on with it."""
-        self._doubtful.add(answer)
+    def doubt(self, answer: str, fence: int) -> None:
+        """What is stored of that answer is not all that was shown of it: nobody goes on with it.
 
-    def adopt(self, mine: Sequence[Answer]) -> None:
+        Until it has another fence: then somebody has seen to it.
+        """
+        self._doubtful[answer] = fence
+
+    def adopt(self, mine: Sequence[Answer], *, waited: Container[str]) -> None:
         """Run answers that are this incarnation's own and that it does not run, or end them.
 
-        They were got by calls whose reply did not come, or could not be seen to yet.
+        They were got by calls whose reply did not come, or could not be seen to yet. Those that
+        nobody else is about to start are seen to now, the others once they have `waited`.
         """
         for answer in mine:
-            if answer.id in self._doubtful:
+            if self._doubtful.get(answer.id) == answer.fence:
                 self._see_to(answer)
-            elif answer.id not in self._deciding:
+            elif answer.id in waited and answer.id not in self._deciding:
                 self._start(answer)
 
     async def _inherit(self, answer: Answer, incarnation: str) -> bool:
         # Without a reply it may be ours all the same, and `adopt` must know from whom it came.
-        self.doubt(answer.id)
+        self.doubt(answer.id, answer.fence + 1)
         mine = await self._ownership.take_over(answer, incarnation, proof_of_death=self._proof)
         if mine is None:
-            self._doubtful.discard(answer.id)
+            self._doubtful.pop(answer.id, None)
             return False
         self._see_to(mine)
         return True
@@ -162,7 +166,7 @@ class Recovery:
             self._deciding.discard(answer.id)
             if not self._deciding:
                 self._decided.set()
-        self._doubtful.discard(answer.id)
+        self._doubtful.pop(answer.id, None)
 
     async def _end_unless_silent(self, answer: Answer) -> Ended | None:
         hub = self._means.hub

@@ -259,11 +259,35 @@ async def test_an_answer_taken_without_a_reply_is_not_run(make: Makes, world: Wo
     ownership.take_over = unheard  # type: ignore[method-assign]
     scene = await make()
     assert (await scene.answer(sent)).state == "running"
-    for _ in range(2):
-        await scene.supervisor.sweep()
+    await scene.supervisor.sweep()  # at once: nobody else can be about to start it
     await scene.idle()
     assert await ended_as(scene, sent) == ("interrupted", "crash", "half")
     assert scene.puppet.requests == []
+
+
+async def test_what_another_took_is_not_doubted_when_it_comes_here_later(
+    make: Makes, world: World
+) -> None:
+    """A call to take it failed, and was too late: who took it let go of it in good order."""
+    sent = await died(world)
+    ownership = world.store.internal.ownership
+    take_over = ownership.take_over
+
+    async def outrun(*args: Any, **kwargs: Any) -> Answer | None:
+        ownership.take_over = take_over  # type: ignore[method-assign]
+        await world.run("UPDATE answers SET fence = fence + 1, incarnation = 'i_other'")
+        raise Unavailable("no reply", outcome_unknown=True)
+
+    ownership.take_over = outrun  # type: ignore[method-assign]
+    scene = await make(own={"puppet": _saying("all of it")})
+    await world.run(
+        "UPDATE answers SET fence = fence + 1, incarnation = :own",
+        own=scene.supervisor.incarnation or "",
+    )
+    for _ in range(2):
+        await scene.supervisor.sweep()
+    await scene.idle()
+    assert await ended_as(scene, sent) == ("complete", "stop", "all of it")
 
 
 async def test_what_has_ended_meanwhile_is_not_begun_again(scene: Scene) -> None:

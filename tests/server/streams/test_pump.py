@@ -145,7 +145,7 @@ def test_one_that_cannot_be_mended_fails_alone(monkeypatch: pytest.MonkeyPatch) 
     """It is not tried for ever: its answer ends, with what it was."""
 
     async def script(desk: Desk, one: Writer, two: Writer, _three: Writer) -> None:
-        tried = []
+        tried: list[Writer] = []
 
         async def broken(writer: Writer, _refusal: Refusal) -> None:
             if len(tried) > 9:
