@@ -72,7 +72,7 @@ class Rows:
                     for commit, body in zip(commits, bodies, strict=True)
                 ]
             )
-            refused = await self._note(stream, commits, bodies, results)
+            refused = await self._note(stream, position.epoch, commits, bodies, results)
             if refused is None:
                 return
             if refused.reason is Refusal.UNAVAILABLE:
@@ -95,7 +95,8 @@ class Rows:
                 continue
             writer = stream.writers.get(commit.row.answer)
             if writer is not None:
-                if writer.position.epoch != position.epoch:
+                # Who moves there has the epoch before it has told it anything.
+                if writer.position.epoch != position.epoch or writer.owes_text:
                     return True
             elif commit.row.length and not await self._spoke(position, commit.row):
                 return True
@@ -109,20 +110,22 @@ class Rows:
     async def _note(
         self,
         stream: Stream,
+        epoch: str,
         commits: Sequence[Commit],
         bodies: Sequence[bytes],
         results: Sequence[Appended | Refused],
     ) -> Refused | None:
-        assert stream.position is not None
-        epoch = stream.position.epoch
         for commit, body, result in zip(commits, bodies, results, strict=True):
             if isinstance(result, Appended):
                 place = Position(epoch, result.seq)
                 if result.repeated and not await self._stands(stream, place, body):
                     return Refused(Refusal.FORGOTTEN, place)
-                stream.seen(place)
+                stream.advanced(place)
             elif result.reason is not Refusal.FORGOTTEN or commit.number > stream.sure:
                 return result
+            if stream.position is None or stream.position.epoch != epoch:
+                # It ended meanwhile, and nobody follows it any more.
+                return Refused(Refusal.EPOCH, stream.position)
             stream.told = max(stream.told or 0, commit.number)
             stream.sure = max(stream.sure, commit.number)
             self._mark(stream, commit.number)

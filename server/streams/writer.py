@@ -207,6 +207,11 @@ class Writer:
         return self.held or self.moving
 
     @property
+    def owes_text(self) -> bool:
+        """Whether a part of the text has yet to stand in the log, or may have to."""
+        return self.moving or bool(self._waiting_text())
+
+    @property
     def idle(self) -> bool:
         """Whether no reply is due that would say which epoch the log is in."""
         return not (self._under_way or self.moving or self.lost)
