@@ -12,8 +12,10 @@ import asyncio
 from collections.abc import Callable, Container, Coroutine, Sequence
 from typing import Any
 
-from msgspec import structs
+import msgspec
+from msgspec import Raw, structs
 
+from protocol.frames.objects import Cited
 from protocol.text import utf16_length
 from server.errors import ChatError
 from server.generation import endings, material, traces
@@ -23,6 +25,7 @@ from server.generation.means import Means
 from server.generation.traces import Traces
 from server.generation.transcript import Transcript
 from server.providers.base import ModelFailed
+from server.streams.shapes import citations
 from server.streams.writer import Writer
 from server.telemetry.logs import get_logger
 from storage.errors import Fenced, NotFound, Unavailable
@@ -191,10 +194,13 @@ class Recovery:
         opening = await self._means.store.internal.answers.opening(
             answer.tenant, answer.conversation
         )
-        said = next((one.text for one in opening.unfinished if one.answer.id == answer.id), "")
+        stored = next((one for one in opening.unfinished if one.answer.id == answer.id), None)
+        said, cited = ("", []) if stored is None else (stored.text, citations(stored.citations))
         beyond = found.beyond(utf16_length(said))
-        if beyond:
-            await self._save(answer, utf16_length(said), beyond, found)
+        length = utf16_length(said + beyond)
+        more = [each for each in found.cited if each not in cited and each.end <= length]
+        if beyond or more:
+            await self._save(answer, utf16_length(said), beyond, [*cited, *more], found)
             said += beyond
         if found.told is None or found.told > utf16_length(said):
             await self._means.hub.begin_anew(writer)
@@ -203,7 +209,9 @@ class Recovery:
         await writer.settled()
         return said
 
-    async def _save(self, answer: Answer, start: int, text: str, found: Traces) -> None:
+    async def _save(
+        self, answer: Answer, start: int, text: str, cited: list[Cited], found: Traces
+    ) -> None:
         """Before anything else is done with it: the log may be lost, and with it the text."""
         checkpoint = Checkpoint(
             held=answer.held,
@@ -212,6 +220,7 @@ class Recovery:
             epoch=found.epoch,
             seq=found.last,
             phase=answer.phase,
+            citations=Raw(msgspec.json.encode(cited)),
         )
         answers = self._means.store.internal.answers
         [result] = await self._means.patience(lambda: answers.checkpoint([checkpoint]))

@@ -99,7 +99,8 @@ class Hub:
         """
         stream = self._streams.of(answer.tenant, answer.conversation)
         position, ordinal = await self._entering.enter(stream, answer)
-        said = await self._entering.said(answer) if answer.length and not ordinal else ""
+        retold = bool(answer.length) and not ordinal
+        said = (await self._entering.said(answer)).text if retold else ""
         writer = Writer(answer, position, ordinal, self._pump)
         if said:
             writer.renew(position, ordinal, said)
