@@ -25,6 +25,7 @@ from server.generation.means import Means
 from server.generation.traces import Traces
 from server.generation.transcript import Transcript
 from server.providers.base import ModelFailed
+from server.streams.epochs import EPOCHS_TRIED
 from server.streams.shapes import citations
 from server.streams.writer import Writer
 from server.telemetry.logs import get_logger
@@ -34,7 +35,6 @@ from storage.work import Expense, step_key
 
 AT_ONCE = 16  # answers taken at the same time
 PAGE = 100
-EPOCHS_TRIED = 3
 
 _log = get_logger()
 

@@ -229,10 +229,6 @@ class Writer:
             self._most = sys.maxsize
             self._wake()
 
-    def again(self) -> None:
-        """No reply came: ask again."""
-        self._pump.ready(self)
-
     def fail(self, failure: Exception) -> None:
         """What was written cannot be told: the run is told so where it waits."""
         self.failure = failure
