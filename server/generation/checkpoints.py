@@ -27,7 +27,9 @@ class Checkpoints:
             run.stored(said, result)
             if result.verdict is Verdict.STORED and said.epoch is not None:
                 kept.append(_trimmable(said, said.epoch))
-        with suppress(Unavailable):  # then it keeps them until the next one
+        if not self._log.reachable:  # it keeps them until the next one, which need not wait for it
+            return
+        with suppress(Unavailable):
             await self._log.checkpoint(kept)
 
 

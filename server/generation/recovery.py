@@ -12,8 +12,10 @@ import asyncio
 from collections.abc import Callable, Container, Coroutine, Sequence
 from typing import Any
 
-from msgspec import structs
+import msgspec
+from msgspec import Raw, structs
 
+from protocol.frames.objects import Cited
 from protocol.text import utf16_length
 from server.errors import ChatError
 from server.generation import endings, material, traces
@@ -23,6 +25,8 @@ from server.generation.means import Means
 from server.generation.traces import Traces
 from server.generation.transcript import Transcript
 from server.providers.base import ModelFailed
+from server.streams.epochs import EPOCHS_TRIED
+from server.streams.shapes import citations
 from server.streams.writer import Writer
 from server.telemetry.logs import get_logger
 from storage.errors import Fenced, NotFound, Unavailable
@@ -31,7 +35,6 @@ from storage.work import Expense, step_key
 
 AT_ONCE = 16  # answers taken at the same time
 PAGE = 100
-EPOCHS_TRIED = 3
 
 _log = get_logger()
 
@@ -58,7 +61,7 @@ class Recovery:
         self._ended = ended
         self._own = own
         self._places = asyncio.Semaphore(AT_ONCE)
-        self._doubtful: set[str] = set()
+        self._doubtful: dict[str, int] = {}  # with the fence that is ours, if they are
         self._deciding: set[str] = set()
         self._decided = asyncio.Event()
         self._decided.set()
@@ -116,27 +119,31 @@ class Recovery:
         """Wait until what was taken is run or has ended."""
         await self._decided.wait()
 
-    def doubt(self, answer: str) -> None:
-        """What is stored of that answer is not all that was shown of it: nobody goes on with it."""
-        self._doubtful.add(answer)
+    def doubt(self, answer: str, fence: int) -> None:
+        """What is stored of that answer is not all that was shown of it: nobody goes on with it.
 
-    def adopt(self, mine: Sequence[Answer]) -> None:
+        Until it has another fence: then somebody has seen to it.
+        """
+        self._doubtful[answer] = fence
+
+    def adopt(self, mine: Sequence[Answer], *, waited: Container[str]) -> None:
         """Run answers that are this incarnation's own and that it does not run, or end them.
 
-        They were got by calls whose reply did not come, or could not be seen to yet.
+        They were got by calls whose reply did not come, or could not be seen to yet. Those that
+        nobody else is about to start are seen to now, the others once they have `waited`.
         """
         for answer in mine:
-            if answer.id in self._doubtful:
+            if self._doubtful.get(answer.id) == answer.fence:
                 self._see_to(answer)
-            elif answer.id not in self._deciding:
+            elif answer.id in waited and answer.id not in self._deciding:
                 self._start(answer)
 
     async def _inherit(self, answer: Answer, incarnation: str) -> bool:
         # Without a reply it may be ours all the same, and `adopt` must know from whom it came.
-        self.doubt(answer.id)
+        self.doubt(answer.id, answer.fence + 1)
         mine = await self._ownership.take_over(answer, incarnation, proof_of_death=self._proof)
         if mine is None:
-            self._doubtful.discard(answer.id)
+            self._doubtful.pop(answer.id, None)
             return False
         self._see_to(mine)
         return True
@@ -162,7 +169,7 @@ class Recovery:
             self._deciding.discard(answer.id)
             if not self._deciding:
                 self._decided.set()
-        self._doubtful.discard(answer.id)
+        self._doubtful.pop(answer.id, None)
 
     async def _end_unless_silent(self, answer: Answer) -> Ended | None:
         hub = self._means.hub
@@ -187,10 +194,13 @@ class Recovery:
         opening = await self._means.store.internal.answers.opening(
             answer.tenant, answer.conversation
         )
-        said = next((one.text for one in opening.unfinished if one.answer.id == answer.id), "")
+        stored = next((one for one in opening.unfinished if one.answer.id == answer.id), None)
+        said, cited = ("", []) if stored is None else (stored.text, citations(stored.citations))
         beyond = found.beyond(utf16_length(said))
-        if beyond:
-            await self._save(answer, utf16_length(said), beyond, found)
+        length = utf16_length(said + beyond)
+        more = [each for each in found.cited if each not in cited and each.end <= length]
+        if beyond or more:
+            await self._save(answer, utf16_length(said), beyond, [*cited, *more], found)
             said += beyond
         if found.told is None or found.told > utf16_length(said):
             await self._means.hub.begin_anew(writer)
@@ -199,7 +209,9 @@ class Recovery:
         await writer.settled()
         return said
 
-    async def _save(self, answer: Answer, start: int, text: str, found: Traces) -> None:
+    async def _save(
+        self, answer: Answer, start: int, text: str, cited: list[Cited], found: Traces
+    ) -> None:
         """Before anything else is done with it: the log may be lost, and with it the text."""
         checkpoint = Checkpoint(
             held=answer.held,
@@ -208,6 +220,7 @@ class Recovery:
             epoch=found.epoch,
             seq=found.last,
             phase=answer.phase,
+            citations=Raw(msgspec.json.encode(cited)),
         )
         answers = self._means.store.internal.answers
         [result] = await self._means.patience(lambda: answers.checkpoint([checkpoint]))

@@ -150,8 +150,11 @@ class Run:
                 self._scope.reschedule(asyncio.get_running_loop().time())
 
     def hold(self) -> None:
-        """Write nothing and read nothing until a checkpoint says that the answer is still ours."""
-        if self._draft is not None:
+        """Write nothing and read nothing until a checkpoint says that the answer is still ours.
+
+        Of what is leaving there are no more checkpoints, and the store itself says what it is.
+        """
+        if self._draft is not None and not self.leaving:
             self._draft.hold()
 
     def tick(self, now: float) -> None:
@@ -261,6 +264,8 @@ class Run:
             provider=model.provider.name if model else None,
         )
         parked = await self._means.patience(park)
+        if work is not None:  # it was ours, also where it was held before it began to leave
+            work.go_on()
         if parked is None:
             return await self._end(endings.STOPPED)
         if work is not None and left.asked and self._halt is None:

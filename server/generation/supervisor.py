@@ -34,6 +34,7 @@ from storage.log import EventLog
 from storage.records import Answer, Ended, RunState, Stopping, Unfinished
 from storage.store import Store
 
+LOOK_S = 1.0  # between two looks at deadlines, and at how long ago we were heard
 STALE_S = 9.0  # so old, a life sign no longer keeps others from taking what is ours
 TAKEN_WITHIN_S = 5.0  # how long a start waits for the ends of what it took
 CUT_SHORT_S = 5.0  # how long a drain waits for runs that were told to leave off
@@ -95,6 +96,7 @@ class Supervisor:
         self._runs: dict[str, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweeping = asyncio.Lock()
+        self._room_made = False  # and others wait for it; the next sweep sees to that
         self._not_run: set[str] = set()  # our own, and yet not run here, at the last sweep
         self._gone: set[str] = set()  # ended here since the sweep began
 
@@ -166,7 +168,7 @@ class Supervisor:
         options = self._options
         async with asyncio.TaskGroup() as group:
             group.create_task(self._every(options.heartbeat_s, self.beat))
-            group.create_task(self._every(options.checkpoint_s, self.tick))
+            group.create_task(self._every(LOOK_S, self.tick))
             group.create_task(self._every(options.checkpoint_s, self.checkpoint))
             group.create_task(self._every(options.sweep_s, self.sweep))
 
@@ -230,11 +232,13 @@ class Supervisor:
     async def sweep(self) -> None:
         """Look for answers that nobody makes, and could or should."""
         async with self._sweeping:
+            self._room_made = False
             await self._store.tools.expire(limit=PAGE)
-            if not self._takes:
+            if self._draining or not self._alive:
                 return
-            await self._recovery.resume(self._incarnation, limit=self._room)
-            await self._orphans(limit=self._room)
+            if self._room:
+                await self._recovery.resume(self._incarnation, limit=self._room)
+            await self._orphans(limit=PAGE)  # what the dead were saying needs none
             await self._find_unheard()
 
     async def _orphans(self, *, limit: int) -> int:
@@ -245,12 +249,13 @@ class Supervisor:
     async def _find_unheard(self) -> None:
         """Answers that became ours by a call whose reply did not come.
 
-        Seen once, one may have been stored just now, and whoever asked for it is about to start it.
+        Seen once, one may have been stored just now, and whoever asked for it is about to start it:
+        unless it was another's before.
         """
         self._gone.clear()
         held = await self._store.ownership.held_by(self._incarnation)
         idle = [one for one in held if one.id not in self._runs and one.id not in self._gone]
-        self._recovery.adopt([answer for answer in idle if answer.id in self._not_run])
+        self._recovery.adopt(idle, waited=self._not_run)
         self._not_run = {answer.id for answer in idle} - self._not_run
 
     # ── within ───────────────────────────────────────────────────────────────────────────────────
@@ -303,13 +308,14 @@ class Supervisor:
                 del self._runs[answer.id]
             self._gone.add(answer.id)
         if run.broken:
-            self._recovery.doubt(answer.id)
+            self._recovery.doubt(answer.id, answer.fence)
         if ended is None:  # parked perhaps, and what it waits for may have come by now
             await self._look(answer.tenant, answer.conversation)
         else:
             self._report(run.line(ended))
             await self._go_on_after(ended)
-        if awaited:
+        if awaited and not self._room_made:
+            self._room_made = True
             await self.sweep()
 
     async def _go_on_after(self, ended: Ended) -> None:

@@ -2,7 +2,8 @@
 
 from msgspec import Struct
 
-from protocol.frames.from_server import Chunk, Logged, Reset, Status
+from protocol.frames.from_server import Chunk, Citation, Logged, Reset, Status
+from protocol.frames.objects import Cited
 from protocol.text import utf16_length
 from protocol.types import Position, Seq
 from server.streams import pieces
@@ -52,6 +53,15 @@ class Traces(Struct, frozen=True):
         return pieces.behind("".join(each.text for each in chunks), stored - chunks[0].offset)
 
     @property
+    def cited(self) -> list[Cited]:
+        """What its last attempt was told to rest on; some of it may be stored."""
+        return [
+            Cited(start=frame.start, end=frame.end, sources=frame.sources)
+            for frame in self._last_attempt
+            if isinstance(frame, Citation) and not self._astray
+        ]
+
+    @property
     def _resets(self) -> list[int]:
         """The attempts that are seen to begin."""
         return [frame.attempt for frame in self.frames if isinstance(frame, Reset)]
@@ -63,12 +73,15 @@ class Traces(Struct, frozen=True):
 
     @property
     def _chunks(self) -> list[Chunk]:
-        """Of its last attempt."""
+        return [frame for frame in self._last_attempt if isinstance(frame, Chunk)]
+
+    @property
+    def _last_attempt(self) -> tuple[Logged, ...]:
         begins = 0
         for place, frame in enumerate(self.frames):
             if isinstance(frame, Reset):
                 begins = place
-        return [frame for frame in self.frames[begins:] if isinstance(frame, Chunk)]
+        return self.frames[begins:]
 
 
 async def find(hub: Hub, answer: Answer, epoch: str) -> Traces | None:

@@ -89,6 +89,8 @@ class Channel:
             if follower in self._joining:
                 self.leave(follower)
                 self._tell_lost(follower)
+            else:
+                self._close_if_alone()
             return
         except BaseException:
             self.leave(follower)
@@ -238,6 +240,11 @@ class Channel:
                 spread = 0.5 + random.random()  # noqa: S311 - no secret
                 await asyncio.sleep(UNANSWERED_PAUSE_S * spread)
                 continue
+            except Exception as error:  # noqa: BLE001 - a read that never ends would silence them
+                _log.error("a log was not read", conversation=self.conversation, exc_info=error)
+                if self._replay is replay:
+                    self.lose()
+                return
             if self._replay is replay:
                 self._act(replay.stored(answer))
             return

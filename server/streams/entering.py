@@ -5,11 +5,12 @@ from protocol.types import Position
 from server.streams.epochs import EPOCHS_TRIED, Epochs
 from server.streams.known import Known
 from server.streams.rows import Rows
+from server.streams.shapes import citations
 from server.streams.stream import Stream
 from server.streams.writer import Writer
 from storage.errors import Fenced, Unavailable
 from storage.log import EventLog, Refusal, Registered
-from storage.records import Answer
+from storage.records import Answer, Unfinished
 from storage.store import Internal
 
 
@@ -71,16 +72,16 @@ class Entering:
             await self._epochs.open(stream, before)
         said = await self.said(answer)
         position, ordinal = await self.enter(stream, answer)
-        if utf16_length(said) < writer.unsaved().start:  # a checkpoint came in between
+        while utf16_length(said.text) < writer.unsaved().start:  # a checkpoint came in between
             said = await self.said(answer)
-        writer.renew(position, ordinal, said)
+        writer.renew(position, ordinal, said.text, citations(said.citations))
 
-    async def said(self, answer: Answer) -> str:
-        """What SQL has of an answer's text; `Fenced` if it is another's, or has ended."""
+    async def said(self, answer: Answer) -> Unfinished:
+        """What SQL has of an answer; `Fenced` if it is another's, or has ended."""
         opening = await self._answers.opening(answer.tenant, answer.conversation)
         for each in opening.unfinished:
             if (each.answer.id, each.answer.fence) == (answer.id, answer.fence):
-                return each.text
+                return each
         raise Fenced(f"answer {answer.id!r}", answer.fence)
 
     async def _tell_row(self, stream: Stream, answer: Answer) -> None:

@@ -100,10 +100,12 @@ class Hub:
         """
         stream = self._streams.of(answer.tenant, answer.conversation)
         position, ordinal = await self._entering.enter(stream, answer)
-        said = await self._entering.said(answer) if answer.length and not ordinal else ""
+        retold = bool(answer.length) and not ordinal
+        said = (await self._entering.said(answer)).text if retold else ""
         writer = Writer(answer, position, ordinal, self._pump)
         if said:
             writer.renew(position, ordinal, said)
+        stream = self._streams.of(answer.tenant, answer.conversation)  # it may be another by now
         stream.writers[answer.id] = writer
         self._written[answer.conversation] = stream
         return writer
@@ -220,14 +222,15 @@ class Hub:
 
     async def sweep(self) -> None:
         """Each second: mark and tell what was not, count who follows, forget what lies idle."""
+        overdue: Sequence[tuple[str, str]] = ()
         try:
             await self._rows.flush()
-            overdue = await self._store.outbox.overdue(
-                older_than_ms=OVERDUE_MS, limit=OVERDUE_AT_ONCE
-            )
+            if self._log.reachable:  # else nothing can be told
+                overdue = await self._store.outbox.overdue(
+                    older_than_ms=OVERDUE_MS, limit=OVERDUE_AT_ONCE
+                )
         except StorageError as error:
             self._report(None, error)
-            overdue = []
         reported = False
         for tenant, conversation in overdue:
             try:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Sequence
 
 from server.streams.options import Options
 from server.streams.writer import Writer
-from storage.log import Append, EventLog, Refusal
+from storage.log import Append, Appended, EventLog, Refusal, Refused
 
 # Before what had no reply is asked again, at first; nobody says when the log is back.
 UNANSWERED_PAUSE_S = 0.1
@@ -88,16 +88,29 @@ class Pump:
 
     async def _append(self, taken: Sequence[tuple[Writer, Sequence[Append]]]) -> None:
         batch = [append for _, appends in taken for append in appends]
-        results = await self._log.append(batch) if batch else []
+        try:
+            results = await self._log.append(batch) if batch else []
+        except Exception as error:  # noqa: BLE001 - whosever fault: all others go on
+            for writer, appends in taken:
+                if appends:
+                    writer.fail(error)
+            return
         at = 0
         for writer, appends in taken:
-            refusal = writer.took(results[at : at + len(appends)])
+            self._took(writer, results[at : at + len(appends)])
             at += len(appends)
-            if refusal is Refusal.UNAVAILABLE:
-                pause = UNANSWERED_PAUSE_S * 2 ** min(writer.unanswered - 1, DOUBLINGS)
-                asyncio.get_running_loop().call_later(pause, self.ready, writer)
-            elif refusal is not None:
-                self.move(writer, refusal)
+
+    def _took(self, writer: Writer, results: Sequence[Appended | Refused]) -> None:
+        try:
+            refusal = writer.took(results)
+        except Exception as error:  # noqa: BLE001 - all other answers go on
+            writer.fail(error)
+            return
+        if refusal is Refusal.UNAVAILABLE:
+            pause = UNANSWERED_PAUSE_S * 2 ** min(writer.unanswered - 1, DOUBLINGS)
+            asyncio.get_running_loop().call_later(pause, self.ready, writer)
+        elif refusal is not None:
+            self.move(writer, refusal)
 
     def move(self, writer: Writer, refusal: Refusal) -> None:
         """Its log is in another epoch, or its answer is another's: see to it."""
@@ -109,6 +122,8 @@ class Pump:
     async def _moved(self, writer: Writer, refusal: Refusal) -> None:
         try:
             await self._mend(writer, refusal)
+        except Exception as error:  # noqa: BLE001 - mended again at once, it would never end
+            writer.fail(error)
         finally:
             writer.moving = False
             self.ready(writer)

@@ -98,7 +98,8 @@ class Rows:
                 continue
             writer = stream.writers.get(commit.row.answer)
             if writer is not None:
-                if writer.position.epoch != position.epoch:
+                # Who moves there has the epoch before it has told it anything.
+                if writer.position.epoch != position.epoch or writer.owes_text:
                     return True
             elif commit.row.length and not await self._spoke(position, commit.row):
                 return True
@@ -121,13 +122,14 @@ class Rows:
                 place = Position(epoch, result.seq)
                 if result.repeated and not await self._stands(stream, place, body):
                     return Refused(Refusal.FORGOTTEN, place)
-                if stream.position is None or stream.position.epoch != epoch:
-                    return Refused(Refusal.EPOCH, stream.position)  # it was over by then
-                stream.seen(place)
+                stream.advanced(place)
             elif result.reason is not Refusal.FORGOTTEN:
                 return result
             elif new is not None and new <= commit.number > stream.sure:
                 return result  # it was told before it was there
+            if stream.position is None or stream.position.epoch != epoch:
+                # It ended meanwhile, and nobody follows it any more.
+                return Refused(Refusal.EPOCH, stream.position)
             stream.told = max(stream.told or 0, commit.number)
             stream.sure = max(stream.sure, commit.number)
             self._mark(stream, commit.number)

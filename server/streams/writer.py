@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from protocol.frames.from_server import Chunk, Citation, Logged, Reset
+from protocol.frames.objects import Cited
 from protocol.limits import SERVER_FRAME_BYTES
 from protocol.text import utf16_length
 from protocol.types import Position, ResetReason
@@ -56,7 +57,6 @@ class Writer:
     ) -> None:
         self.answer = answer
         self.position = position  # behind everything of this answer that stands in the log
-        self.cited = 0  # citations that stand in the log
         self.lost = False
         self.held = False  # nothing is appended until it is known that its owner still is
         self.moving = False  # into another epoch, and nothing is appended meanwhile
@@ -68,6 +68,7 @@ class Writer:
         self._most = pump.options.gathered_bytes
         self._ordinal = ordinal
         self._told = Told(answer.length)
+        self._cited: list[Citation] = []  # those that stand in the log
         self._promised = 0  # UTF-16 units that SQL was given, or another epoch had
         self._queue: list[str | Logged] = []
         self._queued_characters = 0
@@ -85,6 +86,11 @@ class Writer:
     def length(self) -> int:
         """UTF-16 units of this attempt, waiting ones included."""
         return self._told.end + utf16_length(self._waiting_text())
+
+    @property
+    def cited(self) -> int:
+        """Citations that stand in the log."""
+        return len(self._cited)
 
     @property
     def full(self) -> bool:
@@ -176,6 +182,9 @@ class Writer:
 
     def took(self, results: Sequence[Appended | Refused]) -> Refusal | None:
         """What became of them; the refusal, if there was one, is for the hub to act upon."""
+        if self.lost:  # it learnt so while they were under way
+            self._go_on()
+            return None
         done = 0
         refusal = None
         for (frame, _), result in zip(self._under_way, results, strict=True):
@@ -187,7 +196,7 @@ class Writer:
             if isinstance(frame, Chunk):
                 self._told.add(frame.text)
             elif isinstance(frame, Citation):
-                self.cited += 1
+                self._cited.append(frame)
             done += 1
         del self._under_way[:done]
         if refusal is Refusal.UNAVAILABLE:
@@ -204,6 +213,11 @@ class Writer:
         return self.held or self.moving
 
     @property
+    def owes_text(self) -> bool:
+        """Whether a part of the text has yet to stand in the log, or may have to."""
+        return self.moving or bool(self._waiting_text())
+
+    @property
     def idle(self) -> bool:
         """Whether no reply is due that would say which epoch the log is in."""
         return not (self._under_way or self.moving or self.lost)
@@ -214,10 +228,6 @@ class Writer:
         if self._most != sys.maxsize:
             self._most = sys.maxsize
             self._wake()
-
-    def again(self) -> None:
-        """No reply came: ask again."""
-        self._pump.ready(self)
 
     def fail(self, failure: Exception) -> None:
         """What was written cannot be told: the run is told so where it waits."""
@@ -232,10 +242,13 @@ class Writer:
         self._queued_characters = 0
         self._wake()
 
-    def renew(self, position: Position, ordinal: int, said: str) -> None:
+    def renew(
+        self, position: Position, ordinal: int, said: str, cited: Sequence[Cited] = ()
+    ) -> None:
         """A new epoch is told all of the text, which began with what SQL has `said`.
 
-        Somebody may have been shown less of it there than SQL had when this was learnt.
+        Somebody may have been shown less of it there than SQL had when this was learnt. Behind it
+        the citations are told that SQL has not.
         """
         end, units = self._told.end, utf16_length(said)
         self._told.saved(units)
@@ -252,8 +265,11 @@ class Writer:
         self._told.restart(min(start, end), self._told.stored)
         self.position, self._ordinal = position, ordinal
         self._in_reach()
+        known = [each for each in self._cited if _as_stored(each) in cited]
+        lacking = [each for each in self._cited if each not in known]
+        self._cited = known
         # What was told before is no more to be cut.
-        self._tell_first(kept)
+        self._tell_first(kept, lacking)
 
     def go_on_from(self, said: str, told: int) -> None:
         """SQL has `said`, the log so many units of it: tell it the rest, and go on from there."""
@@ -266,10 +282,10 @@ class Writer:
         self.unanswered = 0
         self._most = self._pump.options.gathered_bytes
 
-    def _tell_first(self, text: str) -> None:
+    def _tell_first(self, text: str, cited: Sequence[Citation] = ()) -> None:
         """Before all that waits; the text is promised."""
         self._promised = max(self._promised, self._told.end + utf16_length(text))
-        self._wait_with([text, *self._queue] if text else self._queue)
+        self._wait_with([*([text] if text else []), *cited, *self._queue])
         self._wake()  # who cuts comes before the next append
         if self._queue:
             self._due = True
@@ -367,3 +383,7 @@ class Writer:
         future = self._loop.create_future()
         self._waiting.append(future)
         await future
+
+
+def _as_stored(frame: Citation) -> Cited:
+    return Cited(start=frame.start, end=frame.end, sources=frame.sources)

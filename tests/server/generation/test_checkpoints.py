@@ -147,3 +147,23 @@ async def test_a_log_that_cannot_be_told_keeps_more_than_it_must(scene: Scene) -
     assert (await scene.answer(sent)).length == 4
     gate.set()
     await scene.idle()
+
+
+async def test_a_log_that_is_out_of_reach_is_not_waited_for(scene: Scene) -> None:
+    """It may hang, and the next checkpoint brings stops."""
+    asked = []
+
+    async def hangs(batch: list[log.Checkpoint]) -> None:
+        asked.append(batch)
+
+    gate = asyncio.Event()
+    scene.plays(["text", gate, done(tokens=4)])
+    sent = await scene.send()
+    await scene.shown(sent.conversation, "text")
+    scene.log.checkpoint = hangs  # type: ignore[method-assign,assignment]
+    scene.log.gone = True
+    await scene.supervisor.checkpoint()
+    scene.log.gone = False
+    assert (asked, (await scene.answer(sent)).length) == ([], 4)
+    gate.set()
+    await scene.idle()

@@ -4,18 +4,22 @@ import asyncio
 from typing import Any
 
 import pytest
+from msgspec import Raw
 
+from protocol.frames.from_server import Citation
 from server.generation import request
 from server.generation.request import Request
-from server.providers.base import CallsTool
+from server.providers.base import CallsTool, Cites
+from server.streams.shapes import citations
 from storage.errors import Unavailable
 from storage.records import Answer, Sent
 from storage.values import Spent
 from tests.server.generation.conftest import Makes
 from tests.server.generation.scene import RAW, Puppet, Scene, done
 from tests.support.rows import World
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, pause, until
 
+SOURCES = Raw(b'[{"document":"d","title":"t","snippet":"s","score":1.0}]')
 NOON = CallsTool(name="clock", arguments=RAW, scripted_result="noon")
 ASKED: dict[str, Any] = {"request": request.encode(Request())}
 
@@ -190,6 +194,35 @@ async def test_where_something_was_shown_it_is_interrupted(
     assert (complete.length, await scene.spent()) == (5, Spent(1, 4, 0))
 
 
+async def test_citations_beyond_the_checkpoint_belong_to_it_too(make: Makes) -> None:
+    """As text does: they were shown."""
+    scene = await make()
+    gates = [asyncio.Event(), asyncio.Event()]
+    cites = [Cites(start=0, end=end, sources=SOURCES) for end in (3, 4)]
+    scene.plays(["text", cites[0], gates[0], cites[1], gates[1], "never", done()])
+    sent = await scene.send()
+    await until_cited(scene, sent, 1)
+    await scene.supervisor.checkpoint()
+    gates[0].set()
+    await until_cited(scene, sent, 2)
+    await scene.another()
+    gates[1].set()
+    await scene.supervisor.checkpoint()
+    await scene.idle()
+    answered = (await scene.message(sent)).answered
+    assert answered is not None
+    assert [cited.end for cited in citations(answered.citations)] == [3, 4]
+
+
+async def until_cited(scene: Scene, sent: Sent, count: int) -> None:
+    """Until so many citations were told."""
+    async with asyncio.timeout(PATIENCE_S):
+        while (
+            sum(isinstance(one, Citation) for one in await scene.frames(sent.conversation)) < count
+        ):
+            await pause()
+
+
 async def test_without_proof_of_death_the_living_keep_their_answers(make: Makes) -> None:
     """Nobody takes what belongs to one whose life signs come."""
     scene = await make(own={"proof_of_death": False})
@@ -259,11 +292,35 @@ async def test_an_answer_taken_without_a_reply_is_not_run(make: Makes, world: Wo
     ownership.take_over = unheard  # type: ignore[method-assign]
     scene = await make()
     assert (await scene.answer(sent)).state == "running"
-    for _ in range(2):
-        await scene.supervisor.sweep()
+    await scene.supervisor.sweep()  # at once: nobody else can be about to start it
     await scene.idle()
     assert await ended_as(scene, sent) == ("interrupted", "crash", "half")
     assert scene.puppet.requests == []
+
+
+async def test_what_another_took_is_not_doubted_when_it_comes_here_later(
+    make: Makes, world: World
+) -> None:
+    """A call to take it failed, and was too late: who took it let go of it in good order."""
+    sent = await died(world)
+    ownership = world.store.internal.ownership
+    take_over = ownership.take_over
+
+    async def outrun(*args: Any, **kwargs: Any) -> Answer | None:
+        ownership.take_over = take_over  # type: ignore[method-assign]
+        await world.run("UPDATE answers SET fence = fence + 1, incarnation = 'i_other'")
+        raise Unavailable("no reply", outcome_unknown=True)
+
+    ownership.take_over = outrun  # type: ignore[method-assign]
+    scene = await make(own={"puppet": _saying("all of it")})
+    await world.run(
+        "UPDATE answers SET fence = fence + 1, incarnation = :own",
+        own=scene.supervisor.incarnation or "",
+    )
+    for _ in range(2):
+        await scene.supervisor.sweep()
+    await scene.idle()
+    assert await ended_as(scene, sent) == ("complete", "stop", "all of it")
 
 
 async def test_what_has_ended_meanwhile_is_not_begun_again(scene: Scene) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from server.generation import supervisor
+from server.generation import request, supervisor
+from server.generation.request import Request
 from server.generation.supervisor import STALE_S
 from server.providers.base import CallsTool, Thinking
 from storage.errors import Unavailable
@@ -119,6 +120,51 @@ async def test_room_that_is_made_while_others_are_taken_is_filled_too(make: Make
     for gate in gates:
         gate.set()
     await scene.idle()
+
+
+async def test_room_that_is_made_by_many_is_filled_by_few_sweeps(
+    make: Makes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that end together count on one of them, and do not wait in a row for their own."""
+    many = 12
+    scene = await make(concurrent=many)
+    gate = asyncio.Event()
+    for _ in range(many):
+        scene.plays(["text", gate, done()])
+    for _ in range(many):
+        await scene.send()
+    await scene.until(lambda: scene.puppet.open == many)
+    calls, sweeps = scene.store.internal.tools, []
+    expire = calls.expire
+
+    async def counted(*, limit: int = 100) -> list[ToolCall]:
+        sweeps.append(limit)
+        return await expire(limit=limit)
+
+    monkeypatch.setattr(calls, "expire", counted)
+    async with scene.supervisor._sweeping:
+        gate.set()
+        await scene.until(lambda: len(scene.lines) == many)
+    await scene.idle()
+    assert 1 <= len(sweeps) <= 3
+
+
+async def test_a_full_instance_ends_what_the_dead_were_saying(make: Makes) -> None:
+    """That needs no room, and whoever waits for its end may have no other instance."""
+    scene = await make(concurrent=1)
+    gate = asyncio.Event()
+    scene.plays(["one", gate, done()])
+    own = await scene.send()
+    await scene.shown(own.conversation, "one")
+    left, held = await scene.world.running(request=request.encode(Request()))
+    await scene.world.write(held, 0, "half")
+    await scene.supervisor.sweep()
+    await scene.until(lambda: scene.lines)
+    assert [(line.answer, line.outcome) for line in scene.lines] == [(left.answer, "interrupted")]
+    assert scene.supervisor.running == 1
+    gate.set()
+    await scene.idle()
+    assert (await scene.complete(own)).outcome == "complete"
 
 
 async def test_a_look_at_what_is_not_there_does_nothing(scene: Scene) -> None:
@@ -380,6 +426,16 @@ async def test_all_of_it_runs_by_itself(
     events = [line["event"] for line in logged]
     assert "the store failed" in events
     assert "looking after answers failed" in events
+
+
+async def test_deadlines_are_looked_at_each_second(make: Makes) -> None:
+    """However seldom text is stored."""
+    scene = await make(checkpoint_s=60.0)
+    running = asyncio.create_task(scene.supervisor.run())
+    await scene.until(lambda: 60.0 in scene.time.slept)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert supervisor.LOOK_S in scene.time.slept
 
 
 async def test_logs_hold_no_words_of_people(

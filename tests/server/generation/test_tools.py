@@ -11,11 +11,15 @@ from protocol.limits import SERVER_FRAME_BYTES
 from protocol.types import FinishReason, ToolState
 from server.generation.request import Request
 from server.generation.speech import MOST_CALLS
+from server.generation.supervisor import STALE_S
 from server.generation.tools import canonical
 from server.providers.base import CallsTool, ToolOffer
 from storage.records import Held, Sent, Tail, ToolCall
 from storage.values import Json, Spent
+from tests.server.generation.conftest import Makes
+from tests.server.generation.flaky import Flaky
 from tests.server.generation.scene import RAW, Act, Scene, done
+from tests.support.rows import World
 
 MAIL = ToolOffer(name="send_mail", description="Sends a mail.", parameters={"type": "object"})
 OWN = Request(model="handy", tools=(MAIL,))
@@ -268,6 +272,25 @@ async def test_a_parked_answer_is_stopped_at_once(scene: Scene) -> None:
     assert (await scene.message(sent)).answered is not None
     assert (await call_of(scene, sent)).state == "expired"
     assert len(scene.puppet.requests) == 1
+
+
+async def test_it_is_parked_though_its_owner_was_not_heard_meanwhile(
+    make: Makes, world: World
+) -> None:
+    """The store says that it was its own, and no checkpoint will; clients hear that it waits."""
+    flaky = Flaky(world.store)
+    scene = await make(own={"given": flaky.as_store()})
+    scene.plays([ASKS, done(None)])
+    park = "internal.answers.park"
+    flaky.broken = lambda _number, name: "before" if name == park else None
+    sent = await scene.send()
+    await scene.until(lambda: park in flaky.names)
+    scene.time.now += STALE_S
+    await scene.supervisor.tick()
+    flaky.heal()
+    await scene.idle()
+    assert (await scene.answer(sent)).state == "parked"
+    assert (await scene.states(sent))[-1] == "parked"
 
 
 async def test_a_stop_while_it_is_being_parked_ends_it(scene: Scene) -> None:

@@ -12,6 +12,7 @@ from protocol.frames.from_server import Pong
 from server.streams.entry import Shared
 from server.streams.options import Options
 from storage.errors import Unavailable
+from storage.log import Doubt, Slice
 from tests.server.streams.hall import HERE, Crowd, Hall, Prankster, seqs
 from tests.support.place import Listener
 from tests.support.virtual import virtually
@@ -157,6 +158,29 @@ def test_who_leaves_while_joining_leaves_nothing_behind(method: str) -> None:
     play(script)
 
 
+@pytest.mark.parametrize("epoch", ["none", "over"])
+def test_who_leaves_while_joining_what_is_gone_leaves_nothing_behind(epoch: str) -> None:
+    """Its position turns out to be no place in the log when nobody waits for it any more."""
+
+    async def script(hall: Hall) -> None:
+        if epoch == "over":
+            await hall.open(1)
+        door = hall.log.doors["follow"] = asyncio.Event()
+        listener = Listener()
+        joining = asyncio.create_task(hall.join(listener, 0))
+        await asyncio.sleep(0)
+        assert hall.channel is not None
+        if epoch == "over":
+            await hall.open()
+        hall.channel.leave(listener)
+        door.set()
+        await joining
+        assert listener.lost == 0
+        assert hall.idle
+
+    play(script)
+
+
 def test_an_old_channel_that_ends_late_does_not_end_the_new_one() -> None:
     """Its last follower left while the log was asked; another came, to a new channel."""
 
@@ -269,6 +293,31 @@ class Broken(Listener):
     def take(self, entries: Sequence[Shared], *, live: bool) -> None:
         """Raise."""
         raise ValueError("a fault of ours")
+
+
+def test_a_log_that_is_not_read_for_another_reason_loses_its_followers() -> None:
+    """They come back with snapshots, to a channel that reads; this one would be silent for ever."""
+
+    async def script(hall: Hall) -> None:
+        await hall.open(1)
+        listener = Listener()
+        await hall.join(listener, 1)
+        read = hall.log.read
+
+        async def broken(*_: object) -> Slice:
+            raise ValueError("an entry that cannot be read")
+
+        hall.log.read = broken  # type: ignore[method-assign,assignment]
+        hall.log.carry = lambda _delivery, sink: sink(Doubt())
+        await hall.append()
+        await listener.until_lost()
+        assert hall.idle
+        hall.log.read = read  # type: ignore[method-assign]
+        again = Listener()
+        await hall.join(again, 1)
+        assert seqs(again) == [2]
+
+    play(script)
 
 
 def test_a_follower_that_fails_is_let_go_alone() -> None:

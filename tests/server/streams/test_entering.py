@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 
 import pytest
+from msgspec import structs
 
 from protocol.frames.from_server import Chunk, Complete, MessageMade
 from protocol.types import Position
 from storage.errors import Fenced, Unavailable
 from storage.log import ROWS, Append, Refused, Registered
 from storage.memory.log import MemoryLog
-from storage.records import Commit, CommitKind
+from storage.records import Commit, CommitKind, Opening
 from tests.support.place import Listener, Place
 
 
@@ -52,6 +53,32 @@ async def test_an_answer_that_goes_on_in_another_epoch_says_there_what_it_said(
     assert listener.text == "before after"
     assert isinstance(listener.frames[0], Chunk)
     assert listener.frames[0].offset == 0
+
+
+async def test_checkpoints_while_an_answer_is_moved_cost_no_text(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many come: each time SQL was read it has more by the time the answer is told."""
+    sent = await place.sent()
+    writer = await place.writer(sent)
+    writer.text("text")
+    await writer.settled()
+    answers = place.world.store.internal.answers
+    opening = answers.opening
+
+    async def behind(*asked: str) -> Opening:
+        found = await opening(*asked)
+        left = writer.unsaved()
+        if left.text and writer.moving:
+            await place.save(sent, structs.replace(left, text=left.text[0]))
+            writer.saved(left.start + 1)
+        return found
+
+    monkeypatch.setattr(answers, "opening", behind)
+    await place.log.drop([sent.conversation])
+    writer.text(" more")
+    await writer.settled()
+    assert (await place.follow(sent)).text == "text more"
 
 
 async def test_a_log_below_a_checkpoint_is_given_up(place: Place) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import pytest
 
@@ -406,6 +407,38 @@ async def test_logs_that_nobody_has_to_do_with_are_forgotten(place: Place) -> No
     assert set(place.hub._streams) == {written.conversation, followed.conversation}
     listener = await place.follow(idle[0])  # forgotten, and yet all there
     assert len(listener.entries) == 2
+
+
+@pytest.mark.parametrize("options", [Options(idle_streams=0)])
+async def test_what_is_forgotten_while_a_writer_comes_is_known_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a look at its log would not find it, nor would anybody notice that it is done."""
+    sent = await place.sent()
+    fence = place.log.fence
+
+    async def slow(*asked: Any) -> Any:
+        place.hub._streams.forget()
+        return await fence(*asked)
+
+    monkeypatch.setattr(place.log, "fence", slow)
+    writer = await place.writer(sent)
+    assert place.hub._streams[sent.conversation].writers == {sent.answer: writer}
+    place.hub.done(writer)
+    assert place.hub._written == {}
+
+
+async def test_the_sweeper_reads_nothing_that_it_could_not_tell(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the log is away SQL has enough to do."""
+    await place.sent()
+    await place.hub.sweep()
+    monkeypatch.setattr(type(place.log), "reachable", property(lambda _: False))
+    place.world.clock.advance(6_000)
+    asked = place.world.db.asked
+    await place.hub.sweep()
+    assert place.world.db.asked == asked
 
 
 async def test_where_another_began_the_log_meanwhile_the_sender_is_not_level(place: Place) -> None:

@@ -11,7 +11,7 @@ from server.streams.options import Options
 from server.streams.pump import BATCH_BYTES
 from server.streams.writer import Writer
 from storage.errors import Fenced
-from storage.log import Refusal
+from storage.log import Appended, Refusal
 from tests.server.streams.desk import Desk
 from tests.support.faultylog import Fault
 from tests.support.virtual import running, virtually
@@ -95,6 +95,74 @@ def test_one_that_cannot_say_what_it_has_fails_alone() -> None:
         one.text(" still")
         await one.settled()
         assert await desk.told("m_1") == "fine still"
+
+    play(script)
+
+
+def test_one_that_is_lost_while_its_append_is_under_way_stops_no_other() -> None:
+    """A checkpoint said that it is another's; what became of the append is nobody's business."""
+
+    async def script(desk: Desk, one: Writer, two: Writer, _three: Writer) -> None:
+        desk.log.gate.clear()
+        one.text("a")
+        await asyncio.sleep(1)
+        one.lose()
+        desk.log.gate.set()
+        await asyncio.sleep(1)
+        two.text("b")
+        await two.settled()
+        assert await desk.told("m_2") == "b"
+        assert desk.mended == []
+
+    play(script)
+
+
+@pytest.mark.parametrize("fault", ["a call that fails", "a reply that is too short"])
+def test_a_fault_of_the_log_ends_those_whom_it_met_and_no_others(
+    monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """What was on its way is of no known place; appends go on."""
+
+    async def script(desk: Desk, one: Writer, two: Writer, _three: Writer) -> None:
+        async def broken(_batch: object) -> list[Appended]:
+            if fault == "a call that fails":
+                raise RuntimeError(fault)
+            return []
+
+        with monkeypatch.context() as patch:
+            patch.setattr(desk.log, "append", broken)
+            one.text("a")
+            with pytest.raises((RuntimeError, ValueError)):
+                await one.settled()
+        two.text("b")
+        await two.settled()
+        assert await desk.told("m_2") == "b"
+
+    play(script)
+
+
+def test_one_that_cannot_be_mended_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not tried for ever: its answer ends, with what it was."""
+
+    async def script(desk: Desk, one: Writer, two: Writer, _three: Writer) -> None:
+        tried: list[Writer] = []
+
+        async def broken(writer: Writer, _refusal: Refusal) -> None:
+            if len(tried) > 9:
+                writer.lose()
+            tried.append(writer)
+            raise ValueError("what SQL has cannot be read")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(desk.pump, "_mend", broken)
+            await desk.lose()
+            one.text("a")
+            with pytest.raises(ValueError, match="cannot be read"):
+                await one.settled()
+        assert tried == [one]
+        two.text("b")
+        await two.settled()
+        assert await desk.told("m_2") == "b"
 
     play(script)
 

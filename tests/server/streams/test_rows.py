@@ -11,12 +11,12 @@ from protocol.types import Position
 from server.streams.entry import decode
 from server.streams.options import Options
 from storage.errors import Unavailable
-from storage.log import ROWS, Append, Slice
+from storage.log import ROWS, Append, Appended, Refused, Slice
 from storage.records import Commit, CommitKind, Regenerate, Sent
 from storage.sql import open_database
 from storage.sql.migrate import migrate
 from tests.support.faultylog import Fault, FaultyLog
-from tests.support.place import Place
+from tests.support.place import Listener, Place
 from tests.support.rows import REQUEST, World
 from tests.support.waiting import until
 
@@ -192,6 +192,67 @@ async def test_an_epoch_that_lacks_rows_is_replaced(place: Place, log: FaultyLog
     fourth = await place.world.send(conversation=first.conversation)
     await tell(place, fourth, commits(fourth))
     assert await numbers(place, first) == [7, 8]
+
+
+async def test_what_is_told_to_an_epoch_that_ends_meanwhile_is_told_to_the_next(
+    place: Place, log: FaultyLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The places of one epoch are none of the other's, and a row of it stands not in the other."""
+    first = await place.sent()
+    second = await place.world.send(conversation=first.conversation)
+    append, told, reply = log.append, asyncio.Event(), asyncio.Event()
+
+    async def slow(batch: Sequence[Append]) -> Sequence[Appended | Refused]:
+        results = await append(batch)
+        told.set()
+        await reply.wait()
+        return results
+
+    monkeypatch.setattr(log, "append", slow)
+    # Whoever opens the next epoch has read SQL before.
+    telling = asyncio.create_task(tell(place, second, commits(second)))
+    await told.wait()
+    await log.drop([first.conversation])
+    await log.real.open(first.conversation, None, 2, {})
+    position = await place.hub.position(place.tenant, first.conversation)
+    reply.set()
+    await telling
+    assert await numbers(place, first) == [3, 4]
+    stream = place.hub._streams[first.conversation]
+    assert stream.position == Position(position.epoch, 2)
+    assert stream.told == 4
+
+
+async def test_an_end_is_not_told_before_its_text_which_is_told_again(
+    place: Place, log: FaultyLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its writer is in the new epoch already, its text is not; whoever came there comes again."""
+    sent = await place.sent()
+    writer = await place.writer(sent)
+    writer.text("text")
+    await writer.settled()
+    await log.drop([sent.conversation])
+    position = await place.other.position(place.tenant, sent.conversation)
+    listener = Listener()
+    await place.hub.join(place.tenant, sent.conversation, listener, position)
+    append, gate = log.append, asyncio.Event()
+
+    async def slow(batch: Sequence[Append]) -> Sequence[Appended | Refused]:
+        if any(one.source == sent.answer for one in batch):
+            await gate.wait()
+        return await append(batch)
+
+    monkeypatch.setattr(log, "append", slow)
+    await place.hub.check()
+    await until(lambda: writer.position.epoch == position.epoch)
+    ended = await place.world.end(place.world.held(sent), "text")
+    commit = Commit(number=ended.number, kind=CommitKind.COMPLETE, row=ended)
+    await place.hub.tell(place.tenant, sent.conversation, [commit])
+    gate.set()
+    await writer.cut()
+    await listener.until_lost()
+    assert [frame for frame in listener.frames if isinstance(frame, Complete)] == []
+    assert writer.lost
 
 
 async def test_an_end_ends_its_answer_in_the_log(place: Place, log: FaultyLog) -> None:

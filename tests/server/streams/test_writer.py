@@ -7,8 +7,10 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from protocol.frames.from_server import Chunk, Citation, Reset, Status, Thought, Tool
+from protocol.frames.objects import Cited
 from protocol.text import utf16_length
 from protocol.types import ResetReason, ToolState
 from server.streams.options import Options
@@ -212,6 +214,33 @@ def test_a_citation_counts_when_it_stands_in_the_log() -> None:
         await desk.lose()
         writer.frame(CITATION)
         await writer.settled()
+        assert writer.cited == 2
+
+    play(script)
+
+
+def test_a_new_epoch_is_told_the_citations_that_sql_has_not() -> None:
+    """Behind the text that they are of, and before what is new."""
+
+    async def script(desk: Desk, writer: Writer) -> None:
+        stored, lacking = CITATION, structs.replace(CITATION, end=4)
+        writer.text("text")
+        writer.frame(stored)
+        writer.frame(lacking)
+        await writer.settled()
+        desk.log.gate.clear()
+        writer.text(" more")
+        known = Cited(start=stored.start, end=stored.end, sources=stored.sources)
+        position = await desk.log.open("c_1", writer.position.epoch, 0, {"m_2": 1})
+        assert position is not None
+        writer.renew(position, 0, "text", [known])
+        assert writer.cited == 1
+        desk.log.gate.set()
+        await writer.settled()
+        assert shown(await desk.frames()) == ["text", "Citation", " more"]
+        assert [one for one in await desk.frames() if isinstance(one, Citation)] == [
+            structs.replace(lacking, seq=2)
+        ]
         assert writer.cited == 2
 
     play(script)
