@@ -18,6 +18,7 @@ from server.errors import ChatError
 from server.streams import shapes
 from server.streams.entry import Shared
 from server.streams.hub import Hub
+from server.telemetry.logs import get_logger
 from server.ws import snapshot
 from server.ws.outbox import Outbox
 from server.ws.snapshot import Shown
@@ -31,6 +32,8 @@ LEVEL_WITHIN_S = 5.0
 RETRY_S = 0.25
 
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
+
+_log = get_logger()
 
 
 class Following:
@@ -219,6 +222,9 @@ class Following:
                     self._adrift()
                     return
                 await asyncio.sleep(RETRY_S * (0.5 + random.random()))  # noqa: S311
+            except Exception as error:  # noqa: BLE001 - else it would follow nothing, unnoticed
+                self._fail(conversation, error)
+                return
             else:
                 return
 
@@ -229,6 +235,12 @@ class Following:
             await self._hub.join(self.owner.tenant, attachment.conversation, attachment, position)
         except StorageError:
             self.lost(attachment)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._fail(attachment.conversation, error)
+
+    def _fail(self, conversation: str, error: Exception) -> None:
+        _log.error("a socket could not follow", conversation=conversation, exc_info=error)
+        self._adrift()
 
 
 class Attachment:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from msgspec import structs
+from structlog.testing import capture_logs
 
 from protocol.codec import JSON
 from protocol.codes import ErrorCode
@@ -301,6 +302,30 @@ async def test_a_log_that_cannot_be_followed_is_given_up_in_time(
     await device.settle()
     assert device.adrift == 1
     assert len(device.wire.written) - before < 6
+
+
+@pytest.mark.parametrize("anew", [True, False], ids=["shown again", "sent"])
+async def test_a_fault_in_joining_closes_the_socket(
+    anew: bool, place: Place, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would show a conversation that it follows no more, and nobody would know."""
+    sent = await spoken(place, "text")
+    head = await place.hub.head(sent.conversation)
+    if anew:
+        await device.attach(sent.conversation)
+
+    async def broken(*_: object) -> None:
+        raise ValueError("a fault of ours")
+
+    monkeypatch.setattr(place.hub, "join", broken)
+    with capture_logs() as logged:
+        if anew:
+            device.following.lost(device.following._attachments[sent.conversation])
+        else:
+            device.following.follow(sent.conversation, head)
+        await device.settle()
+    assert device.adrift == 1
+    assert [line["log_level"] for line in logged] == ["error"]
 
 
 async def test_messages_wait_for_the_ack_of_what_is_sent_and_nothing_else_does(
