@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import structs
 
+from protocol.codec import Unknown
 from protocol.codes import ErrorCode
 from protocol.frames import from_client as c
 from protocol.frames import from_server as s
@@ -292,7 +293,7 @@ class Attachment:
         if live and not self._lengths:
             outbox.share(entries)
         else:
-            outbox.missed([self._cut(entry.frame()) for entry in entries])
+            outbox.missed([self._cut(entry) for entry in entries])
 
     def _is_unsure_of(self, entries: Sequence[Shared]) -> bool:
         """Whether text comes of which the client may have a part: then it gets a snapshot.
@@ -309,7 +310,7 @@ class Attachment:
                 return True
         return False
 
-    def _overlaps(self, frame: s.Logged) -> bool:
+    def _overlaps(self, frame: s.Logged | Unknown) -> bool:
         assert self._stored is not None
         return isinstance(frame, s.Chunk) and frame.offset < self._stored.pop(frame.answer, 0)
 
@@ -333,15 +334,16 @@ class Attachment:
         """Pass on what is beside the log."""
         self._following.outbox.send(frame)
 
-    def _cut(self, frame: s.Logged) -> s.Logged:
+    def _cut(self, entry: Shared) -> s.Text | Shared:
         """A chunk without what the snapshot showed: a new epoch tells some of it again.
 
         It stays a frame, be it an empty one, for its place in the log counts.
         """
+        frame = entry.frame()
         if isinstance(frame, s.Reset | s.Complete):
             self._lengths.pop(frame.answer, None)
         if not isinstance(frame, s.Chunk) or frame.answer not in self._lengths:
-            return frame
+            return entry.foldable()
         have = self._lengths[frame.answer]
         end = frame.offset + utf16_length(frame.text)
         if end >= have:
