@@ -4,6 +4,7 @@ A reader that fell behind, or comes back, gets one bigger chunk instead of many 
 """
 
 from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -12,12 +13,16 @@ from protocol.frames.from_server import Chunk, ServerFrame, Text, Thought
 from protocol.limits import SERVER_FRAME_BYTES
 from protocol.text import utf16_length
 
+Other = TypeVar("Other")
+
 # What a chunk's other fields take at the most, in either encoding.
 _ENVELOPE_BYTES = 512
 FOLDED_TEXT_BYTES = SERVER_FRAME_BYTES - _ENVELOPE_BYTES
 
 
-def fold(frames: Iterable[ServerFrame], most: int = FOLDED_TEXT_BYTES) -> Iterator[ServerFrame]:
+def fold(
+    frames: Iterable[ServerFrame | Other], most: int = FOLDED_TEXT_BYTES
+) -> Iterator[ServerFrame | Other]:
     """Fold each run of adjacent chunks whose `seq` and `offset` join, to `most` bytes of text.
 
     The bytes are those of the encoded text: an escaped control character takes six in JSON. Frames

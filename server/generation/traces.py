@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from protocol.codec import Unknown
 from protocol.frames.from_server import Chunk, Citation, Logged, Reset, Status
 from protocol.frames.objects import Cited
 from protocol.text import utf16_length
@@ -21,13 +22,16 @@ class Traces(Struct, frozen=True):
     answer: Answer
     epoch: str
     after: Seq
-    frames: tuple[Logged, ...]
+    frames: tuple[Logged | Unknown, ...]
     last: Seq  # of these frames; without any, `after`
     row: bool
 
     @property
     def silent(self) -> bool:
-        """Whether it is sure that nothing of it was shown in this epoch."""
+        """Whether it is sure that nothing of it was shown in this epoch.
+
+        What a newer version has told may have been something.
+        """
         return self.row and all(isinstance(frame, Status) for frame in self.frames)
 
     @property
@@ -76,7 +80,7 @@ class Traces(Struct, frozen=True):
         return [frame for frame in self._last_attempt if isinstance(frame, Chunk)]
 
     @property
-    def _last_attempt(self) -> tuple[Logged, ...]:
+    def _last_attempt(self) -> tuple[Logged | Unknown, ...]:
         begins = 0
         for place, frame in enumerate(self.frames):
             if isinstance(frame, Reset):
@@ -94,7 +98,7 @@ async def find(hub: Hub, answer: Answer, epoch: str) -> Traces | None:
 
 
 async def _read(hub: Hub, answer: Answer, epoch: str, after: Seq) -> Traces | None:
-    frames: list[Logged] = []
+    frames: list[Logged | Unknown] = []
     begins = last = after
     row = False
     while True:

@@ -102,7 +102,7 @@ class Channel:
         self._joining.discard(follower)
         self._level[follower] = None
         if missed:
-            follower.take(missed, live=False)
+            self._hand(follower, missed, live=False)
 
     def leave(self, follower: Follower) -> None:
         """It follows no more."""
@@ -217,15 +217,15 @@ class Channel:
                 case Pass():
                     shared = [Shared(entry) for entry in step.entries]
                     for follower in tuple(self._level):
-                        self._hand(follower, shared)
+                        self._hand(follower, shared, live=True)
                 case Read():
                     self._reading = asyncio.create_task(self._read(step))
                 case Lost():
                     self.lose()
 
-    def _hand(self, follower: Follower, entries: Sequence[Shared]) -> None:
+    def _hand(self, follower: Follower, entries: Sequence[Shared], *, live: bool) -> None:
         try:
-            follower.take(entries, live=True)
+            follower.take(entries, live=live)
         except Exception as error:  # noqa: BLE001 - it must not hurt others, nor the log's writers
             _log.error("a follower failed", conversation=self.conversation, exc_info=error)
             self.leave(follower)

@@ -3,8 +3,8 @@
 import msgspec
 from msgspec import Struct, structs
 
-from protocol.codec import JSON, Codec
-from protocol.frames.from_server import Chunk, Logged
+from protocol.codec import JSON, Codec, Unknown
+from protocol.frames.from_server import Chunk, Logged, Text
 from server.net.framing import framed
 from storage.log import ROWS, Entry
 
@@ -31,7 +31,7 @@ class Shared:
         self.seq = entry.seq
         self._body = entry.body
         self._first = entry.ordinal == 1 and entry.source != ROWS
-        self._frame: Logged | None = None
+        self._frame: Logged | Unknown | None = None
         self._bytes: dict[str, bytes] = {}
 
     def __repr__(self) -> str:
@@ -50,14 +50,25 @@ class Shared:
         """The complete WebSocket frame."""
         ready = self._bytes.get(codec.subprotocol)
         if ready is None:
-            # Logs keep JSON, which most sockets speak: theirs needs no decoding.
-            payload = (
-                codec.stamp(self._body, self.seq) if codec is JSON else codec.encode(self.frame())
-            )
+            payload = self._payload(codec)
             ready = self._bytes[codec.subprotocol] = framed(payload, binary=codec.binary)
         return ready
 
-    def frame(self) -> Logged:
+    def _payload(self, codec: Codec) -> bytes:
+        # Logs keep JSON, which most sockets speak: theirs needs no decoding.
+        if codec is JSON:
+            return codec.stamp(self._body, self.seq)
+        if isinstance(frame := self.frame(), Chunk):
+            return codec.encode(frame)
+        # Whole, with what a newer version says and this one cannot read: clients may know it.
+        return codec.stamp(msgspec.msgpack.encode(msgspec.json.decode(self._body)), self.seq)
+
+    def foldable(self) -> "Text | Shared":
+        """A text that may be one with others; whatever else it is goes on as it was kept."""
+        frame = self.frame()
+        return frame if isinstance(frame, Text) else self
+
+    def frame(self) -> Logged | Unknown:
         """The frame itself, for those who must look into it."""
         if self._frame is None:
             self._frame = decode(self._body, self.seq)
@@ -69,12 +80,12 @@ def encode(frame: Logged) -> bytes:
     return JSON.encode(frame)
 
 
-def decode(body: bytes, seq: int) -> Logged:
-    """A frame as it was kept, in its place."""
+def decode(body: bytes, seq: int) -> Logged | Unknown:
+    """A frame as it was kept, in its place; `Unknown` is what a newer version has told."""
     if body.startswith(_CHUNK):  # nearly all of a log, and a device that comes back gets them all
         chunk = _decode_chunk(body)
         return Chunk(seq=seq, answer=chunk.answer, offset=chunk.offset, text=chunk.text)
     frame = JSON.decode_server(body)
-    if not isinstance(frame, Logged):
+    if not isinstance(frame, Logged) and not (isinstance(frame, Unknown) and frame.type):
         raise TypeError("a log holds nothing but frames of its own")
     return structs.replace(frame, seq=seq)

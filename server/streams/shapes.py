@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
+from protocol.codec import Unknown
 from protocol.codes import ErrorCode
 from protocol.frames import from_server as s
 from protocol.frames import objects as o
@@ -36,7 +37,7 @@ def frame_of(commit: r.Commit) -> s.Logged:
             )
 
 
-def is_of_same(one: s.Logged, other: s.Logged) -> bool:
+def is_of_same(one: s.Logged | Unknown, other: s.Logged | Unknown) -> bool:
     """Whether both tell of one commit; a message may have got siblings between two looks at it."""
     if isinstance(one, s.MessageMade) and isinstance(other, s.MessageMade):
         return one.message.id == other.message.id

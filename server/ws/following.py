@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import structs
 
+from protocol.codec import Unknown
 from protocol.codes import ErrorCode
 from protocol.frames import from_client as c
 from protocol.frames import from_server as s
@@ -18,6 +19,7 @@ from server.errors import ChatError
 from server.streams import shapes
 from server.streams.entry import Shared
 from server.streams.hub import Hub
+from server.telemetry.logs import get_logger
 from server.ws import snapshot
 from server.ws.outbox import Outbox
 from server.ws.snapshot import Shown
@@ -31,6 +33,8 @@ LEVEL_WITHIN_S = 5.0
 RETRY_S = 0.25
 
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
+
+_log = get_logger()
 
 
 class Following:
@@ -219,6 +223,9 @@ class Following:
                     self._adrift()
                     return
                 await asyncio.sleep(RETRY_S * (0.5 + random.random()))  # noqa: S311
+            except Exception as error:  # noqa: BLE001 - else it would follow nothing, unnoticed
+                self._fail(conversation, error)
+                return
             else:
                 return
 
@@ -229,6 +236,12 @@ class Following:
             await self._hub.join(self.owner.tenant, attachment.conversation, attachment, position)
         except StorageError:
             self.lost(attachment)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._fail(attachment.conversation, error)
+
+    def _fail(self, conversation: str, error: Exception) -> None:
+        _log.error("a socket could not follow", conversation=conversation, exc_info=error)
+        self._adrift()
 
 
 class Attachment:
@@ -280,7 +293,7 @@ class Attachment:
         if live and not self._lengths:
             outbox.share(entries)
         else:
-            outbox.missed([self._cut(entry.frame()) for entry in entries])
+            outbox.missed([self._cut(entry) for entry in entries])
 
     def _is_unsure_of(self, entries: Sequence[Shared]) -> bool:
         """Whether text comes of which the client may have a part: then it gets a snapshot.
@@ -297,7 +310,7 @@ class Attachment:
                 return True
         return False
 
-    def _overlaps(self, frame: s.Logged) -> bool:
+    def _overlaps(self, frame: s.Logged | Unknown) -> bool:
         assert self._stored is not None
         return isinstance(frame, s.Chunk) and frame.offset < self._stored.pop(frame.answer, 0)
 
@@ -321,15 +334,16 @@ class Attachment:
         """Pass on what is beside the log."""
         self._following.outbox.send(frame)
 
-    def _cut(self, frame: s.Logged) -> s.Logged:
+    def _cut(self, entry: Shared) -> s.Text | Shared:
         """A chunk without what the snapshot showed: a new epoch tells some of it again.
 
         It stays a frame, be it an empty one, for its place in the log counts.
         """
+        frame = entry.frame()
         if isinstance(frame, s.Reset | s.Complete):
             self._lengths.pop(frame.answer, None)
         if not isinstance(frame, s.Chunk) or frame.answer not in self._lengths:
-            return frame
+            return entry.foldable()
         have = self._lengths[frame.answer]
         end = frame.offset + utf16_length(frame.text)
         if end >= have:

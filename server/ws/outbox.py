@@ -8,6 +8,7 @@ back and resumes.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
 
 from protocol.codec import Codec
 from protocol.folding import fold
@@ -16,6 +17,8 @@ from server.net.framing import framed
 from server.net.wire import Wire
 from server.streams.entry import Shared
 from server.ws.options import Options
+
+Item: TypeAlias = ServerFrame | Shared
 
 
 class Outbox:
@@ -33,7 +36,7 @@ class Outbox:
         self._fold_at = self._fold_every = options.fold_bytes
         self._overflow = overflow
         # What waits, oldest first; live entries are kept as such until they are folded.
-        self._waiting: deque[bytes | Shared | ServerFrame] = deque()
+        self._waiting: deque[bytes | Item] = deque()
         self._live_bytes = 0
         self._other_bytes = 0  # of snapshots and answers
         self._relief: asyncio.Event | None = None  # for who waits until these are read
@@ -57,10 +60,10 @@ class Outbox:
         """Send a frame that is this socket's alone."""
         self._put(self._framed(frame))
 
-    def missed(self, frames: Iterable[ServerFrame]) -> None:
+    def missed(self, frames: Iterable[Item]) -> None:
         """Send what brings the socket level, folded; it does not count as live."""
         for frame in fold(frames):
-            self.send(frame)
+            self._put(self._framed(frame))
 
     def share(self, entries: Sequence[Shared]) -> None:
         """Send live entries, with the same bytes as everybody else's."""
@@ -83,7 +86,7 @@ class Outbox:
                 self._other_bytes -= len(item)
                 self._write(item)
                 continue
-            ready = item.framed(self.codec) if isinstance(item, Shared) else self._framed(item)
+            ready = self._framed(item)
             self._live_bytes = max(0, self._live_bytes - len(ready))
             self._write(ready)
         if not self._waiting:
@@ -116,7 +119,9 @@ class Outbox:
         self.bytes += len(ready)
         self._wire.write(ready)
 
-    def _framed(self, frame: ServerFrame) -> bytes:
+    def _framed(self, frame: Item) -> bytes:
+        if isinstance(frame, Shared):
+            return frame.framed(self.codec)
         return framed(self.codec.encode(frame), binary=self.codec.binary)
 
     def _bound(self) -> None:
@@ -131,17 +136,17 @@ class Outbox:
         """Join adjacent chunks of what waits."""
         items, self._waiting = self._waiting, deque()
         self._live_bytes = 0
-        run: list[ServerFrame] = []
+        run: list[Item] = []
         for item in items:
             if isinstance(item, bytes):
                 self._keep(run)
                 run = []
                 self._waiting.append(item)
             else:
-                run.append(item.frame() if isinstance(item, Shared) else item)
+                run.append(item.foldable() if isinstance(item, Shared) else item)
         self._keep(run)
 
-    def _keep(self, run: list[ServerFrame]) -> None:
+    def _keep(self, run: list[Item]) -> None:
         for frame in fold(run):
             self._waiting.append(frame)
             self._live_bytes += len(self._framed(frame))

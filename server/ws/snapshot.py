@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct, structs
 
+from protocol.codec import Unknown
 from protocol.folding import FOLDED_TEXT_BYTES
 from protocol.frames import from_server as s
 from protocol.frames import objects as o
@@ -53,7 +54,7 @@ class _Said(Struct):
     attempt: int
     cited: list[o.Cited]
 
-    def hear(self, frame: s.Logged) -> None:
+    def hear(self, frame: s.Logged | Unknown) -> None:
         """What the log told of it behind its checkpoint."""
         match frame:
             case s.Chunk():

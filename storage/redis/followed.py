@@ -24,6 +24,9 @@ Look: TypeAlias = Callable[
     [Collection[Id], bool], Coroutine[Any, Any, Mapping[Id, Position | None]]
 ]
 
+# Broken UTF-8 raises outside msgspec's own tree.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
+
 _MESSAGE = msgspec.msgpack.Decoder(tuple[Epoch, list[tuple[int, tuple[str, int, bytes]]]] | None)
 
 
@@ -142,7 +145,7 @@ class Followed:
             return
         try:
             message = _MESSAGE.decode(data)
-        except msgspec.DecodeError:  # not ours, or of a version that this one does not know
+        except _UNREADABLE:  # not ours, or of a version that this one does not know
             message = None
         if message is None or not message[1]:
             log.heard = None

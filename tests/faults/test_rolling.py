@@ -7,15 +7,18 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import LONG
-from tests.faults.crowd import crowd
+from tests.faults.crowd import crowd, settle, shows
 from tests.faults.instance import Instance
+from tests.faults.plans import script
 from tests.faults.town import Town, get
 from tests.faults.verdict import judge
+from tests.support.chaos import How
 from tests.support.parley import ROOT
 from tests.support.waiting import until
 
 ROLLS = 10 if LONG else 2  # from the old version to the new one, or back
 DEVICES = 16 if LONG else 8
+WORDS = 40  # of an answer that is still being made while devices come
 NEWER = "9.9.9"
 QUICK = {
     "PARLEY_SOCKET_DRAIN_PAUSE_S": "0.05",
@@ -99,3 +102,59 @@ async def test_a_rolling_deploy_of_another_version_loses_and_doubles_nothing(
     kinds = {frame["type"] for device in town.devices for frame in device.view.told.values()}
     assert "mood" in kinds
     await judge(town, capsys, "rolling deploys", swaps)
+
+
+async def mixed(town: Town, newer: Path) -> tuple[Instance, Instance]:
+    """In the middle of a deploy: the first server is of the newer version, the second is not."""
+    await town.start_all()
+    ada, bob = town.instances
+    await swap(ada, newer)
+    return ada, bob
+
+
+async def test_what_the_newer_one_tells_is_read_through_the_older_one(
+    town: Town, newer: Path
+) -> None:
+    """Followed there, missed there, and shown there to who comes without a position."""
+    ada, bob = await mixed(town, newer)
+    sender = await town.connected("u", ada)
+    first = await sender.ask({"type": "chat", "content": script(" first", 3)})
+    conversation = first["conversation"]
+    live, back = [await town.connected("u", bob) for _ in range(2)]
+    for each in (live, back):
+        await each.ask({"type": "attach", "conversation": conversation})
+        await each.until(lambda: each.view.has_ended(first["answer"]))  # noqa: B023
+    place = back.view.conversations[conversation].seq
+    back.drop(How.RST)
+    asked = {"conversation": conversation, "content": script(" second", WORDS, every_ms=30)}
+    second = await sender.ask({"type": "chat", **asked})
+    await shows(sender, second["answer"])
+    await town.connect(back, bob)
+    late = await town.connected("u", bob)
+    await late.ask({"type": "attach", "conversation": conversation})
+    await settle(town, [sender])
+    for each in (live, back, late):
+        await each.until(lambda: each.view.has_ended(second["answer"]))  # noqa: B023
+    assert back.view.lost_positions == 1, "the first time, when it had none"
+    for each in (live, back):
+        moods = [at for at, frame in each.view.told.items() if frame["type"] == "mood"]
+        assert any(seq > place for _, _, seq in moods)
+    assert await town.over() == []
+
+
+async def test_the_older_one_ends_what_the_newer_one_was_making(town: Town, newer: Path) -> None:
+    """It does not know all that it finds in the log, and takes the answer over all the same."""
+    ada, bob = await mixed(town, newer)
+    device = await town.connected("u", ada)
+    viewer = await town.connected("u", bob)
+    content = script(" w", WORDS, fail="stall", at=WORDS // 2)
+    ack = await device.ask({"type": "chat", "content": content})
+    await viewer.ask({"type": "attach", "conversation": ack["conversation"]})
+    await shows(viewer, ack["answer"])
+    await ada.kill()
+    await settle(town, [device])
+    await viewer.until(lambda: viewer.view.has_ended(ack["answer"]))
+    text, outcome, _ = viewer.view.ended[ack["answer"]]
+    assert outcome == "interrupted"
+    assert text.startswith(" w")
+    assert await town.over() == []

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from msgspec import structs
 
+from protocol.codec import Unknown
 from protocol.codes import ErrorCode
 from protocol.frames import from_client as c
 from protocol.frames.from_server import (
@@ -80,7 +81,7 @@ class Desk:
         """Wait for the answer's end."""
         await until(lambda: [one for one in self.lobby.ended if one.answer == sent.answer])
 
-    async def frames(self, sent: Sent) -> list[Logged]:
+    async def frames(self, sent: Sent) -> list[Logged | Unknown]:
         """All that the conversation's log tells."""
         head = await self.lobby.hub.head(sent.conversation)
         assert head is not None

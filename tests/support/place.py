@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, structs
 
+from protocol.codec import Unknown
 from protocol.frames.from_server import Chunk, Logged, ServerFrame
 from protocol.frames.objects import Cited
 from protocol.types import Position
@@ -48,7 +49,7 @@ class Listener:
         self.aside.append(frame)
 
     @property
-    def frames(self) -> list[Logged]:
+    def frames(self) -> list[Logged | Unknown]:
         """What came, in order."""
         return [entry.frame() for entry in self.entries]
 

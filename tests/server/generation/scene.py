@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from msgspec import Raw
 
+from protocol.codec import Unknown
 from protocol.frames.from_server import Chunk, Complete, Logged, Status, Tool
 from protocol.types import FinishReason, Position
 from server.generation import request
@@ -256,7 +257,7 @@ class Scene:
 
     # ── what came of it ──────────────────────────────────────────────────────────────────────────
 
-    async def frames(self, conversation: str) -> list[Logged]:
+    async def frames(self, conversation: str) -> list[Logged | Unknown]:
         """All that the log tells."""
         head = (await self.real_log.heads([conversation]))[conversation]
         if head is None:
@@ -270,7 +271,7 @@ class Scene:
         return [decode(entry.body, entry.seq) for entry in page.entries]
 
     @staticmethod
-    def text_of(frames: Sequence[Logged]) -> str:
+    def text_of(frames: Sequence[Logged | Unknown]) -> str:
         """The text that chunks told, whose offsets must fit."""
         text = ""
         for frame in frames:

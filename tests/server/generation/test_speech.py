@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from protocol.codec import JSON
+from protocol.codec import JSON, Unknown
 from protocol.frames.from_server import Chunk, Citation, Logged, Thought
 from protocol.frames.objects import Cited, Source
 from protocol.limits import SERVER_FRAME_BYTES
@@ -39,7 +39,7 @@ def citations(message: Message) -> list[Cited]:
     return msgspec.json.decode(message.answered.citations, type=list[Cited])
 
 
-def only_thoughts(frames: Sequence[Logged]) -> list[Thought]:
+def only_thoughts(frames: Sequence[Logged | Unknown]) -> list[Thought]:
     return [one for one in frames if isinstance(one, Thought)]
 
 

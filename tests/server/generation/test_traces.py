@@ -3,6 +3,7 @@
 import pytest
 from msgspec import structs
 
+from protocol.codec import Unknown
 from protocol.frames.from_server import Chunk, Logged, Reset, Status
 from protocol.types import AnswerState, ResetReason
 from server.generation import traces
@@ -20,12 +21,17 @@ STATUS = Status(conversation="c_1", answer="m_2", attempt=1, state=AnswerState.G
 RESET = Reset(conversation="c_1", answer="m_2", attempt=2, reason=ResetReason.RETRY)
 
 
+NEWER = Unknown("mood", "c_1", 2)
+
+
 def chunk(offset: int, text: str) -> Chunk:
     """Of that answer."""
     return Chunk(answer="m_2", offset=offset, text=text)
 
 
-def found(*frames: Logged, of: Answer | None = None, after: int = 0, row: bool = True) -> Traces:
+def found(
+    *frames: Logged | Unknown, of: Answer | None = None, after: int = 0, row: bool = True
+) -> Traces:
     """As they may be found in the epoch `e`."""
     return Traces(of or answer(), "e", after, frames, after + len(frames), row)
 
@@ -40,6 +46,7 @@ ELSEWHERE = structs.replace(SAVED, epoch="d")
         (found(), 0),
         (found(STATUS), 0),
         (found(STATUS, chunk(0, "a😀"), chunk(3, "b")), 4),
+        (found(NEWER, chunk(0, "a"), NEWER, chunk(1, "b"), NEWER), 2),
         (found(chunk(4, "b"), of=SAVED, after=7), 5),
         (found(STATUS, of=SAVED, after=7), None),
         (found(STATUS, of=SAVED), 0),
@@ -56,7 +63,7 @@ def test_how_far_it_was_told(of: Traces, told: int | None) -> None:
 
 def test_text_beyond_what_is_stored_is_found() -> None:
     """Wherever the checkpoint fell, but not behind a hole."""
-    texts = found(chunk(0, "ab"), chunk(2, "cd"))
+    texts = found(chunk(0, "ab"), NEWER, chunk(2, "cd"))
     assert [texts.beyond(stored) for stored in (0, 1, 4, 9)] == ["abcd", "bcd", "", ""]
     assert found(chunk(5, "x")).beyond(4) == found(STATUS).beyond(0) == ""
     assert found(chunk(0, "ab"), RESET, chunk(0, "abc")).beyond(2) == ""  # of another attempt
@@ -67,6 +74,7 @@ def test_silence_is_sure_only_behind_the_row() -> None:
     assert found(STATUS).silent
     assert not found(STATUS, row=False).silent
     assert not found(chunk(0, "a")).silent
+    assert not found(STATUS, NEWER).silent
 
 
 async def spoken(scene: Scene, *texts: str) -> tuple[Sent, Writer]:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Sequence
 
 from msgspec import Raw
 
+from protocol.codec import Unknown
 from protocol.frames.from_server import Chunk, Logged, Status
 from protocol.text import utf16_length, utf16_slice
 from protocol.types import AnswerState, Position
@@ -93,7 +94,7 @@ class Desk:
         self.stored[id] += new
         writer.saved(utf16_length(self.stored[id]))
 
-    async def frames(self) -> list[Logged]:
+    async def frames(self) -> list[Logged | Unknown]:
         """What the present epoch tells."""
         head = (await self.log.heads(["c_1"]))["c_1"]
         if head is None:
@@ -137,7 +138,7 @@ class Desk:
         writer.renew(head, known.last, said)
 
 
-def shown(frames: Sequence[Logged]) -> list[str]:
+def shown(frames: Sequence[Logged | Unknown]) -> list[str]:
     """Texts as they are, anything else by its kind."""
     return [frame.text if isinstance(frame, Chunk) else type(frame).__name__ for frame in frames]
 

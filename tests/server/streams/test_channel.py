@@ -320,6 +320,19 @@ def test_a_log_that_is_not_read_for_another_reason_loses_its_followers() -> None
     play(script)
 
 
+def test_a_follower_that_fails_at_what_it_missed_is_let_go_too() -> None:
+    """With what is live it would go on behind a gap that nobody tells it of."""
+
+    async def script(hall: Hall) -> None:
+        await hall.open(2)
+        broken = Broken()
+        await hall.join(broken, 0)
+        assert broken.lost == 1
+        assert hall.idle
+
+    play(script)
+
+
 def test_a_follower_that_fails_is_let_go_alone() -> None:
     """Others, and the log's writers, do not notice."""
 

@@ -1,9 +1,12 @@
 """An entry as sockets send it."""
 
+from typing import Any
+
+import msgspec
 import pytest
 from msgspec import structs
 
-from protocol.codec import JSON, MSGPACK, Codec
+from protocol.codec import JSON, MSGPACK, Codec, Unknown
 from protocol.frames.from_server import Chunk, Pong, Status
 from protocol.types import AnswerState
 from server.net.framing import framed
@@ -11,6 +14,7 @@ from server.streams.entry import Shared, decode, encode
 from storage.log import ROWS, Entry
 
 CHUNK = Chunk(answer="m_1", offset=3, text="déjà 😀")
+STATUS = Status(conversation="c", answer="m", attempt=1, state=AnswerState.THINKING)
 
 
 def shared(seq: int = 7) -> Shared:
@@ -43,12 +47,43 @@ def test_json_is_sent_without_being_read() -> None:
     assert entry._frame is None
 
 
+@pytest.mark.parametrize("codec", [JSON, MSGPACK], ids=["json", "msgpack"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"type": "mood", "conversation": "c", "answer": "m", "mood": {"now": ["glad", 1.5, None]}},
+        {"type": "status", "conversation": "c", "answer": "m", "attempt": 1, "state": "dreaming"},
+        {**msgspec.to_builtins(STATUS), "mood": "glad"},
+    ],
+    ids=["frame", "value", "field"],
+)
+def test_what_a_newer_version_told_is_passed_on_whole(said: dict[str, Any], codec: Codec) -> None:
+    """Clients may know it, and those that do not still count its place."""
+    ready = Shared(Entry(7, "m", 1, msgspec.json.encode(said))).framed(codec)
+    payload = ready[-int(ready[1]) :]
+    read = msgspec.msgpack.decode if codec.binary else msgspec.json.decode
+    assert ready == framed(payload, binary=codec.binary)
+    assert read(payload) == {"seq": 7, **said}
+
+
+def test_a_frame_of_a_newer_version_is_known_by_its_place_alone() -> None:
+    """Nothing fails at it."""
+    frame = decode(b'{"type":"mood","conversation":"c","answer":"m","mood":"glad"}', 9)
+    assert frame == Unknown("mood", "c", 9)
+
+
+def test_only_text_is_folded() -> None:
+    """Whatever else was kept stays as it was."""
+    assert shared().foldable() == structs.replace(CHUNK, seq=7)
+    others = [Shared(Entry(7, "m", 2, body)) for body in (encode(STATUS), b'{"type":"mood"}')]
+    assert [each.foldable() for each in others] == others
+
+
 def test_a_log_keeps_nothing_but_its_own_frames() -> None:
     """Anything else is damage, and no client is sent it."""
-    with pytest.raises(TypeError):
-        decode(JSON.encode(Pong()), 1)
-    with pytest.raises(TypeError):
-        decode(b'{"type":"from_the_future"}', 1)
+    for damage in (JSON.encode(Pong()), b'{"mood":"glad"}', b"glad"):
+        with pytest.raises(TypeError):
+            decode(damage, 1)
 
 
 def test_its_name_shows_no_text() -> None:
@@ -58,8 +93,7 @@ def test_its_name_shows_no_text() -> None:
 
 def test_only_where_an_answer_goes_on_it_begins_with_text() -> None:
     """A row never repeats any, nor does what comes later."""
-    status = Status(conversation="c", answer="m", attempt=1, state=AnswerState.THINKING)
-    first = [Shared(Entry(1, "m", 1, encode(frame))) for frame in (CHUNK, status)]
+    first = [Shared(Entry(1, "m", 1, encode(frame))) for frame in (CHUNK, STATUS)]
     assert [entry.repeats for entry in first] == [True, False]
     later = [Shared(Entry(1, source, at, encode(CHUNK))) for source, at in (("m", 2), (ROWS, 1))]
     assert [entry.repeats for entry in later] == [False, False]

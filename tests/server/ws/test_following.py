@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from msgspec import structs
+from structlog.testing import capture_logs
 
-from protocol.codec import JSON
+from protocol.codec import JSON, Unknown
 from protocol.codes import ErrorCode
 from protocol.frames.from_client import Attach
 from protocol.frames.from_server import Attached, Chunk, MessageMade, Typing
@@ -17,6 +18,7 @@ from server.ws.following import Following
 from server.ws.options import Options
 from server.ws.outbox import Outbox
 from storage.errors import NotFound, Unavailable
+from storage.log import Append, Appended
 from storage.records import Sent
 from tests.support.place import Place
 from tests.support.wire import FakeWire
@@ -104,6 +106,48 @@ async def test_a_known_position_gets_what_was_missed_in_one_frame(
     (_, chunk) = device.wire.frames
     assert isinstance(chunk, Chunk)
     assert (chunk.text, chunk.since, chunk.seq) == ("bcd", 4, 6)
+
+
+async def newer(place: Place) -> tuple[Sent, Position]:
+    """A newer version has told of a mood, between two texts; and the place before all that."""
+    sent = await spoken(place, "a")
+    begins = await place.hub.head(sent.conversation)
+    assert begins is not None
+    writer = next(iter(place.hub._streams[sent.conversation].writers.values()))
+    body = b'{"type":"mood","conversation":"%s","mood":"glad"}' % sent.conversation.encode()
+    answer = writer.answer
+    place.hub.done(writer)
+    asked = Append(answer.conversation, answer.id, answer.fence, 2, body, begins)
+    [result] = await place.log.append([asked])
+    assert isinstance(result, Appended)
+    writer = await place.writer(sent)
+    writer.go_on_from("a", 1)
+    writer.text("b")
+    await writer.settled()
+    return sent, begins
+
+
+async def test_what_a_newer_version_told_is_passed_on_in_its_place(
+    place: Place, device: Device
+) -> None:
+    """To who resumes before it, and what follows comes behind it without a gap."""
+    sent, begins = await newer(place)
+    assert (await device.attach(sent.conversation, begins)).recovered
+    await device.settle()
+    _, mood, chunk = device.wire.frames
+    assert mood == Unknown("mood", sent.conversation, begins.seq + 1)
+    assert b'"mood":"glad"' in device.wire.written[1]
+    assert isinstance(chunk, Chunk)
+    assert (chunk.seq, chunk.text) == (begins.seq + 2, "b")
+
+
+async def test_a_snapshot_passes_over_what_a_newer_version_told(
+    place: Place, device: Device
+) -> None:
+    """The text on both sides of it is shown."""
+    sent, _ = await newer(place)
+    attached = await device.attach(sent.conversation)
+    assert [answer.text for answer in attached.answers] == ["ab"]
 
 
 @pytest.mark.parametrize(("epoch", "seq"), [("other", 0), (None, None), ("present", 99)])
@@ -301,6 +345,30 @@ async def test_a_log_that_cannot_be_followed_is_given_up_in_time(
     await device.settle()
     assert device.adrift == 1
     assert len(device.wire.written) - before < 6
+
+
+@pytest.mark.parametrize("anew", [True, False], ids=["shown again", "sent"])
+async def test_a_fault_in_joining_closes_the_socket(
+    anew: bool, place: Place, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would show a conversation that it follows no more, and nobody would know."""
+    sent = await spoken(place, "text")
+    head = await place.hub.head(sent.conversation)
+    if anew:
+        await device.attach(sent.conversation)
+
+    async def broken(*_: object) -> None:
+        raise ValueError("a fault of ours")
+
+    monkeypatch.setattr(place.hub, "join", broken)
+    with capture_logs() as logged:
+        if anew:
+            device.following.lost(device.following._attachments[sent.conversation])
+        else:
+            device.following.follow(sent.conversation, head)
+        await device.settle()
+    assert device.adrift == 1
+    assert [line["log_level"] for line in logged] == ["error"]
 
 
 async def test_messages_wait_for_the_ack_of_what_is_sent_and_nothing_else_does(

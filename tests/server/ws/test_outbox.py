@@ -101,6 +101,18 @@ def test_what_waits_is_folded_and_in_order() -> None:
     assert (first.text, first.since, first.seq) == ("abc", 1, 3)
 
 
+def test_what_nobody_here_can_read_waits_in_its_place_too() -> None:
+    """A newer version has told it, and it goes out as it was kept."""
+    box = Box()
+    box.wire.jam()
+    box.chunk("a")
+    box.entry(b'{"type":"mood","conversation":"c","mood":"glad"}')
+    box.chunk("b")
+    box.wire.drain()
+    assert [getattr(frame, "seq", 0) for frame in box.wire.frames] == [1, 2, 3]
+    assert b'"mood":"glad"' in box.wire.written[1]
+
+
 def test_a_reader_too_slow_is_given_up() -> None:
     """Past the bound of live frames, once folded."""
     box = Box(options=Options(outbox_bytes=64 * 1024, fold_bytes=8 * 1024))

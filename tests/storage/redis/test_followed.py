@@ -235,6 +235,7 @@ class TestMessages:
             b"",
             b"hello",
             b"\xc0",
+            b"\x92\xa1\xff\x90",
             *map(msgspec.msgpack.encode, ([EPOCH, []], [1, []], [EPOCH, [[]]])),
         ],
     )
