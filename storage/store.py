@@ -502,7 +502,10 @@ class Accounts(Protocol):
         """Who is shut out, of all tenants."""
 
     async def become(self, tenant: str, visitor: str, user: str) -> None:
-        """What a visitor said, sent and used is the user's from now on, ids included."""
+        """What a visitor said, sent and used is the user's from now on, ids included.
+
+        The visitor's tokens of before are void: what their sockets follow is the user's, too.
+        """
 
     async def add_key(self, key: Key) -> None:
         """Make an API key known."""

@@ -72,6 +72,9 @@ class Connection:
         )
         self._order = Order()
         self._requests: Requests | None = None
+        self._becoming: Principal | None = (
+            None  # while the store is told, and the one before voided
+        )
         self._client: c.ClientInfo | None = None
         self._began = parts.clock()
         self._frames_in = self._bytes_in = 0
@@ -117,9 +120,9 @@ class Connection:
 
     def check(self) -> None:
         """End it if its credentials were voided."""
-        requests = self._requests
-        if requests is not None and self._parts.revocations.is_void(requests.principal):
-            self.close(CloseCode.REVOKED)
+        principal = self._becoming or (self._requests.principal if self._requests else None)
+        if principal is not None:
+            self._close_if_void(principal)
 
     def go_away(self, reason: GoawayReason, reconnect_after_ms: int) -> None:
         """Ask the client to move on."""
@@ -189,8 +192,7 @@ class Connection:
             return
         if self._session.state is State.CLOSED:
             return
-        if self._parts.revocations.is_void(principal):
-            self.close(CloseCode.REVOKED)
+        if self._close_if_void(principal):
             return
         if not await self._seated(principal):
             return
@@ -223,14 +225,18 @@ class Connection:
         if self._parts.revocations.is_void(principal):
             raise ChatError(ErrorCode.UNAUTHENTICATED, words)
         before = requests.principal.owner
-        await self._credentials.become(requests.principal, principal)
+        self._becoming = principal
+        try:
+            await self._credentials.become(requests.principal, principal)
+            requests.principal = principal  # what `welcome` said goes on to hold
+        finally:
+            self._becoming = None
         if before != principal.owner:
-            # Whatever the visitor's other sockets follow is the user's now. They may come back, to
-            # a visitor's empty list or with the user's own token.
+            # Whatever the visitor's other sockets follow is the user's now. They may come back with
+            # a new token: a visitor's, to an empty list, or the user's own.
             self._parts.registry.kick(before, CloseCode.NOT_LEVEL, but=self)
         if not await self._seated(principal):
             return
-        requests.principal = principal  # what `welcome` said goes on to hold
         self._belong(principal)
         ok = s.Ok(ref="auth", expires_at=rfc3339(round(principal.expires_at * 1000)))
         lives_s = principal.expires_at - self._parts.wall()
@@ -253,9 +259,15 @@ class Connection:
         )
         if not seated:
             self.close(CloseCode.CONNECTION_LIMIT)
-        elif parts.revocations.is_void(principal):  # meanwhile, when nobody told it
-            self.close(CloseCode.REVOKED)
+        else:
+            self._close_if_void(principal)  # meanwhile, when nobody told it
         return self._session.state is not State.CLOSED
+
+    def _close_if_void(self, principal: Principal) -> bool:
+        code = self._parts.revocations.closes(principal)
+        if code is not None:
+            self.close(code)
+        return code is not None
 
     def _belong(self, principal: Principal) -> None:
         """The socket is this principal's."""

@@ -230,6 +230,20 @@ class SqlAccounts:
                 """,
                 **both,
             )
+            await c.run(
+                """
+                INSERT INTO users (tenant, id, kind, roles, tier, disabled, sessions_from,
+                    created_at, updated_at)
+                VALUES (:tenant, :visitor, :kind, :roles, :tier, 0, :at, :at, :at)
+                ON CONFLICT (tenant, id) DO UPDATE SET sessions_from = :at, updated_at = :at
+                """,
+                tenant=tenant,
+                visitor=visitor,
+                kind=UserKind.VISITOR,
+                roles=rows.text(()),
+                tier=User(tenant=tenant, id=visitor).tier,
+                at=await rows.now(c),
+            )
 
         await self._db.write(work)
 

@@ -135,6 +135,22 @@ async def test_a_visitor_who_signs_in_takes_along_what_was_said_and_sent(world: 
     assert message.feedback is not None
 
 
+async def test_the_tokens_of_a_visitor_who_signed_in_are_void(world: World) -> None:
+    """Those of before; whether they had a row or not, and whatever it said."""
+    accounts = world.store.internal.accounts
+    await accounts.put_user(User(tenant=world.tenant, id="cid", name="Cid", disabled=True))
+    for visitor in ("ann", "cid"):
+        world.clock.advance(1000)
+        await accounts.become(world.tenant, visitor, "bob")
+    found = await accounts.ended_since(world.clock.now - 1000)
+    ended = [each for each in found if each.tenant == world.tenant]
+    assert [(each.id, each.kind, each.name, each.disabled) for each in ended] == [
+        ("ann", UserKind.VISITOR, None, False),
+        ("cid", UserKind.USER, "Cid", True),
+    ]
+    assert [each.sessions_from for each in ended] == [world.clock.now - 1000, world.clock.now]
+
+
 async def test_what_a_visitor_sends_while_signing_in_is_known_wherever_it_ends_up(
     world: World,
 ) -> None:

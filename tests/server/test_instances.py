@@ -221,6 +221,26 @@ async def test_a_visitors_sockets_end_everywhere_when_one_becomes_a_users(pair: 
     await here.socket.leave()
 
 
+async def test_a_visitors_sockets_end_also_where_nobody_was_told(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A word goes once at most; what was voided is found by the next look, and by the door."""
+    tokens = tokens_of(pair.settings)
+    token, _ = tokens.mint_visitor(visitor="v_1", tenant="default", site=None, origin=None)
+    here = await pair.guest(pair.one, token=token)
+    there = await pair.guest(pair.other, token=token)
+    monkeypatch.setattr(pair.one._registry, "kick", lambda *_, **__: None)
+    here.socket.say(type="auth", token=tokens.mint(user="ann", ttl_s=600))
+    await here.one("ok")
+    for each in (pair.one, pair.other):
+        await each._learn_accounts()
+    await there.socket.running
+    again = Guest(pair.other, pair.settings, token)
+    codes = [there.socket.wire.code, await again.closed(), here.socket.wire.code]
+    assert codes == [CloseCode.TOKEN_EXPIRED, CloseCode.TOKEN_EXPIRED, None]
+    await here.socket.leave()
+
+
 async def test_who_was_shut_out_is_shut_out_everywhere_as_soon_as_one_instance_knows(
     pair: Pair,
 ) -> None:

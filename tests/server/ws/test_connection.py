@@ -430,6 +430,29 @@ async def test_the_visitors_other_sockets_see_nothing_of_what_the_user_does(lobb
     assert (await again.answer_to(ack.conversation)).code == "not_found"
 
 
+async def test_who_becomes_a_user_is_not_ended_with_the_visitor(
+    lobby: Lobby, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though a look finds the visitor's token void before the socket knows of its change."""
+    one, other = await visiting(lobby, "v_1"), await visiting(lobby, "v_1")
+    accounts = lobby.store.internal.accounts
+    become = accounts.become
+    lobby.world.clock.now = round(lobby.wall * 1000) + 1000
+
+    async def become_and_be_looked_at(*who: str) -> None:
+        await become(*who)
+        assert await lobby.revocations.refresh() == [person("v_1").owner]
+        for caller in (one, other):
+            caller.connection.check()
+
+    monkeypatch.setattr(accounts, "become", become_and_be_looked_at)
+    one.say("auth", token=lobby.token("ann"))
+    assert (await one.answer_to("auth")).expires_at is not None
+    one.connection.check()
+    assert await other.closed() == CloseCode.TOKEN_EXPIRED
+    assert one.wire.code is None
+
+
 # ── the registry's calls ─────────────────────────────────────────────────────────────────────────
 
 
