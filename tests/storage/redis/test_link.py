@@ -14,7 +14,10 @@ from storage.redis import link as module
 from storage.redis.link import Argument, open_link
 from storage.redis.options import Options
 from storage.redis.scripts import Script
+from storage.redis.sessions import RedisSeats
 from storage.redis.way import Way
+from storage.sessions import Session
+from storage.values import Owner
 from tests.storage.redis.conftest import LinkTo
 from tests.support.redises import RedisCluster
 from tests.support.services import LOOPBACK, Redis, free_port
@@ -375,6 +378,17 @@ class TestCluster:
                         await pause()
             assert set(asked) == {"EXISTS"}
             await until_it_saves(link, keys[hangs])
+
+    async def test_each_call_is_that_of_a_node(
+        self, link_to: LinkTo, redis_cluster: RedisCluster
+    ) -> None:
+        """Or one of no node's would seem to be reachable when all nodes are gone."""
+        link = await link_to(redis_cluster.url())
+        seats = RedisSeats(link, "one")
+        await seats.keep(1)
+        await seats.put({Owner("t", "ann"): [Session("s-1", 1)]})
+        assert len((await seats.all("t")).seats) == 1
+        assert set(link._ways) <= {f"{LOOPBACK}:{node.port}" for node in redis_cluster.nodes}
 
     async def test_a_call_whose_answer_is_lost_is_not_made_again(
         self, link_to: LinkTo, redis_cluster: RedisCluster, monkeypatch: pytest.MonkeyPatch
