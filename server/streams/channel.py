@@ -59,6 +59,7 @@ class Channel:
         self._early: list[Delivery] | None = None  # while it is looked where the log stands
         self._level: dict[Follower, None] = {}
         self._joining: set[Follower] = set()
+        self._uncounted: set[Follower] = set()  # of those who join: they missed the last number
         self._following: Following | None = None
         self._reading: asyncio.Task[None] | None = None
         self._opening = asyncio.Lock()
@@ -103,11 +104,15 @@ class Channel:
         self._level[follower] = None
         if missed:
             self._hand(follower, missed, live=False)
+        if follower in self._uncounted:
+            self._uncounted.discard(follower)
+            follower.tell(self._presence())
 
     def leave(self, follower: Follower) -> None:
         """It follows no more."""
         self._level.pop(follower, None)
         self._joining.discard(follower)
+        self._uncounted.discard(follower)
         self._close_if_alone()
 
     def tell(self, frame: ServerFrame, but: Follower | None = None) -> None:
@@ -124,13 +129,15 @@ class Channel:
         alone = max(self._counted, sockets) == 1
         self._counted = sockets
         if not alone:
-            self.tell(Presence(conversation=self.conversation, sockets=sockets))
+            self.tell(self._presence())
+            self._uncounted |= self._joining
 
     def lose(self) -> None:
         """What its followers were told may not be so any more: they need snapshots, all of them."""
         followers = [*self._level, *self._joining]
         self._level.clear()
         self._joining.clear()
+        self._uncounted.clear()
         self._close()
         for follower in followers:
             self._tell_lost(follower)
@@ -139,6 +146,9 @@ class Channel:
         """What a look at the log's head means; `asked` is `position` of when it was asked for."""
         if self._replay is not None:
             self._act(self._replay.checked(asked, head))
+
+    def _presence(self) -> Presence:
+        return Presence(conversation=self.conversation, sockets=self._counted)
 
     async def _missed(self, follower: Follower, after: Position) -> list[Shared]:
         """Read from the follower's position up to where the live tail stands."""

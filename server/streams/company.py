@@ -8,6 +8,7 @@ an instance that died.
 import secrets
 import time
 from collections.abc import Callable
+from itertools import islice
 
 from protocol.frames.from_server import ServerFrame
 from server import words
@@ -15,6 +16,7 @@ from server.words import AnyWord, Here, Pass
 from storage.bus import Bus, Listening
 
 REPEAT_S = 15.0
+AGAIN_AT_ONCE = 2_000  # first words; many come at once where an instance has ended
 FORGET_S = 2.5 * REPEAT_S  # a word may be lost, or late
 
 
@@ -38,6 +40,7 @@ class Company:
         self._name = secrets.token_hex(8)
         self._places: dict[str, _Place] = {}
         self._shared: dict[str, _Place] = {}  # those where others are, too
+        self._new: dict[str, _Place] = {}  # those that said no more than their first word yet
 
     def enter(self, conversation: str) -> None:
         """Somebody here is about to follow: hear what is said there."""
@@ -67,10 +70,19 @@ class Company:
                 place.listening.close()
             del self._places[conversation]
             self._shared.pop(conversation, None)
+            self._new.pop(conversation, None)
 
     def look(self) -> None:
-        """Each second: repeat what is due, and forget what nobody repeated."""
+        """Each second: repeat what is due, and forget what nobody repeated.
+
+        A first word is repeated once: others may have said theirs in the same moment, and were both
+        lost, neither would ever hear of the other.
+        """
         now = self._clock()
+        for place in tuple(islice(self._new.values(), AGAIN_AT_ONCE)):
+            if now - place.said_at < REPEAT_S:
+                break  # those behind it came later
+            self._say(place, place.said, asks=True)
         for place in tuple(self._shared.values()):
             for name, (_, at) in tuple(place.others.items()):
                 if now - at >= FORGET_S:
@@ -78,8 +90,12 @@ class Company:
             if place.others and place.said and now - place.said_at >= REPEAT_S:
                 self._say(place, place.said)
 
-    def _say(self, place: "_Place", here: int) -> None:
-        word = Here(self._name, here, asks=not place.said and here > 0)
+    def _say(self, place: "_Place", here: int, *, asks: bool = False) -> None:
+        first = not place.said and here > 0
+        word = Here(self._name, here, asks=asks or first)
+        self._new.pop(place.conversation, None)
+        if first:
+            self._new[place.conversation] = place
         place.said, place.said_at, place.asked = here, self._clock(), False
         words.say(self._bus, words.to_conversation(place.conversation), word)
 

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import islice
 
 from protocol.frames.from_server import ServerFrame
-from protocol.types import Position
+from protocol.types import Position, Seq
 from server.streams.channel import Channel, Follower
 from server.streams.comebacks import Comebacks
 from server.streams.company import Company
@@ -22,7 +22,7 @@ from server.streams.stream import Stream
 from server.streams.writer import Writer
 from storage.bus import Bus
 from storage.errors import Fenced, StorageError, Unavailable
-from storage.log import ROWS, EventLog, Lost, Refusal, Slice
+from storage.log import ROWS, Entry, EventLog, Lost, Refusal, Slice
 from storage.records import Answer, Commit, Sent
 from storage.store import Internal
 
@@ -168,21 +168,21 @@ class Hub:
         return await self._log.read(conversation, after, limit)
 
     async def before_row(self, conversation: str, number: int) -> Position | None:
-        """The place before a row was told; None: not in what the log still has."""
+        """The place before a row was told; None: not in what the log still has.
+
+        It is looked for from the end on: who repeats a request has mostly just made it.
+        """
         head = await self.head(conversation)
-        if head is None:
-            return None
-        after: Position | None = Position(head.epoch, 0)
-        while after is not None:
-            page = await self._log.read(conversation, after, self._options.page)
-            if isinstance(page, Lost):
-                again = Position(head.epoch, page.oldest)
-                after = again if again > after else None
-                continue
-            for entry in page.entries:
-                if entry.source == ROWS and entry.ordinal == number:
-                    return Position(head.epoch, entry.seq - 1)
-            after = Position(head.epoch, page.entries[-1].seq) if page.entries else None
+        end = 0 if head is None else head.seq
+        while head is not None and end > 0:
+            begin = max(0, end - self._options.page)
+            entries = await self._between(conversation, Position(head.epoch, begin), end)
+            rows = {entry.ordinal: entry.seq for entry in entries if entry.source == ROWS}
+            if number in rows:
+                return Position(head.epoch, rows[number] - 1)
+            if not entries or entries[0].seq > begin + 1 or any(told < number for told in rows):
+                return None
+            end = begin
         return None
 
     async def join(
@@ -278,6 +278,24 @@ class Hub:
         stream = self._streams.of(tenant, conversation)
         async with stream.telling:
             await self._rows.tell(stream, known)
+
+    async def _between(self, conversation: str, after: Position, end: Seq) -> list[Entry]:
+        """What the log still has from one place to another."""
+        entries: list[Entry] = []
+        while after.seq < end:
+            page = await self._log.read(conversation, after, end - after.seq)
+            if isinstance(page, Lost):
+                if page.position is None or page.position.epoch != after.epoch:
+                    break
+                if page.oldest <= after.seq:
+                    break
+                after = Position(after.epoch, page.oldest)
+                continue
+            if not page.entries:
+                break
+            entries += page.entries
+            after = Position(after.epoch, page.entries[-1].seq)
+        return entries
 
     def _channel(self, conversation: str) -> Channel | None:
         stream = self._streams.get(conversation)

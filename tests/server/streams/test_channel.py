@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.frames.from_server import Pong
+from protocol.frames.from_server import Pong, Presence
 from server.streams.entry import Shared
 from server.streams.options import Options
 from storage.errors import Unavailable
@@ -154,6 +154,28 @@ def test_who_leaves_while_joining_leaves_nothing_behind(method: str) -> None:
         await hall.append()
         assert (listener.entries, listener.lost) == ([], 0)
         assert hall.idle
+
+    play(script)
+
+
+def test_who_joins_slowly_is_told_how_many_follow() -> None:
+    """The number was told while it read what it missed, and does not change when it is level."""
+
+    async def script(hall: Hall) -> None:
+        await hall.open(2)
+        level, slow = Listener(), Listener()
+        await hall.join(level, 2)
+        door = hall.log.doors["read"] = asyncio.Event()
+        joining = asyncio.create_task(hall.join(slow, 0))
+        await asyncio.sleep(0)
+        assert hall.channel is not None
+        hall.channel.count()
+        told = [Presence(conversation=HERE, sockets=2)]
+        assert (level.aside, slow.aside) == (told, [])
+        door.set()
+        await joining
+        hall.channel.count()
+        assert (level.aside, slow.aside) == (told, told)
 
     play(script)
 

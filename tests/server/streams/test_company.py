@@ -147,8 +147,8 @@ async def test_the_living_are_remembered_however_long_nothing_changes() -> None:
     assert (one.all, two.all) == (5, 5)
 
 
-async def test_where_nobody_else_is_nothing_is_repeated() -> None:
-    """Most conversations are followed at one instance alone."""
+async def test_where_nobody_else_is_only_the_first_word_is_repeated() -> None:
+    """And once: most conversations are followed at one instance alone."""
     street = Street()
     one = street.instances[0]
     one.follow(1)
@@ -156,7 +156,22 @@ async def test_where_nobody_else_is_nothing_is_repeated() -> None:
     for _ in range(10):
         street.now += REPEAT_S
         await street.sweep()
-    assert one.said == 1
+    assert one.said == 2
+
+
+async def test_two_whose_first_words_are_lost_find_each_other() -> None:
+    """A word may be lost, and both may have come in the same moment."""
+    street = Street()
+    one, two = street.instances
+    street.deaf = True
+    one.follow(1)
+    two.follow(4)
+    await street.sweep()
+    street.deaf = False
+    assert (one.all, two.all) == (1, 4)
+    street.now += REPEAT_S
+    await street.sweep()
+    assert (one.all, two.all) == (5, 5)
 
 
 async def test_a_lost_word_is_made_good_by_the_next() -> None:

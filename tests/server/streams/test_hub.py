@@ -20,7 +20,7 @@ from protocol.types import AnswerState, Position, ResetReason
 from server.streams.channel import Channel
 from server.streams.options import Options
 from storage.errors import Fenced, Unavailable
-from storage.log import Lost
+from storage.log import Lost, Slice
 from storage.memory.bus import Line
 from storage.records import Commit, Opening
 from tests.support.place import Listener, Place
@@ -246,6 +246,32 @@ async def test_the_place_before_a_row_is_found(place: Place) -> None:
     assert found == Position(head.epoch, 2)
     assert await place.hub.before_row(second.conversation, 99) is None
     assert await place.hub.before_row("c_nowhere", 1) is None
+
+
+@pytest.mark.parametrize("options", [Options(page=4, gather_ms=0)])
+async def test_the_place_before_a_row_is_looked_for_from_the_end(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A repeated request is mostly of the last message, and the log may be long."""
+    first = await place.sent()
+    writer = await place.writer(first)
+    for _ in range(20):
+        writer.text("x")
+    await writer.settled()
+    second = await place.world.send(conversation=first.conversation)
+    await place.hub.tell(place.tenant, first.conversation)
+    epoch, read, reads = writer.position.epoch, place.log.read, []
+
+    async def counted(conversation: str, after: Position, limit: int) -> Slice | Lost:
+        reads.append(limit)
+        return await read(conversation, after, limit)
+
+    monkeypatch.setattr(place.log, "read", counted)
+    before_row = place.hub.before_row
+    assert await before_row(first.conversation, second.numbers[0]) == Position(epoch, 22)
+    assert await before_row(first.conversation, second.numbers[1] + 1) is None
+    assert reads == [4, 4]
+    assert await before_row(first.conversation, first.numbers[0]) == Position(epoch, 0)
 
 
 async def test_a_follower_of_another_epoch_is_lost_at_once(place: Place) -> None:
