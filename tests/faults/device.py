@@ -114,10 +114,7 @@ class Device:
 
     def hello(self) -> None:
         """Greet, with the positions of all conversations."""
-        positions = [
-            {"conversation": name, "epoch": each.epoch, "seq": each.seq}
-            for name, each in self.view.conversations.items()
-        ]
+        positions = [self._place(name) for name in self.view.conversations]
         self._to_attach = len(positions)
         self.view.attaching = set(self.view.conversations)
         self._write({"type": "hello", "token": self._token, "attach": positions})
@@ -293,11 +290,14 @@ class Device:
         ref = error.get("ref", "")
         self.refusals[error["code"]] += 1
         request = self.requests.get(ref) or self.requests.get(f"stop {ref}")
-        if request is None:
+        later = asyncio.get_running_loop().call_later
+        pause = max(AGAIN_S, error.get("retry_after_ms", 0) / 1000)
+        if request is None and ref in self.view.attaching and error["code"] in RETRIED:
+            later(pause, self._attach_again, ref, self._socket)
+        elif request is None:
             self.view.faults.append(f"an error that answers nothing: {error}")
         elif error["code"] in RETRIED:
-            pause = max(AGAIN_S, error.get("retry_after_ms", 0) / 1000)
-            asyncio.get_running_loop().call_later(pause, self._again, request)
+            later(pause, self._again, request)
         else:
             request.answers.append(error)
             request.answered_in = request.answered_in or self.life
@@ -306,6 +306,20 @@ class Device:
         if request.answer is None:
             with suppress(Cut):
                 self._write(request.frame)
+
+    def _attach_again(self, name: str, connection: ClientConnection | None) -> None:
+        if connection is not self._socket or name not in self.view.attaching:
+            return  # the next socket has said it with its `hello`
+        request = self.requests.get(f"attach {name}")
+        if request is not None and request.answer is None:
+            self._again(request)
+            return
+        with suppress(Cut):
+            self._write({"type": "attach", **self._place(name)})
+
+    def _place(self, name: str) -> Frame:
+        shown = self.view.conversations[name]
+        return {"conversation": name, "epoch": shown.epoch, "seq": shown.seq}
 
     def _answered(self, name: str, frame: Frame) -> None:
         request = self.requests.get(name)

@@ -59,6 +59,12 @@ async def refused(device: Device, content: str) -> None:
     await device.until(lambda: device.refusals["unavailable"] > 0)
 
 
+async def comes_back(town: Town, device: Device) -> None:
+    """It leaves, and attaches anew at another server."""
+    device.drop(How.RST)
+    await town.connect(device)
+
+
 async def probe(town: Town, content: str) -> float:
     """How long it takes until a message is taken."""
     began = time.monotonic()
@@ -83,18 +89,23 @@ async def test_a_redis_that_restarts_under_load_is_a_new_epoch_for_everybody(
         async with town_in(tmp_path, database, redis.url()) as town:
             await town.start_all()
             idle = [await settled(town, f"idle{n}") for n in range(4)]
+            away = await settled(town, "away")
             slowest = 0.0
             for seed in seeds:
                 async with crowd(town, seed, DEVICES) as devices:
                     await talking(devices)
                     lost = [device.view.lost_positions for device in idle]
                     redis.kill9()
+                    before_it_came = away.refusals.total()
+                    coming = asyncio.create_task(comes_back(town, away))
                     writer = await town.connected(f"writer{seed}")
                     await refused(writer, script(f" {seed}", 3))
+                    await until(lambda: away.refusals.total() > before_it_came)  # noqa: B023
                     redis.start()
                     back = time.monotonic()
                     slowest = max(slowest, await level(idle, lost, back))
                     await settle(town, [writer])
+                    await coming
                     slowest = max(slowest, time.monotonic() - back)
             what = f"restarts of Redis {'with' if keep else 'without'} AOF"
             await judge(town, capsys, f"{what}, level in {slowest:.1f} s", len(seeds))

@@ -212,7 +212,7 @@ for number, asked in ipairs(cmsgpack.unpack(ARGV[6])) do
     local meta, entries = KEYS[2 * number - 1], KEYS[2 * number]
     local appends = asked[2]
     local first = appends[1][1]
-    local fields = redis.call('HMGET', meta, 'e', 'g', 'h', 'o', 'a', 'k', 's:' .. first)
+    local fields = redis.pcall('HMGET', meta, 'e', 'g', 'h', 'o', 'a', 'k', 's:' .. first)
     local epoch = epoch_of(entries, fields, life)
     if not epoch then
         for _ = 1, #appends do

@@ -4,7 +4,7 @@
 local meta, entries = KEYS[1], KEYS[2]
 local fence = tonumber(ARGV[3])
 local name = 's:' .. ARGV[2]
-local fields = redis.call('HMGET', meta, 'e', 'g', 'h', 'o', name)
+local fields = redis.pcall('HMGET', meta, 'e', 'g', 'h', 'o', name)
 local epoch = epoch_of(entries, fields, life_of_server())
 if not epoch then
     return { 'epoch', '', 0, 0 }

@@ -5,7 +5,7 @@
 local meta, entries = KEYS[1], KEYS[2]
 local idle = tonumber(ARGV[4])
 local life = life_of_server()
-local fields = redis.call('HMGET', meta, 'e', 'g', 'h', 'o')
+local fields = redis.pcall('HMGET', meta, 'e', 'g', 'h', 'o')
 local epoch = epoch_of(entries, fields, life) or ''
 if epoch == ARGV[1] then
     redis.call('DEL', meta, entries)

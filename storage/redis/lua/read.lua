@@ -1,7 +1,7 @@
 -- KEYS: meta, entries. ARGV: epoch, seq, limit (0: only say how it stands).
 -- Gives {'', head, rows, entries} or {reason, epoch, head, oldest}.
 
-local fields = redis.call('HMGET', KEYS[1], 'e', 'g', 'h', 'o', 's:*')
+local fields = redis.pcall('HMGET', KEYS[1], 'e', 'g', 'h', 'o', 's:*')
 local epoch = epoch_of(KEYS[2], fields, life_of_server())
 if not epoch then
     return { 'no_log', '', 0, 0 }

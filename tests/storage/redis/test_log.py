@@ -36,6 +36,8 @@ from tests.support.redises import Failover, RedisCluster
 from tests.support.services import Redis
 from tests.support.waiting import PATIENCE_S, pause, until
 
+NEIGHBOUR = "c_neighbour"
+
 
 async def until_it_answers(log: EventLog) -> Position | None:
     """Where the log stands, once the server says so."""
@@ -91,6 +93,33 @@ class TestServersThatGoBack:
         await say(log, position, range(1, 3))
         await link.ask_about(link.names.of(kind, TALK), "DEL", link.names.of(kind, TALK))
         await is_lost(log, position)
+
+    @pytest.mark.parametrize("kind", ["log", "entries"])
+    async def test_a_key_of_another_type_is_no_log_and_harms_no_other(
+        self, link_to: LinkTo, redis_url: str, kind: str
+    ) -> None:
+        """Of many in one call: they would be deaf and mute for as long as it is there."""
+        link = await link_to(redis_url)
+        log = RedisLog(link)
+        position, sound = await opened(log), await opened(log, conversation=NEIGHBOUR)
+        await say(log, position, range(1, 3))
+        key = link.names.of(kind, TALK)
+        await link.ask_about(key, "SET", key, "not a log")
+        assert await log.heads([TALK, NEIGHBOUR]) == {TALK: None, NEIGHBOUR: sound}
+        mine, other = piece(position, 3), Append(NEIGHBOUR, ANSWER, 1, 1, b"x", sound)
+        assert await append(log, mine, other) == [Refused(Refusal.EPOCH), Appended(1)]
+        places = [(TALK, position), (NEIGHBOUR, sound)]
+        await log.checkpoint([Checkpoint(each, at.epoch, ANSWER, 1) for each, at in places])
+        await is_lost(log, position)
+
+    async def test_another_error_of_the_server_is_not_taken_for_no_log(
+        self, link_to: LinkTo, fresh_redis: Redis
+    ) -> None:
+        """A new epoch would throw away what is there."""
+        log = RedisLog(await link_to(fresh_redis.url()))
+        await opened(log)
+        fresh_redis.ask("ACL", "SETUSER", "default", "-hmget")
+        assert await log.heads([TALK]) == {}
 
     async def test_without_memory_nothing_is_stored_and_all_is_read(
         self, link_to: LinkTo, fresh_redis: Redis
