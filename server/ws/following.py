@@ -6,21 +6,17 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from msgspec import structs
-
-from protocol.codec import Unknown
 from protocol.codes import ErrorCode
 from protocol.frames import from_client as c
 from protocol.frames import from_server as s
 from protocol.limits import HISTORY_DEFAULT
-from protocol.text import utf16_length, utf16_slice
 from protocol.types import Position
 from server.errors import ChatError
 from server.streams import shapes
-from server.streams.entry import Shared
 from server.streams.hub import Hub
 from server.telemetry.logs import get_logger
 from server.ws import snapshot
+from server.ws.attachment import Attachment
 from server.ws.outbox import Outbox
 from server.ws.snapshot import Shown
 from storage.errors import NotFound, StorageError
@@ -171,18 +167,18 @@ class Following:
             words = f"This socket follows {most} conversations already; detach from one first."
             raise ChatError(ErrorCode.QUOTA_EXCEEDED, words)
 
-    def lost(self, attachment: "Attachment") -> None:
+    def lost(self, attachment: Attachment) -> None:
         """Its position is gone: a snapshot comes unasked."""
         if self.has(attachment):
             self._spawn(self._show_again(attachment))
 
-    def has(self, attachment: "Attachment") -> bool:
+    def has(self, attachment: Attachment) -> bool:
         """Whether it is still how the socket follows its conversation."""
         return self._attachments.get(attachment.conversation) is attachment
 
     def _begin(
         self, conversation: str, lengths: dict[str, int], stored: dict[str, int] | None = None
-    ) -> "Attachment":
+    ) -> Attachment:
         self.detach(conversation)
         attachment = Attachment(self, conversation, lengths, stored)
         if not self._over:
@@ -197,14 +193,14 @@ class Following:
     async def _shown(self, conversation: str, count: int) -> Shown:
         return await snapshot.show(self._hub, self._history, self.owner, conversation, count)
 
-    def _show(self, shown: Shown, answered: Callable[[s.Attached], None]) -> "Attachment":
+    def _show(self, shown: Shown, answered: Callable[[s.Attached], None]) -> Attachment:
         attachment = self._begin(shown.attached.conversation, shown.lengths)
         answered(shown.attached)
         for chunk in shown.rest:
             self.outbox.send(chunk)
         return attachment
 
-    async def _show_again(self, attachment: "Attachment") -> None:
+    async def _show_again(self, attachment: Attachment) -> None:
         """Until it follows again, is let go, or too much time has passed."""
         conversation = attachment.conversation
         deadline = asyncio.get_running_loop().time() + LEVEL_WITHIN_S
@@ -229,7 +225,7 @@ class Following:
             else:
                 return
 
-    async def _join(self, attachment: "Attachment", position: Position) -> None:
+    async def _join(self, attachment: Attachment, position: Position) -> None:
         if not self.has(attachment):
             return
         try:
@@ -242,118 +238,6 @@ class Following:
     def _fail(self, conversation: str, error: Exception) -> None:
         _log.error("a socket could not follow", conversation=conversation, exc_info=error)
         self._adrift()
-
-
-class Attachment:
-    """One socket as a follower of one conversation."""
-
-    __slots__ = (
-        "_following",
-        "_held",
-        "_holding",
-        "_lengths",
-        "_over",
-        "_stored",
-        "conversation",
-    )
-
-    def __init__(
-        self,
-        following: Following,
-        conversation: str,
-        lengths: dict[str, int],
-        stored: dict[str, int] | None,
-    ) -> None:
-        self.conversation = conversation
-        self._following = following
-        # Of answers whose text a snapshot showed and whose next chunk has not come yet.
-        self._lengths = lengths
-        # What SQL had by its position of answers whose next chunk has not come yet; None: it begins
-        # with a snapshot.
-        self._stored = stored
-        self._over = False
-        # What is being sent may stand below where this begins: nothing at all may pass.
-        self._holding = following.is_sending(conversation)
-        self._held: list[Shared] = []
-
-    def release(self) -> None:
-        """The `ack` is out: hand on what was kept back."""
-        self._holding = False
-        if self._held:
-            held, self._held = self._held, []
-            self.take(held, live=True)
-
-    def take(self, entries: Sequence[Shared], *, live: bool) -> None:
-        """Send what comes; see `server.streams.channel.Follower`."""
-        if self._over or self._is_unsure_of(entries):
-            return
-        outbox = self._following.outbox
-        if self._holding or self._following.is_sending(self.conversation):
-            entries = self._keep_back(entries)
-        if live and not self._lengths:
-            outbox.share(entries)
-        else:
-            outbox.missed([self._cut(entry) for entry in entries])
-
-    def _is_unsure_of(self, entries: Sequence[Shared]) -> bool:
-        """Whether text comes of which the client may have a part: then it gets a snapshot.
-
-        One that came with a position was shown a snapshot before, perhaps, and nobody knows how
-        much of an answer that had; it matters where SQL has text before the log.
-        """
-        if self._stored is None:
-            return False
-        for entry in entries:
-            if entry.repeats or (self._stored and self._overlaps(entry.frame())):
-                self._over = True
-                self.lose()
-                return True
-        return False
-
-    def _overlaps(self, frame: s.Logged | Unknown) -> bool:
-        assert self._stored is not None
-        return isinstance(frame, s.Chunk) and frame.offset < self._stored.pop(frame.answer, 0)
-
-    def _keep_back(self, entries: Sequence[Shared]) -> Sequence[Shared]:
-        """What may pass: all up to the next message, which may be the one that is being sent."""
-        passing = 0
-        if not self._holding:
-            kinds = (type(entry.frame()) for entry in entries)
-            passing = next(
-                (n for n, kind in enumerate(kinds) if kind is s.MessageMade), len(entries)
-            )
-        self._held += entries[passing:]
-        self._holding = bool(self._held)
-        return entries[:passing]
-
-    def lose(self) -> None:
-        """The position is gone."""
-        self._following.lost(self)
-
-    def tell(self, frame: s.ServerFrame) -> None:
-        """Pass on what is beside the log."""
-        self._following.outbox.send(frame)
-
-    def _cut(self, entry: Shared) -> s.Text | Shared:
-        """A chunk without what the snapshot showed: a new epoch tells some of it again.
-
-        It stays a frame, be it an empty one, for its place in the log counts.
-        """
-        frame = entry.frame()
-        if isinstance(frame, s.Reset | s.Complete):
-            self._lengths.pop(frame.answer, None)
-        if not isinstance(frame, s.Chunk) or frame.answer not in self._lengths:
-            return entry.foldable()
-        have = self._lengths[frame.answer]
-        end = frame.offset + utf16_length(frame.text)
-        if end >= have:
-            del self._lengths[frame.answer]
-        if frame.offset >= have:
-            return frame
-        text = (
-            utf16_slice(frame.text, have - frame.offset, end - frame.offset) if end > have else ""
-        )
-        return structs.replace(frame, offset=have, text=text or "")
 
 
 def _stored_by(position: Position, unfinished: Sequence[Answer]) -> dict[str, int]:

@@ -1,94 +1,27 @@
 """Which conversations a socket follows, and how it is brought level."""
 
 import asyncio
-from collections.abc import Coroutine
 from typing import Any
 
 import pytest
-from msgspec import structs
 from structlog.testing import capture_logs
 
-from protocol.codec import JSON, Unknown
+from protocol.codec import Unknown
 from protocol.codes import ErrorCode
-from protocol.frames.from_client import Attach
 from protocol.frames.from_server import Attached, Chunk, MessageMade, Typing
 from protocol.types import Position
 from server.errors import ChatError
-from server.ws.following import Following
-from server.ws.options import Options
-from server.ws.outbox import Outbox
 from storage.errors import NotFound, Unavailable
 from storage.log import Append, Appended
 from storage.records import Sent
+from tests.server.ws.device import Device, spoken
 from tests.support.place import Place
-from tests.support.wire import FakeWire
-
-
-class Device:
-    """A socket's following, with what it was sent."""
-
-    def __init__(self, place: Place) -> None:
-        self.wire = FakeWire()
-        self.tasks: set[asyncio.Task[None]] = set()
-        self.adrift = 0
-        outbox = Outbox(self.wire, JSON, Options(), lambda: None)
-        self.following = Following(
-            place.hub, place.world.store.history, outbox, self._spawn, self._count
-        )
-        self.following.owner = place.world.owner
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        self.tasks.add(asyncio.create_task(work))
-
-    def _count(self) -> None:
-        self.adrift += 1
-
-    async def attach(
-        self, conversation: str, at: Position | None = None, most: int = 50
-    ) -> Attached:
-        """Attach, and what that was answered with."""
-        answers: list[Attached] = []
-
-        def answered(frame: Attached) -> None:
-            answers.append(frame)
-            self.following.outbox.send(frame)
-
-        wanted = Attach(
-            conversation=conversation,
-            epoch=at.epoch if at else None,
-            seq=at.seq if at else None,
-        )
-        await self.following.attach(wanted, most, answered)
-        (attached,) = answers
-        return attached
-
-    async def settle(self) -> None:
-        """Until nothing more is under way."""
-        async with asyncio.timeout(10):
-            while self.tasks:
-                done, self.tasks = self.tasks, set()
-                await asyncio.gather(*done)
-
-    @property
-    def text(self) -> str:
-        """All chunks' texts."""
-        return "".join(frame.text for frame in self.wire.frames if isinstance(frame, Chunk))
 
 
 @pytest.fixture
 def device(place: Place) -> Device:
     """The owner's."""
     return Device(place)
-
-
-async def spoken(place: Place, *texts: str) -> Sent:
-    """An answer that has said so much."""
-    sent = await place.sent()
-    writer = await place.writer(sent)
-    for text in texts:
-        writer.text(text)
-        await writer.settled()
-    return sent
 
 
 async def test_a_known_position_gets_what_was_missed_in_one_frame(
@@ -369,146 +302,6 @@ async def test_a_fault_in_joining_closes_the_socket(
         await device.settle()
     assert device.adrift == 1
     assert [line["log_level"] for line in logged] == ["error"]
-
-
-async def test_messages_wait_for_the_ack_of_what_is_sent_and_nothing_else_does(
-    place: Place, device: Device
-) -> None:
-    """A stop's end, or text, must not wait until a message is stored."""
-    sent = await spoken(place, "one ")
-    await device.attach(sent.conversation)
-    writer = next(iter(place.hub._streams[sent.conversation].writers.values()))
-    shown = len(device.wire.frames)
-    done = [device.following.sending(sent.conversation) for _ in range(2)]
-    writer.text("two")
-    await writer.settled()
-    assert len(device.wire.frames) == shown + 1
-    await place.world.send(conversation=sent.conversation)
-    await place.hub.tell(place.tenant, sent.conversation)
-    writer.text(" three")
-    await writer.settled()
-    assert len(device.wire.frames) == shown + 1
-    for each in [*done, *done]:  # each may be said twice
-        each()
-    kinds = [type(frame) for frame in device.wire.frames[shown:]]
-    assert kinds == [Chunk, MessageMade, MessageMade, Chunk]
-
-
-async def test_what_was_kept_back_is_dropped_where_it_has_no_place_any_more(
-    place: Place, device: Device
-) -> None:
-    """The client detached, or a snapshot stands in its place."""
-    sent = await place.sent()
-    await device.attach(sent.conversation)
-    done = device.following.sending(sent.conversation)
-    await place.world.send(conversation=sent.conversation)
-    await place.hub.tell(place.tenant, sent.conversation)
-    await device.attach(sent.conversation)
-    shown = len(device.wire.frames)
-    done()
-    assert len(device.wire.frames) == shown
-
-
-async def test_who_attaches_while_sending_gets_the_ack_first_too(
-    place: Place, device: Device
-) -> None:
-    """A client that comes back attaches and sends again in one breath."""
-    sent = await spoken(place, "one ")
-    done = device.following.sending(sent.conversation)
-    position = await place.hub.position(place.tenant, sent.conversation)
-    await place.world.send(conversation=sent.conversation)
-    await place.hub.tell(place.tenant, sent.conversation)
-    await device.attach(sent.conversation, position)
-    writer = next(iter(place.hub._streams[sent.conversation].writers.values()))
-    writer.text("two")
-    await writer.settled()
-    assert [type(frame) for frame in device.wire.frames] == [Attached]
-    done()
-    kinds = [type(frame) for frame in device.wire.frames]
-    assert kinds == [Attached, MessageMade, MessageMade, Chunk]
-
-
-async def test_a_text_told_anew_is_not_shown_twice(place: Place, device: Device) -> None:
-    """A new epoch is told all of it, and the device was shown a part by SQL."""
-    sent = await place.sent()
-    writer = await place.writer(sent)
-    writer.text("saved ")
-    await writer.settled()
-    await place.save(sent, writer.unsaved())
-    writer.saved(writer.length)
-    writer.text("told ")
-    await writer.settled()
-    await place.log.drop([sent.conversation])
-    attached = await device.attach(sent.conversation)
-    assert [answer.text for answer in attached.answers] == ["saved "]
-    writer.text("new")
-    await writer.settled()
-    assert device.text == "told new"
-    offsets = [f.offset for f in device.wire.frames if isinstance(f, Chunk)]
-    assert offsets[0] == len("saved ")
-
-
-async def test_a_text_told_anew_brings_a_snapshot_to_who_came_with_a_position(
-    place: Place, device: Device
-) -> None:
-    """The client was shown a part of it by a snapshot of this epoch, and nobody knows how much."""
-    sent = await place.sent()
-    writer = await place.writer(sent)
-    writer.text("saved ")
-    await writer.settled()
-    await place.save(sent, writer.unsaved())
-    writer.saved(writer.length)
-    await place.log.drop([sent.conversation])
-    position = await place.other.position(place.tenant, sent.conversation)
-    assert (await device.attach(sent.conversation, position)).recovered
-    writer.text("new")
-    await writer.settled()
-    await device.settle()
-    kinds = [type(frame) for frame in device.wire.frames]
-    assert kinds[:2] == [Attached, Attached]
-    shown = device.wire.frames[1]
-    assert isinstance(shown, Attached)
-    assert [answer.text for answer in shown.answers] == ["saved new"]
-    assert device.text == ""
-
-
-async def test_text_that_sql_had_before_the_log_brings_a_snapshot_too(
-    place: Place, device: Device
-) -> None:
-    """The owner's log was away, and the client may have seen more than the log had."""
-    sent = await place.sent()
-    writer = await place.writer(sent)
-    writer.text("told ")
-    await writer.settled()
-    tail = structs.replace(writer.unsaved(), text="told ahead ")
-    await place.save(sent, tail)
-    assert (await device.attach(sent.conversation, writer.position)).recovered
-    writer.text("ahead ")
-    await writer.settled()
-    writer.text("and on")
-    await writer.settled()
-    await device.settle()
-    shown = [frame for frame in device.wire.frames if isinstance(frame, Attached)]
-    assert [frame.recovered for frame in shown] == [True, False]
-    seen = "".join(answer.text or "" for answer in shown[1].answers) + device.text
-    assert seen == "told ahead and on"
-
-
-async def test_who_resumes_behind_a_checkpoint_needs_no_snapshot(
-    place: Place, device: Device
-) -> None:
-    """The usual case: the log had the text before SQL, and goes on behind it."""
-    sent = await place.sent()
-    writer = await place.writer(sent)
-    writer.text("saved ")
-    await writer.settled()
-    await place.save(sent, writer.unsaved())
-    assert (await device.attach(sent.conversation, writer.position)).recovered
-    for text in ("and ", "on"):
-        writer.text(text)
-        await writer.settled()
-    await device.settle()
-    assert [type(frame) for frame in device.wire.frames] == [Attached, Chunk, Chunk]
 
 
 async def test_a_log_ahead_of_the_database_is_no_place_to_go_on_from(
