@@ -17,6 +17,7 @@ class Shuffler:
         self._chance = chance
         self._rest = b""
         self._held: list[bytes] = []
+        self.faults = 0  # deliveries that came twice, and stretches in another order
 
     def feed(self, data: bytes) -> bytes:
         """What goes on now."""
@@ -26,7 +27,9 @@ class Shuffler:
         while (end := _end(self._rest, at)) is not None:
             reply, at = self._rest[at:end], end
             if _is_message(reply):
-                self._held += [reply] * (2 if self._chance.random() < REPEATED else 1)
+                twice = self._chance.random() < REPEATED
+                self.faults += twice
+                self._held += [reply] * (1 + twice)
             else:
                 out += self.rest() + reply  # a message never passes what changes who hears it
             if len(self._held) >= HELD:
@@ -36,8 +39,10 @@ class Shuffler:
 
     def rest(self) -> bytes:
         """What was held back."""
+        before = b"".join(self._held)
         self._chance.shuffle(self._held)
         held, self._held = b"".join(self._held), []
+        self.faults += held != before
         return held
 
 

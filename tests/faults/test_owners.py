@@ -119,7 +119,7 @@ async def test_what_a_killed_server_was_making_ends_once_for_everybody(
     assert ends(answers) == EXPECTED
     taken = [each for each, answer in zip(lasted, answers, strict=True) if answer.words]
     what = f"kill -9 of the owner of {ANSWERS} answers, all ended in {max(taken):.1f} s"
-    await judge(town, capsys, what, len(answers))
+    await judge(town, capsys, what, len(seeds))
     assert max(taken) <= TAKEN_S
 
 
@@ -156,7 +156,7 @@ async def test_a_frozen_owner_that_wakes_finds_its_answers_taken_and_writes_noth
             more = {"type": "chat", "conversation": conversation, "content": script(" more", 2)}
             await device.ask(more)
         await settle(town, after)
-        await judge(town, capsys, "frozen owners", len(every))
+        await judge(town, capsys, f"frozen owners of {len(every)} answers", len(zombies))
 
 
 async def speaking(town: Town, owner: Instance, other: Instance, chance: random.Random) -> Watched:
@@ -187,8 +187,8 @@ async def test_what_a_server_died_of_before_its_ack_is_sent_to_another_one(
     """By the same id: one message, one answer, wherever between receipt and `ack` it was."""
     ada, bob = town.instances
     await bob.start()
-    sent = 0
-    for seed in range(80 if LONG else len(PLACES)):
+    sent, kills = 0, 80 if LONG else len(PLACES)
+    for seed in range(kills):
         chance = random.Random(seed)
         await ada.start(f"{PLACES[seed % len(PLACES)]}:kill:{chance.randint(1, DEVICES)}")
         devices = [await town.connected(f"u{len(town.devices)}", ada) for _ in range(DEVICES)]
@@ -201,7 +201,8 @@ async def test_what_a_server_died_of_before_its_ack_is_sent_to_another_one(
             sent += len(device.in_flight)
             await town.connect(device, bob)
     await settle(town, town.devices)
-    await judge(town, capsys, "killed before the `ack`, sent again to another one", sent)
+    what = f"killed before the `ack`, {sent} messages sent again to another one"
+    await judge(town, capsys, what, kills)
 
 
 async def test_a_stop_through_another_server_is_prompt_and_final(
