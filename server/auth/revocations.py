@@ -4,9 +4,8 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from protocol.codes import CloseCode
 from server.auth.options import Options
-from server.auth.principal import Kind, Principal
+from server.auth.principal import Principal
 from storage.accounts import User
 from storage.ids import wall_clock
 from storage.store import Accounts
@@ -45,17 +44,6 @@ class Revocations:
         """
         void = self._void.get(principal.owner)
         return void is not None and (void.disabled or principal.issued_at * 1000 < void.until)
-
-    def closes(self, principal: Principal) -> CloseCode | None:
-        """What ends a socket of that token, if it counts no more.
-
-        A visitor who was not shut out may come back with a new token: as a rule they have become a
-        user, and these are their other tabs.
-        """
-        if not self.is_void(principal):
-            return None
-        comes_back = principal.kind is Kind.VISITOR and not self._void[principal.owner].disabled
-        return CloseCode.TOKEN_EXPIRED if comes_back else CloseCode.REVOKED
 
     async def refresh(self) -> list[Owner]:
         """Learn what is new, and name whose sockets are to be looked at again with `is_void`.

@@ -72,9 +72,8 @@ class Connection:
         )
         self._order = Order()
         self._requests: Requests | None = None
-        self._becoming: Principal | None = (
-            None  # while the store is told, and the one before voided
-        )
+        # While the store is told, which voids the one before.
+        self._becoming: Principal | None = None
         self._client: c.ClientInfo | None = None
         self._began = parts.clock()
         self._frames_in = self._bytes_in = 0
@@ -234,7 +233,7 @@ class Connection:
         if before != principal.owner:
             # Whatever the visitor's other sockets follow is the user's now. They may come back with
             # a new token: a visitor's, to an empty list, or the user's own.
-            self._parts.registry.kick(before, CloseCode.NOT_LEVEL, but=self)
+            self._parts.registry.kick(before, CloseCode.TOKEN_EXPIRED, but=self)
         if not await self._seated(principal):
             return
         self._belong(principal)
@@ -264,10 +263,10 @@ class Connection:
         return self._session.state is not State.CLOSED
 
     def _close_if_void(self, principal: Principal) -> bool:
-        code = self._parts.revocations.closes(principal)
-        if code is not None:
-            self.close(code)
-        return code is not None
+        void = self._parts.revocations.is_void(principal)
+        if void:
+            self.close(CloseCode.REVOKED)
+        return void
 
     def _belong(self, principal: Principal) -> None:
         """The socket is this principal's."""

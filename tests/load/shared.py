@@ -18,7 +18,7 @@ from tests.support.services import Postgres, Redis
 
 # A script's own calls are counted by Redis too, but nobody sends them: those it names, and the two
 # commands for publishing, of which it is told one.
-_CALLED = re.compile(r"redis\.call\(['\"](\w+)")
+_CALLED = re.compile(r"redis\.p?call\(['\"](\w+)")
 _PUBLISHING = {"publish", "spublish"}
 
 

@@ -217,7 +217,7 @@ async def test_a_visitors_sockets_end_everywhere_when_one_becomes_a_users(pair: 
     here.socket.say(type="auth", token=tokens.mint(user="ann", ttl_s=600))
     await here.one("ok")
     await there.socket.running
-    assert there.socket.wire.code == CloseCode.NOT_LEVEL
+    assert there.socket.wire.code == CloseCode.TOKEN_EXPIRED
     await here.socket.leave()
 
 
@@ -237,7 +237,7 @@ async def test_a_visitors_sockets_end_also_where_nobody_was_told(
     await there.socket.running
     again = Guest(pair.other, pair.settings, token)
     codes = [there.socket.wire.code, await again.closed(), here.socket.wire.code]
-    assert codes == [CloseCode.TOKEN_EXPIRED, CloseCode.TOKEN_EXPIRED, None]
+    assert codes == [CloseCode.REVOKED, CloseCode.REVOKED, None]
     await here.socket.leave()
 
 

@@ -82,7 +82,7 @@ class RedisHarness:
 
 @asynccontextmanager
 async def _over(url: str) -> AsyncIterator[Harness]:
-    options = Options(prefix=f"bus-{next(_runs)}")
+    options = Options(prefix=f"bus-{next(_runs)}", timeout_s=30.0)
     async with AsyncExitStack() as stack:
         links = [await stack.enter_async_context(open_link(url, options)) for _ in range(3)]
         harness = RedisHarness(links)

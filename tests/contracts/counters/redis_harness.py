@@ -39,7 +39,7 @@ class RedisHarness:
 
 @asynccontextmanager
 async def _over(url: str) -> AsyncIterator[Harness]:
-    options = Options(prefix=f"counters-{next(_runs)}")
+    options = Options(prefix=f"counters-{next(_runs)}", timeout_s=30.0)
     async with open_link(url, options) as one, open_link(url, options) as other:
         yield RedisHarness(one, other)
 

@@ -111,7 +111,7 @@ async def memory(_: pytest.FixtureRequest) -> AsyncIterator[Harness]:
 
 @asynccontextmanager
 async def _over(url: str) -> AsyncIterator[Harness]:
-    options = Options(prefix=f"tickets-{next(_runs)}")
+    options = Options(prefix=f"tickets-{next(_runs)}", timeout_s=30.0)
     async with open_link(url, options) as one, open_link(url, options) as other:
         yield RedisHarness(one, other)
 

@@ -42,6 +42,7 @@ LIVELY = Settings(
         sockets_per_person=1000,
         handshakes_per_minute=1_000_000,
         handshakes_burst=1_000_000,
+        loop_held_s=UNHURRIED_S,  # others may have the processor for as long as they like
     ),
     socket=Sockets(drain_batches=1, drain_pause_s=0, drain_spread_s=0, drain_grace_s=0.05),
     # Whatever stalls does so until it is told to stop.

@@ -4,9 +4,7 @@ from typing import cast
 
 import pytest
 
-from protocol.codes import CloseCode
 from server.auth.options import Options
-from server.auth.principal import Kind
 from server.auth.revocations import Revocations
 from storage.accounts import User
 from storage.errors import Unavailable
@@ -81,26 +79,6 @@ async def test_ending_sessions_voids_the_tokens_of_before(watch: Watch) -> None:
     assert watch.void("ann", second - 100)
     assert watch.void("ann", second)
     assert not watch.void("ann", second + 1)
-
-
-async def test_a_visitor_may_come_back_with_a_new_token(watch: Watch) -> None:
-    """Unless shut out; a user is told to stay away in any case."""
-    await watch.sign_up("u_1", "v_2")
-    await watch.accounts.become("acme", "v_1", "u_1")
-    await watch.accounts.end_sessions("acme", "u_1")
-    await watch.accounts.disable_user("acme", "v_2", disabled=True)
-    await watch.revocations.refresh()
-    kinds = {"v_1": Kind.VISITOR, "v_2": Kind.VISITOR, "u_1": Kind.USER, "v_3": Kind.VISITOR}
-    closes = {
-        name: watch.revocations.closes(person(name, tenant="acme", kind=kind, issued_at=0))
-        for name, kind in kinds.items()
-    }
-    assert closes == {
-        "v_1": CloseCode.TOKEN_EXPIRED,
-        "v_2": CloseCode.REVOKED,
-        "u_1": CloseCode.REVOKED,
-        "v_3": None,
-    }
 
 
 async def test_a_process_that_starts_learns_what_still_counts(watch: Watch) -> None:

@@ -424,7 +424,7 @@ async def test_the_visitors_other_sockets_see_nothing_of_what_the_user_does(lobb
     await other.one("attached")
     one.say("auth", token=lobby.token("ann"))
     await one.answer_to("auth")
-    assert (one.wire.code, other.wire.code, stranger.wire.code) == (None, 4005, None)
+    assert (one.wire.code, other.wire.code, stranger.wire.code) == (None, 4002, None)
     again = await visiting(lobby, "v_1")
     again.say("attach", conversation=ack.conversation)
     assert (await again.answer_to(ack.conversation)).code == "not_found"
@@ -449,7 +449,7 @@ async def test_who_becomes_a_user_is_not_ended_with_the_visitor(
     one.say("auth", token=lobby.token("ann"))
     assert (await one.answer_to("auth")).expires_at is not None
     one.connection.check()
-    assert await other.closed() == CloseCode.TOKEN_EXPIRED
+    assert await other.closed() == CloseCode.REVOKED
     assert one.wire.code is None
 
 

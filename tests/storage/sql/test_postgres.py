@@ -47,6 +47,7 @@ async def test_a_table_locked_from_outside_is_overload_and_leaves_reads_their_la
     await db.close()
 
 
+@pytest.mark.alone
 @pytest.mark.usefixtures("table")
 async def test_who_waited_for_a_turn_waits_no_second_time_for_a_lock(
     url: str, outsider: Outsider
