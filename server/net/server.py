@@ -16,6 +16,10 @@ from server.net.http import Config, Http
 from server.net.options import Options
 from server.net.websocket import WebSocket
 
+# In one turn of the loop, in which also all frames of the answers that run go out: asyncio takes as
+# many as may wait. Turns follow each other at once while others wait, so a storm lasts no longer.
+ACCEPTED_AT_ONCE = 2
+
 _log = logging.getLogger(__name__)
 
 
@@ -63,7 +67,7 @@ def server_config(app: ASGIApp, options: Options, *, trusted_proxies: Sequence[s
         server_header=False,
         proxy_headers=bool(trusted_proxies),
         forwarded_allow_ips=list(trusted_proxies),
-        backlog=options.backlog,
+        backlog=ACCEPTED_AT_ONCE,
         timeout_keep_alive=options.keep_alive_s,
         timeout_graceful_shutdown=options.graceful_s,
     )
@@ -85,6 +89,7 @@ class Server(uvicorn.Server):
     ) -> None:
         """`on_started` is called once connections are accepted and signals are heeded."""
         super().__init__(config)
+        self._backlog = config.options.backlog
         self._drain = drain
         self._on_started = on_started
         self._draining: asyncio.Future[None] | None = None
@@ -94,6 +99,8 @@ class Server(uvicorn.Server):
         """Begin to accept connections."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(self._backlog)  # asyncio takes as many in a turn as it lets wait
         self._on_started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

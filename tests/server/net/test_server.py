@@ -1,6 +1,7 @@
 """The server as a whole: its listening socket, its configuration, its end."""
 
 import asyncio
+import itertools
 import signal
 import socket
 import sys
@@ -11,7 +12,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from server.net.options import Options
-from server.net.server import CannotListen, Server, listen, server_config
+from server.net.server import ACCEPTED_AT_ONCE, CannotListen, Server, listen, server_config
 from server.net.wire import WIRE, Wire
 from tests.server.net.echo import echo
 from tests.support.rawsocket import TEXT, RawSocket, closing, masked
@@ -52,6 +53,29 @@ async def test_accepted_connections_inherit_the_sockets_options() -> None:
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 21_000
         assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 2 * 16384
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+async def test_many_who_come_at_once_are_taken_in_a_few_at_a_time() -> None:
+    """Between them the loop does what it has to do; and all may wait, though few are taken."""
+    many = 50
+    async with serving(echo, Options()) as served:
+        entered: list[int] = []
+        state = served.server.server_state.connections
+
+        def look() -> None:
+            entered.append(len(state))
+            if len(state) < many:
+                asyncio.get_running_loop().call_soon(look)
+
+        sockets = [socket.socket() for _ in range(many)]
+        for each in sockets:
+            each.connect(("127.0.0.1", served.port))  # the kernel does, and nobody accepts yet
+        look()
+        await until(lambda: len(state) == many)
+        for each in sockets:
+            each.close()
+    steps = [after - before for before, after in itertools.pairwise(entered)]
+    assert max(steps) <= ACCEPTED_AT_ONCE
 
 
 # Proxies
