@@ -12,7 +12,7 @@ class Options(Struct, frozen=True, kw_only=True):
 
     backlog: Annotated[
         int, Meta(ge=1, le=65535, description="Connections that may wait to be accepted.")
-    ] = 2048
+    ] = 4096
     user_timeout_s: Annotated[
         float,
         Meta(
