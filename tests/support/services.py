@@ -3,6 +3,7 @@
 Every process dies with the tests, also when those are killed, and leaves the machine as it was.
 """
 
+import itertools
 import os
 import pwd
 import secrets
@@ -31,6 +32,7 @@ PREFIX = "parley-tests-"
 # Below those from which the kernel gives one to whoever asks for any: a service that is down for a
 # while finds its own still free, whatever other tests do meanwhile.
 PORTS = range(10_000, 32_000)
+WORKERS = 8  # that each have some of them for themselves
 
 
 class StartFailed(Exception):
@@ -294,10 +296,24 @@ class Redis(Service):
         return f"redis://{LOOPBACK}:{self.port}/{database}"
 
 
+def _ports() -> Iterator[int]:
+    """Those of this worker, in an order of its own, and none twice before all were given.
+
+    Between being given and being listened on, a port belongs to whoever else looks at it.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % WORKERS
+    own = list(PORTS)[worker::WORKERS]
+    begins = secrets.randbelow(len(own))
+    return itertools.cycle(own[begins:] + own[:begins])
+
+
+_given = _ports()
+
+
 def free_port() -> int:
     """A loopback port nobody listens on at the moment, nor is given who asks for any port."""
     while True:
-        port = secrets.choice(PORTS)
+        port = next(_given)
         with socket.socket() as probe, suppress(OSError):
             probe.bind((LOOPBACK, port))
             return port
