@@ -23,10 +23,11 @@ from server.telemetry import logs
 from storage import failpoints
 from storage.errors import StorageError
 
-# Objects after which the collector looks at the youngest, and how many such looks make one at the
-# next older ones. By the defaults thousands who come at once have it look at everything again and
-# again, each time for as long as the loop is then held: two fifths of all time.
-COLLECTED_AFTER = (5_000, 10, 40)
+# Objects after which the collector looks at the youngest, how many such looks make one at the next
+# older ones, and how many of these one at all. By the defaults thousands who come at once have it
+# look at everything again and again, two fifths of all time; and with a larger second number each
+# look at their objects holds up the loop for 40 ms.
+COLLECTED_AFTER = (1_000, 2, 800)
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

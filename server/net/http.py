@@ -19,6 +19,7 @@ from server.net import handshake
 from server.net.ending import half_close, refusal
 from server.net.handshake import Handshake
 from server.net.options import Options
+from server.net.turns import Turns
 from server.net.websocket import WebSocket
 from server.net.wire import WIRE, Wire
 
@@ -34,6 +35,7 @@ class Config(uvicorn.Config):
     def __init__(self, app: ASGIApp, options: Options, **rest: Any) -> None:
         super().__init__(app, **rest)
         self.options = options
+        self.ends = Turns()
 
 
 class Awaited(Enum):
@@ -56,6 +58,7 @@ class Http(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._options = config.options
+        self._ends = config.ends
         self._awaited = Awaited.HEAD
         self._deadline: asyncio.TimerHandle | None = None
         self._silent = True
@@ -186,7 +189,7 @@ class Http(HttpToolsProtocol):
         """Hand the connection over, with what came behind the head."""
         self.connections.discard(self)
         self.parser = None  # type: ignore[assignment]  # each knows the other: free both at once
-        socket = WebSocket(self.transport, self.server_state, self._options, self.loop)
+        socket = WebSocket(self.transport, self.server_state, self._options, self._ends, self.loop)
         wire: Wire = socket
         scope = {
             **self.scope,

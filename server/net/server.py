@@ -18,7 +18,7 @@ from server.net.websocket import WebSocket
 
 # In one turn of the loop, in which also all frames of the answers that run go out: asyncio takes as
 # many as may wait. Turns follow each other at once while others wait, so a storm lasts no longer.
-ACCEPTED_AT_ONCE = 2
+ACCEPTED_AT_ONCE = 1
 
 _log = logging.getLogger(__name__)
 

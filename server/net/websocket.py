@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from struct import pack
 
 from starlette.types import ASGIApp, Message, Scope
@@ -21,6 +22,7 @@ from server.net.framing import framed, pinged
 from server.net.inbox import Inbox
 from server.net.options import Options
 from server.net.reading import Pong, Reader
+from server.net.turns import Turns
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +42,18 @@ class WebSocket(asyncio.Protocol):
     """One WebSocket; it is the `Wire` of its scope."""
 
     __slots__ = (
-        *("_early", "_inbox", "_key", "_loop", "_options", "_peer", "_ping", "_pings", "_pong"),
+        *(
+            "_early",
+            "_ends",
+            "_inbox",
+            "_key",
+            "_loop",
+            "_options",
+            "_peer",
+            "_ping",
+            "_pings",
+            "_pong",
+        ),
         *("_reader", "_response", "_room", "_scope", "_server", "_state", "_timer"),
         *("on_pong", "on_writable", "transport", "writable"),
     )
@@ -50,11 +63,14 @@ class WebSocket(asyncio.Protocol):
         transport: asyncio.Transport,
         server: ServerState,
         options: Options,
+        ends: Turns,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
+        """`ends` has the application learn of its end, as which may be that of all at once."""
         self.transport = transport
         self._server = server
         self._options = options
+        self._ends = ends
         self._loop = loop
         self._state = State.ASKED
         self._inbox = Inbox()
@@ -202,7 +218,7 @@ class WebSocket(asyncio.Protocol):
         self.writable = False
         self._wake_sender()
         self._inbox.drop()
-        self._inbox.end(code)
+        self._tell_end(code)
         self.transport.resume_reading()
         self._timer = self._loop.call_later(self._options.close_s, self.abort)
 
@@ -234,7 +250,8 @@ class WebSocket(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
-        self._end(CloseCode.ABNORMAL)
+        if self._state is not State.LEAVING:
+            self._leave(CloseCode.ABNORMAL)
         self._state = State.LOST
         self.on_writable = self.on_pong = None
         if self._timer is not None:
@@ -290,11 +307,17 @@ class WebSocket(asyncio.Protocol):
         if self._state in (State.LEAVING, State.LOST):
             return
         self._state = State.LEAVING
-        self.writable = False
-        self._wake_sender()
-        self._inbox.end(code)
+        self._leave(code)
         if self._timer is None:
             self._timer = self._loop.call_later(self._options.close_s, self.abort)
+
+    def _leave(self, code: int) -> None:
+        self.writable = False
+        self._wake_sender()
+        self._tell_end(code)
+
+    def _tell_end(self, code: int) -> None:
+        self._ends.wait(partial(self._inbox.end, code))
 
     def _wake_sender(self) -> None:
         if self._room is not None:

@@ -16,7 +16,7 @@ from server.words import AnyWord, Here, Pass
 from storage.bus import Bus, Listening
 
 REPEAT_S = 15.0
-AGAIN_AT_ONCE = 2_000  # first words; many come at once where an instance has ended
+AGAIN_AT_ONCE = 200  # first words; many come at once where an instance has ended
 FORGET_S = 2.5 * REPEAT_S  # a word may be lost, or late
 
 

@@ -30,7 +30,7 @@ OVERDUE_MS = 5_000
 OVERDUE_AT_ONCE = 100
 NOBODYS = "-"  # no conversation has this id
 MEND_PAUSE_S = 1.0  # half of it to one and a half: every writer waits for the same store
-COUNTED_AT_ONCE = 2_000  # each costs a word to other instances; the rest waits a second
+COUNTED_AT_ONCE, TURNS_OF_COUNTING = 100, 20  # each is a word to others; the rest waits a second
 CHECKED_AT_ONCE = 100  # positions, before others have their turn
 
 # For logs: what went wrong, in which conversation (None: in none of them).
@@ -239,7 +239,7 @@ class Hub:
                 if not reported:
                     self._report(conversation, error)
                 reported = True
-        self._count()
+        await self._count()
         self._streams.forget()
         if self._one_was_lost:
             self._one_was_lost = False
@@ -255,17 +255,13 @@ class Hub:
             for conversation, channel in self._followed.items()
             if (position := channel.position) is not None
         }
-        wanted = dict.fromkeys([*asked, *self._written])
-        if not wanted:
-            return
-        heads = await self._log.heads(list(wanted))
-        for number, (conversation, head) in enumerate(heads.items(), 1):
-            channel = self._channel(conversation)
-            if channel is not None and conversation in asked:
-                channel.check(asked[conversation], head)
-            self._notice(conversation, head)
-            if not number % CHECKED_AT_ONCE:
-                await asyncio.sleep(0)
+        wanted = iter(dict.fromkeys([*asked, *self._written]))
+        while some := list(islice(wanted, CHECKED_AT_ONCE)):
+            for conversation, head in (await self._log.heads(some)).items():
+                channel = self._channel(conversation)
+                if channel is not None and conversation in asked:
+                    channel.check(asked[conversation], head)
+                self._notice(conversation, head)
 
     async def stop(self) -> None:
         """Leave nothing untold that SQL could be told."""
@@ -311,15 +307,20 @@ class Hub:
     def _count_again(self, conversation: str) -> None:
         self._recount[conversation] = None
 
-    def _count(self) -> None:
+    async def _count(self) -> None:
         """Tell followers how many they are, and other instances how many are here."""
         self._company.look()
-        for conversation in list(islice(self._recount, COUNTED_AT_ONCE)):
-            del self._recount[conversation]
-            channel = self._channel(conversation)
-            self._company.tell(conversation, channel.followers if channel else 0)
-            if channel is not None:
-                channel.count(self._company.elsewhere(conversation))
+        for _ in range(TURNS_OF_COUNTING):
+            for conversation in list(islice(self._recount, COUNTED_AT_ONCE)):
+                del self._recount[conversation]
+                self._count_one(conversation)
+            await asyncio.sleep(0)
+
+    def _count_one(self, conversation: str) -> None:
+        channel = self._channel(conversation)
+        self._company.tell(conversation, channel.followers if channel else 0)
+        if channel is not None:
+            channel.count(self._company.elsewhere(conversation))
 
     def _unfollowed(self, stream: Stream, channel: Channel) -> None:
         if stream.channel is channel:

@@ -22,7 +22,7 @@ class Options(Struct, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=1000,
-            description="milliseconds to which that grows while the process is busy",
+            description="milliseconds to which that grows while many answers make the process busy",
         ),
     ] = 25.0
     gathered_bytes: Annotated[

@@ -13,8 +13,10 @@ UNANSWERED_PAUSE_S = 0.1
 DOUBLINGS = 2  # of that pause
 # In one call, if it is more than one answer's: after a time without the log all of them have much.
 BATCH_BYTES = 1 << 20
-# From which share of a processor's time on chunks grow, and at which they are at their largest.
+# From which share of a processor's time on chunks grow, and at which they are at their largest; so
+# many answers must speak for that, for fewer are not what takes the time.
 BUSY, FULL = 0.5, 0.9
+MANY = 100
 LOOK_S = 0.1  # between two looks at that share
 
 # Acts on a refusal other than that no reply came, so that the writer can go on or is lost.
@@ -38,6 +40,7 @@ class Pump:
         self._mend = mend
         self._spent = spent
         self._looked = 0.0, 0.0  # when last, and what was spent by then
+        self._spoke: set[Writer] = set()  # since then
         self._ready: dict[Writer, None] = {}
         self._wake = asyncio.Event()
         self._mending: set[asyncio.Task[None]] = set()
@@ -61,12 +64,14 @@ class Pump:
         """Under load appends come less often and carry more: a chunk costs what ten tokens do."""
         before, spent_before = self._looked
         spent = self._spent()
+        speaking = min(1.0, len(self._spoke) / MANY)
         self._looked = now, spent
+        self._spoke.clear()
         least, most = self.options.gather_ms / 1000, self.options.gather_most_ms / 1000
         if least and most > least:
             busy = (spent - spent_before) / (now - before)
             grown = min(1.0, max(0.0, (busy - BUSY) / (FULL - BUSY)))
-            self.distance_s = least + grown * (most - least)
+            self.distance_s = least + grown * speaking * (most - least)
 
     def _take(self) -> list[tuple[Writer, Sequence[Append]]]:
         """What those have who are ready, up to a bound; the others stay ready."""
@@ -88,6 +93,7 @@ class Pump:
 
     async def _append(self, taken: Sequence[tuple[Writer, Sequence[Append]]]) -> None:
         batch = [append for _, appends in taken for append in appends]
+        self._spoke.update(writer for writer, _ in taken)
         try:
             results = await self._log.append(batch) if batch else []
         except Exception as error:  # noqa: BLE001 - whosever fault: all others go on
