@@ -61,7 +61,10 @@ class Link:
         tell: Tell,
     ) -> None:
         self.names = names
-        self.cluster = isinstance(client, RedisCluster)
+        # Asked once: its class is a protocol's, by which each look would cost as much as a script.
+        self._cluster = client if isinstance(client, RedisCluster) else None
+        self._pool = None if isinstance(client, RedisCluster) else client.connection_pool
+        self.cluster = self._cluster is not None
         self.publish = "SPUBLISH" if self.cluster else "PUBLISH"
         self.ears = Ears(self._place, self._connect, self._look, sharded=self.cluster)
         self._client = client
@@ -96,8 +99,8 @@ class Link:
     async def ask_of(self, channel: str, *command: Argument) -> Any:
         """Have a command done by the server at which that channel is heard."""
         place = self._place(channel)
-        if isinstance(self._client, RedisCluster):
-            node = self._client.get_node(node_name=place) if place else None
+        if self._cluster is not None:
+            node = self._cluster.get_node(node_name=place) if place else None
             if node is None:
                 raise Unavailable("no node of the Cluster has that slot now")
             return await self._ask(channel, *command, target_nodes=node)
@@ -236,37 +239,37 @@ class Link:
 
     async def _look_anew(self, place: Place) -> None:
         with suppress(Unavailable):
-            if isinstance(self._client, RedisCluster):
-                node = self._client.get_node(node_name=place) if place else None
+            if self._cluster is not None:
+                node = self._cluster.get_node(node_name=place) if place else None
                 if node is not None:
                     await node.disconnect_free_connections()
                 await self._look()
-            else:
+            elif self._pool is not None:
                 with suppress(RedisError, OSError):
-                    await self._client.connection_pool.disconnect(inuse_connections=False)
+                    await self._pool.disconnect(inuse_connections=False)
         await asyncio.sleep(RENEWED_EVERY_S)
 
     # ── for who listens ──────────────────────────────────────────────────────────────────────────
 
     def _place(self, channel: str) -> Place:
         """The server at which a channel is heard and its keys are, by a name of ours."""
-        if not isinstance(self._client, RedisCluster):
+        if self._cluster is None:
             return NOWHERE
-        slot = self._client.keyslot(channel)
+        slot = self._cluster.keyslot(channel)
         try:
-            return str(self._client.nodes_manager.get_node_from_slot(slot).name)
+            return str(self._cluster.nodes_manager.get_node_from_slot(slot).name)
         except (RedisClusterException, LookupError):
             return NOWHERE  # no node has it at the moment
 
     async def _connect(self, place: Place) -> AbstractConnection:
         """A connection of its own to that server; it waits for messages without end."""
         way: Any
-        if isinstance(self._client, RedisCluster):
-            way = self._client.get_node(node_name=place) if place else None
+        if self._cluster is not None:
+            way = self._cluster.get_node(node_name=place) if place else None
             if way is None:
                 raise Unavailable("the node has left the Cluster")
         else:
-            way = self._client.connection_pool
+            way = self._pool
         connection: Any = way.connection_class(**way.connection_kwargs)
         try:
             async with asyncio.timeout(self._options.timeout_s):
@@ -277,14 +280,14 @@ class Link:
 
     async def _look(self) -> None:
         """Learn which node has which slots."""
-        if not isinstance(self._client, RedisCluster):
+        if self._cluster is None:
             return
         try:
             async with asyncio.timeout(self._options.timeout_s):
-                await self._client.nodes_manager.initialize()
+                await self._cluster.nodes_manager.initialize()
         except (RedisError, RedisClusterException, OSError) as error:
             raise Unavailable(f"the Cluster is out of reach: {_kind(error)}") from error
-        there = self._client.nodes_manager.nodes_cache
+        there = self._cluster.nodes_manager.nodes_cache
         self._ways = {place: way for place, way in self._ways.items() if place in there}
 
 
