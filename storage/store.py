@@ -271,8 +271,13 @@ class Outbox(Protocol):
     place before it happens; until then nothing behind it is told.
     """
 
-    async def overdue(self, *, older_than_ms: int, limit: int) -> list[tuple[str, str]]:
-        """(tenant, conversation) of those with commits that age which could be told by now."""
+    async def overdue(
+        self, *, older_than_ms: int, limit: int, after: str = ""
+    ) -> list[tuple[str, str]]:
+        """(tenant, conversation) of those with commits that age which could be told by now.
+
+        By their ids, from the next one `after` that conversation on.
+        """
 
     async def unlogged(self, tenant: str, conversation: str, *, limit: int) -> list[Commit]:
         """What is to be told next, oldest first, each with its row as it is now."""

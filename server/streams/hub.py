@@ -59,6 +59,7 @@ class Hub:
         self._comebacks = Comebacks()
         self._written: dict[str, Stream] = {}
         self._one_was_lost = False  # and perhaps others with it
+        self._swept = ""  # so far the overdue ones were told
         self._epochs = Epochs(log, store)
         self._rows = Rows(log, store.outbox, self._epochs)
         self._entering = Entering(log, store, self._streams, self._epochs, self._rows)
@@ -227,8 +228,10 @@ class Hub:
             await self._rows.flush()
             if self._log.reachable:  # else nothing can be told
                 overdue = await self._store.outbox.overdue(
-                    older_than_ms=OVERDUE_MS, limit=OVERDUE_AT_ONCE
+                    older_than_ms=OVERDUE_MS, limit=OVERDUE_AT_ONCE, after=self._swept
                 )
+                # What cannot be told, as of a node that is away, keeps nobody else's place.
+                self._swept = overdue[-1][1] if len(overdue) == OVERDUE_AT_ONCE else ""
         except StorageError as error:
             self._report(None, error)
         reported = False

@@ -73,7 +73,9 @@ class SqlOutbox:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def overdue(self, *, older_than_ms: int, limit: int) -> list[tuple[str, str]]:
+    async def overdue(
+        self, *, older_than_ms: int, limit: int, after: str = ""
+    ) -> list[tuple[str, str]]:
         """(tenant, conversation) of those whose log is behind by that much."""
 
         async def work(c: Connection) -> list[Row]:
@@ -82,16 +84,17 @@ class SqlOutbox:
             return await c.all(
                 """
                 SELECT DISTINCT k.tenant, k.conversation FROM commits k
-                WHERE k.logged = 0 AND k.created_at <= :before
+                WHERE k.logged = 0 AND k.created_at <= :before AND k.conversation > :after
                     AND NOT EXISTS (
                         SELECT 1 FROM commits r
                         JOIN answers a ON a.tenant = r.tenant AND a.id = r.subject
                         WHERE r.tenant = k.tenant AND r.conversation = k.conversation
                             AND r.number <= k.number AND r.logged = 0
                             AND r.kind = 'complete' AND a.state <> 'ended')
-                LIMIT :limit
+                ORDER BY k.conversation LIMIT :limit
                 """,
                 before=await rows.now(c) - older_than_ms,
+                after=after,
                 limit=limit,
             )
 

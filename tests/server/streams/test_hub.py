@@ -16,7 +16,7 @@ from protocol.frames.from_server import (
     Status,
     Typing,
 )
-from protocol.types import AnswerState, Position, ResetReason
+from protocol.types import AnswerState, Id, Position, ResetReason
 from server.streams.channel import Channel
 from server.streams.options import Options
 from storage.errors import Fenced, Unavailable
@@ -219,6 +219,25 @@ async def test_the_sweeper_tells_what_nobody_told(place: Place) -> None:
     await place.hub.sweep()
     await place.hub.sweep()
     assert await place.world.store.internal.outbox.overdue(older_than_ms=0, limit=10) == []
+
+
+async def test_what_cannot_be_told_keeps_nobody_elses_place(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The node of a Cluster that has those logs may be away for long."""
+    monkeypatch.setattr("server.streams.hub.OVERDUE_AT_ONCE", 2)
+    behind = sorted([(await place.world.send()).conversation for _ in range(5)])
+    away, heads = behind[:2], place.log.heads
+
+    async def known(conversations: Collection[Id]) -> Mapping[Id, Position | None]:
+        return await heads([each for each in conversations if each not in away])
+
+    monkeypatch.setattr(place.log, "heads", known)
+    place.world.clock.advance(6_000)
+    for _ in range(3):
+        await place.hub.sweep()
+    assert await heads(away) == dict.fromkeys(away)
+    assert None not in (await heads(behind[2:])).values()
 
 
 async def test_where_the_log_was_gone_a_message_begins_it(place: Place) -> None:
