@@ -17,9 +17,9 @@ from protocol.codes import ErrorCode
 from server.errors import ChatError
 from server.net import handshake
 from server.net.ending import half_close, refusal
+from server.net.farewells import Farewells
 from server.net.handshake import Handshake
 from server.net.options import Options
-from server.net.turns import Turns
 from server.net.websocket import WebSocket
 from server.net.wire import WIRE, Wire
 
@@ -35,7 +35,7 @@ class Config(uvicorn.Config):
     def __init__(self, app: ASGIApp, options: Options, **rest: Any) -> None:
         super().__init__(app, **rest)
         self.options = options
-        self.ends = Turns()
+        self.farewells = Farewells()
 
 
 class Awaited(Enum):
@@ -58,7 +58,7 @@ class Http(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._options = config.options
-        self._ends = config.ends
+        self._farewells = config.farewells
         self._awaited = Awaited.HEAD
         self._deadline: asyncio.TimerHandle | None = None
         self._silent = True
@@ -189,7 +189,9 @@ class Http(HttpToolsProtocol):
         """Hand the connection over, with what came behind the head."""
         self.connections.discard(self)
         self.parser = None  # type: ignore[assignment]  # each knows the other: free both at once
-        socket = WebSocket(self.transport, self.server_state, self._options, self._ends, self.loop)
+        socket = WebSocket(
+            self.transport, self.server_state, self._options, self._farewells, self.loop
+        )
         wire: Wire = socket
         scope = {
             **self.scope,

@@ -18,11 +18,11 @@ from websockets.utils import accept_key
 from protocol.codes import CloseCode, ErrorCode
 from server.errors import ChatError, internal
 from server.net.ending import answer, half_close, refusal
+from server.net.farewells import Farewells
 from server.net.framing import framed, pinged
 from server.net.inbox import Inbox
 from server.net.options import Options
 from server.net.reading import Pong, Reader
-from server.net.turns import Turns
 
 _log = logging.getLogger(__name__)
 
@@ -42,20 +42,9 @@ class WebSocket(asyncio.Protocol):
     """One WebSocket; it is the `Wire` of its scope."""
 
     __slots__ = (
-        *(
-            "_early",
-            "_ends",
-            "_inbox",
-            "_key",
-            "_loop",
-            "_options",
-            "_peer",
-            "_ping",
-            "_pings",
-            "_pong",
-        ),
-        *("_reader", "_response", "_room", "_scope", "_server", "_state", "_timer"),
-        *("on_pong", "on_writable", "transport", "writable"),
+        *("_early", "_farewells", "_inbox", "_key", "_loop", "_options", "_peer", "_ping"),
+        *("_pings", "_pong", "_reader", "_response", "_room", "_scope", "_server", "_state"),
+        *("_timer", "on_pong", "on_writable", "transport", "writable"),
     )
 
     def __init__(
@@ -63,14 +52,13 @@ class WebSocket(asyncio.Protocol):
         transport: asyncio.Transport,
         server: ServerState,
         options: Options,
-        ends: Turns,
+        farewells: Farewells,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        """`ends` has the application learn of its end, as which may be that of all at once."""
         self.transport = transport
         self._server = server
         self._options = options
-        self._ends = ends
+        self._farewells = farewells
         self._loop = loop
         self._state = State.ASKED
         self._inbox = Inbox()
@@ -317,7 +305,7 @@ class WebSocket(asyncio.Protocol):
         self._tell_end(code)
 
     def _tell_end(self, code: int) -> None:
-        self._ends.wait(partial(self._inbox.end, code))
+        self._farewells.say(partial(self._inbox.end, code))
 
     def _wake_sender(self) -> None:
         if self._room is not None:

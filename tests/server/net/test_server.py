@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from server.net.farewells import AT_ONCE
 from server.net.options import Options
 from server.net.server import ACCEPTED_AT_ONCE, CannotListen, Server, listen, server_config
-from server.net.turns import AT_ONCE
 from server.net.wire import WIRE, Wire
 from tests.server.net.echo import echo
 from tests.support.rawsocket import TEXT, RawSocket, closing, masked
