@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from protocol.frames.from_server import Chunk, ServerFrame, Text, Thought
+from protocol.frames.from_server import ServerFrame, Text
 from protocol.limits import SERVER_FRAME_BYTES
 from protocol.text import utf16_length
 
@@ -18,6 +18,57 @@ Other = TypeVar("Other")
 # What a chunk's other fields take at the most, in either encoding.
 _ENVELOPE_BYTES = 512
 FOLDED_TEXT_BYTES = SERVER_FRAME_BYTES - _ENVELOPE_BYTES
+# A token by itself takes ten times its length in memory, so this many are made one string; a text
+# of so many bytes is left as it is, for others who fold it may keep it too.
+_SHORT_TEXTS = 32
+_LONG_TEXT = 256
+
+
+class Piece:
+    """A chunk, with what must be known of it to join it to others; read by whoever folds it."""
+
+    __slots__ = ("end", "frame", "size")
+
+    def __init__(self, frame: Text) -> None:
+        self.frame = frame
+        self.end = frame.offset + utf16_length(frame.text)
+        # Bytes of the encoded text: an escaped control character takes six in JSON.
+        self.size = len(msgspec.json.encode(frame.text)) - len('""')
+
+
+class Fold:
+    """Adjacent chunks as one, which takes in more of them up to `most` bytes of text."""
+
+    __slots__ = ("_first", "_last", "_most", "_short", "_size", "_texts")
+
+    def __init__(self, first: Piece, most: int = FOLDED_TEXT_BYTES) -> None:
+        self._first = self._last = first
+        self._most = most
+        self._size = first.size
+        self._texts = [first.frame.text]
+        self._short = 0  # from where on they are short and not joined yet
+
+    def take(self, piece: Piece) -> bool:
+        """Grow by a chunk, if its `seq` and `offset` join and it is not too much."""
+        if self._size + piece.size > self._most or not _joins(self._last, piece):
+            return False
+        self._last = piece
+        self._size += piece.size
+        self._texts.append(piece.frame.text)
+        if piece.size >= _LONG_TEXT:
+            self._short = len(self._texts)
+        elif len(self._texts) - self._short == _SHORT_TEXTS:
+            self._texts[self._short :] = ["".join(self._texts[self._short :])]
+            self._short += 1
+        return True
+
+    def frame(self) -> Text:
+        """The one chunk for all of them."""
+        first, last = self._first, self._last
+        if first is last:
+            return first.frame
+        text, since = "".join(self._texts), first_seq(first.frame)
+        return replace(first.frame, text=text, seq=last.frame.seq, since=since)
 
 
 def fold(
@@ -25,24 +76,21 @@ def fold(
 ) -> Iterator[ServerFrame | Other]:
     """Fold each run of adjacent chunks whose `seq` and `offset` join, to `most` bytes of text.
 
-    The bytes are those of the encoded text: an escaped control character takes six in JSON. Frames
-    that do not join, a single chunk over the bound and everything else pass through in order.
+    Frames that do not join, a single chunk over the bound and everything else pass through in
+    order.
     """
-    run: list[Text] = []
-    size = 0
+    run: Fold | None = None
     for frame in frames:
-        if not isinstance(frame, Chunk | Thought):
-            yield from _joined(run)
-            yield frame
-            run, size = [], 0
+        piece = Piece(frame) if isinstance(frame, Text) else None
+        if run is not None and piece is not None and run.take(piece):
             continue
-        added = len(msgspec.json.encode(frame.text)) - len('""')
-        if run and (size + added > most or not _joins(run[-1], frame)):
-            yield from _joined(run)
-            run, size = [], 0
-        run.append(frame)
-        size += added
-    yield from _joined(run)
+        if run is not None:
+            yield run.frame()
+        run = None if piece is None else Fold(piece, most)
+        if piece is None:
+            yield frame
+    if run is not None:
+        yield run.frame()
 
 
 def first_seq(frame: Text) -> int:
@@ -50,21 +98,13 @@ def first_seq(frame: Text) -> int:
     return frame.since or frame.seq
 
 
-def _joins(left: Text, right: Text) -> bool:
+def _joins(left: Piece, right: Piece) -> bool:
     """Whether `right` goes on where `left` ends, in the log and in the text."""
+    before, after = left.frame, right.frame
     return (
-        type(left) is type(right)
-        and left.answer == right.answer
-        and left.offset + utf16_length(left.text) == right.offset
+        type(before) is type(after)
+        and before.answer == after.answer
+        and left.end == after.offset
         # Chunks that complete a snapshot stand outside the log and have no `seq` at all.
-        and (first_seq(right) == left.seq + 1 if left.seq else not right.seq)
+        and (first_seq(after) == before.seq + 1 if before.seq else not after.seq)
     )
-
-
-def _joined(run: list[Text]) -> Iterator[Text]:
-    if len(run) < 2:
-        yield from run
-        return
-    first, last = run[0], run[-1]
-    text = "".join(part.text for part in run)
-    yield replace(first, text=text, seq=last.seq, since=first_seq(first))

@@ -44,11 +44,6 @@ PAIRS = (
         "a socket that takes no more bytes would be written to again before it has sent any",
     ),
     Pair(
-        "socket.fold_bytes",
-        "socket.outbox_bytes",
-        "what waits is held against that bound only once it is to be folded",
-    ),
-    Pair(
         "socket.pong_s",
         "socket.heartbeat_s",
         "a pong counts until the next ping alone, so no client would have that long",

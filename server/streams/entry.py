@@ -4,6 +4,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from protocol.codec import JSON, Codec, Unknown
+from protocol.folding import Piece
 from protocol.frames.from_server import Chunk, Logged, Text
 from server.net.framing import framed
 from storage.log import ROWS, Entry
@@ -25,13 +26,14 @@ _decode_chunk = msgspec.json.Decoder(_Chunk).decode
 class Shared:
     """One entry for all its readers: made into bytes once per encoding, and only if one asks."""
 
-    __slots__ = ("_body", "_bytes", "_first", "_frame", "seq")
+    __slots__ = ("_body", "_bytes", "_first", "_frame", "_piece", "seq")
 
     def __init__(self, entry: Entry) -> None:
         self.seq = entry.seq
         self._body = entry.body
         self._first = entry.ordinal == 1 and entry.source != ROWS
         self._frame: Logged | Unknown | None = None
+        self._piece: Piece | None = None
         self._bytes: dict[str, bytes] = {}
 
     def __repr__(self) -> str:
@@ -67,6 +69,12 @@ class Shared:
         """A text that may be one with others; whatever else it is goes on as it was kept."""
         frame = self.frame()
         return frame if isinstance(frame, Text) else self
+
+    def piece(self) -> Piece | None:
+        """The text that may be one with others; None: it is something else."""
+        if self._piece is None and isinstance(frame := self.frame(), Text):
+            self._piece = Piece(frame)
+        return self._piece
 
     def frame(self) -> Logged | Unknown:
         """The frame itself, for those who must look into it."""

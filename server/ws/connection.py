@@ -4,6 +4,7 @@ The machine of `protocol.session` decides; this does what it says. What a frame 
 a task that outlives the socket: what was committed is told and run, whoever is gone by then.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -280,7 +281,13 @@ class Connection:
         self.due = self._session.deadline
 
     def _overflow(self) -> None:
-        self.close(CloseCode.SLOW_CONSUMER)
+        self._parts.spawn(self._give_up())
+
+    async def _give_up(self) -> None:
+        # Hundreds may stop reading in the same moment; between two of them others have their turn.
+        async with self._parts.giving_up:
+            self.close(CloseCode.SLOW_CONSUMER)
+            await asyncio.sleep(0)
 
     def _adrift(self) -> None:
         self.close(CloseCode.NOT_LEVEL)

@@ -46,10 +46,6 @@ class Options(Struct, frozen=True, kw_only=True):
             description="bytes of any kind, snapshots and answers too, that may wait for a reader",
         ),
     ] = 32 << 20
-    fold_bytes: Annotated[
-        int,
-        Meta(ge=1024, le=1 << 30, description="waiting frames after which chunks are folded"),
-    ] = 128 * 1024
     drain_batches: Annotated[
         int, Meta(ge=1, le=1000, description="batches in which `goaway` is sent when draining")
     ] = 20

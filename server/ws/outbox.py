@@ -1,8 +1,9 @@
 """Frames on their way to one socket: written at once while it reads, else kept, bounded.
 
 A reader that falls behind gets its chunks folded into bigger ones: text concatenates, so nothing is
-lost, and nobody else is slowed. Past the bound of live frames the socket is to be closed; it comes
-back and resumes.
+lost. Each is folded as it comes and made into bytes only when the reader takes it: hundreds may
+stop at the same moment, and nobody else is slowed. Past the bound of live frames the socket is to
+be closed; it comes back and resumes.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 from protocol.codec import Codec
-from protocol.folding import fold
+from protocol.folding import Fold, fold
 from protocol.frames.from_server import ServerFrame
 from server.net.framing import framed
 from server.net.wire import Wire
@@ -33,13 +34,14 @@ class Outbox:
         self._wire = wire
         self._limit = options.outbox_bytes
         self._most = options.waiting_bytes
-        self._fold_at = self._fold_every = options.fold_bytes
         self._overflow = overflow
-        # What waits, oldest first; live entries are kept as such until they are folded.
-        self._waiting: deque[bytes | Item] = deque()
+        # What waits, oldest first, with how much of it counts as live: nothing, or all of it.
+        self._waiting: deque[tuple[bytes | Fold, int]] = deque()
+        self._last: Fold | None = None  # of these, if it may grow
         self._live_bytes = 0
         self._other_bytes = 0  # of snapshots and answers
         self._relief: asyncio.Event | None = None  # for who waits until these are read
+        self._over = False
 
     def __repr__(self) -> str:
         """Show how much waits."""
@@ -67,47 +69,68 @@ class Outbox:
 
     def share(self, entries: Sequence[Shared]) -> None:
         """Send live entries, with the same bytes as everybody else's."""
+        if self._over:
+            return
         for entry in entries:
             if not self._waiting and self._wire.writable:
                 self._write(entry.framed(self.codec))
             else:
-                self._waiting.append(entry)
-                self._live_bytes += len(entry.framed(self.codec))
-        if self._live_bytes > self._fold_at:
-            self._bound()
+                self._keep(entry)
+        if self._live_bytes > self._limit:
+            self._give_up()
 
     def flush(self) -> None:
         """The wire takes bytes again."""
-        if len(self._waiting) > 1:
-            self._fold()
         while self._waiting and self._wire.writable:
-            item = self._waiting.popleft()
-            if isinstance(item, bytes):
-                self._other_bytes -= len(item)
-                self._write(item)
-                continue
-            ready = self._framed(item)
-            self._live_bytes = max(0, self._live_bytes - len(ready))
+            ready, live = self._waiting.popleft()
+            if isinstance(ready, Fold):
+                ready = self._framed(ready.frame())
+            elif not live:
+                self._other_bytes -= len(ready)
+            self._live_bytes -= live
             self._write(ready)
         if not self._waiting:
-            self._live_bytes = 0
-            self._fold_at = self._fold_every
+            self._last = None
         self._relieve()
 
     def clear(self) -> None:
-        """The socket is closing: what waits is dropped."""
+        """The socket is closing: what waits is dropped, and what comes."""
+        self._over = True
         self._waiting.clear()
+        self._last = None
         self._live_bytes = self._other_bytes = 0
         self._relieve()
 
+    def _keep(self, entry: Shared) -> None:
+        """Let it wait; as a part of the last that waits, if it goes on there."""
+        piece = entry.piece()
+        ready: bytes | Fold
+        if piece is not None and self._last is not None and self._last.take(piece):
+            _, live = self._waiting.pop()
+            ready, added = self._last, piece.size
+        else:
+            # The bytes are everybody's: those who wait for the same keep them once.
+            ready, live = entry.framed(self.codec), 0
+            self._last = None if piece is None else Fold(piece)
+            added = len(ready)
+        self._waiting.append((ready, live + added))
+        self._live_bytes += added
+
     def _put(self, ready: bytes) -> None:
+        if self._over:
+            return
         if not self._waiting and self._wire.writable:
             self._write(ready)
             return
-        self._waiting.append(ready)
+        self._waiting.append((ready, 0))
+        self._last = None
         self._other_bytes += len(ready)
         if self._other_bytes > self._most:
-            self._overflow()
+            self._give_up()
+
+    def _give_up(self) -> None:
+        self.clear()  # at once: it may be closed only when others had their turn
+        self._overflow()
 
     def _relieve(self) -> None:
         if self._relief is not None and self.has_room:
@@ -123,30 +146,3 @@ class Outbox:
         if isinstance(frame, Shared):
             return frame.framed(self.codec)
         return framed(self.codec.encode(frame), binary=self.codec.binary)
-
-    def _bound(self) -> None:
-        self._fold()
-        if self._live_bytes > self._limit:
-            self._overflow()
-            return
-        # Folding again costs as much as waits, so it must have grown by a good part meanwhile.
-        self._fold_at = self._live_bytes + self._fold_every
-
-    def _fold(self) -> None:
-        """Join adjacent chunks of what waits."""
-        items, self._waiting = self._waiting, deque()
-        self._live_bytes = 0
-        run: list[Item] = []
-        for item in items:
-            if isinstance(item, bytes):
-                self._keep(run)
-                run = []
-                self._waiting.append(item)
-            else:
-                run.append(item.foldable() if isinstance(item, Shared) else item)
-        self._keep(run)
-
-    def _keep(self, run: list[Item]) -> None:
-        for frame in fold(run):
-            self._waiting.append(frame)
-            self._live_bytes += len(self._framed(frame))

@@ -1,7 +1,8 @@
 """What sockets are made with: handed down once by the composition root."""
 
+import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.responses import Response
@@ -56,3 +57,4 @@ class Parts:
     fault: Callable[[str, BaseException], None]  # a trace, and our own failure
     clock: Callable[[], float]  # monotonic
     wall: Callable[[], float]  # unix seconds
+    giving_up: asyncio.Lock = field(default_factory=asyncio.Lock)  # sockets too slow, by turns

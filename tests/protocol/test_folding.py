@@ -1,7 +1,8 @@
 """Folded frames say what the single ones said, in fewer of them."""
 
 import json
-from itertools import pairwise
+import tracemalloc
+from itertools import accumulate, pairwise
 from typing import Any
 from zlib import crc32
 
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.codec import CODECS, JSON
-from protocol.folding import FOLDED_TEXT_BYTES, first_seq, fold
+from protocol.folding import FOLDED_TEXT_BYTES, Fold, Piece, first_seq, fold
 from protocol.frames import from_server as s
 from protocol.limits import SERVER_FRAME_BYTES
 from protocol.text import utf16_length
@@ -25,9 +26,9 @@ MOST = st.integers(1, 200)
 quickly = settings(max_examples=150, deadline=None, derandomize=True)
 
 
-def chunks(pieces: list[str], *, seq: int = 1, answer: str = "a") -> list[s.ServerFrame]:
+def chunks(pieces: list[str], *, seq: int = 1, answer: str = "a") -> list[s.Chunk]:
     """A text in pieces, as consecutive chunks."""
-    offsets = [utf16_length("".join(pieces[:n])) for n in range(len(pieces))]
+    offsets = accumulate(map(utf16_length, pieces[:-1]), initial=0)
     return [
         s.Chunk(seq=seq + n, answer=answer, offset=offset, text=piece)
         for n, (offset, piece) in enumerate(zip(offsets, pieces, strict=True))
@@ -87,6 +88,51 @@ def test_any_partition_of_a_text_folds_into_one_chunk_of_the_whole(pieces: list[
     since = 7 if len(pieces) > 1 else 0
     assert whole == s.Chunk(seq=6 + len(pieces), since=since, answer="a", offset=0, text=text)
     assert crc32(whole.text.encode()) == crc32(text.encode())
+
+
+def folded(pieces: list[Piece]) -> Fold:
+    """All of them in one."""
+    grown = Fold(pieces[0])
+    assert all(map(grown.take, pieces[1:]))
+    return grown
+
+
+def test_a_fold_of_short_texts_keeps_little_more_than_they_say() -> None:
+    """A token alone takes ten times its length."""
+    tokens = chunks(["token "])
+    tracemalloc.start()
+    try:
+        grown = Fold(Piece(tokens[0]))
+        before, _ = tracemalloc.get_traced_memory()
+        for n in range(1, 10_000):
+            text = f"{n:05} "  # a string of its own
+            assert grown.take(Piece(s.Chunk(seq=1 + n, answer="a", offset=6 * n, text=text)))
+        kept = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert kept < 2 * 60_000
+    assert len(grown.frame().text) == 60_000
+
+
+def test_folds_of_the_same_long_texts_keep_them_once() -> None:
+    """Hundreds may fall behind the same answers, and have their own copy of none."""
+    pieces = [Piece(chunk) for chunk in chunks([f"{n:03} " * 250 for n in range(200)])]
+    tracemalloc.start()
+    try:
+        grown = [folded(pieces) for _ in range(10)]
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 200_000
+    assert {len(each.frame().text) for each in grown} == {200_000}
+
+
+def test_long_texts_and_short_ones_fold_alike() -> None:
+    """However they are kept meanwhile, they are one text in order."""
+    pieces = ["ab", "x" * 300, *"c" * 70, "y" * 300, "z" * 300, *"d" * 31, "w" * 300, "e"]
+    (whole,) = fold(chunks(pieces))
+    assert isinstance(whole, s.Chunk)
+    assert whole.text == "".join(pieces)
 
 
 @quickly

@@ -169,8 +169,6 @@ WRONG = {
     "a model that is not there": ({"PARLEY_MODEL": "openai/gpt"}, "PARLEY_MODEL"),
     "claims that map nothing": ({"PARLEY_AUTH_CLAIMS": "x=y"}, "PARLEY_AUTH_CLAIMS"),
     "marks that cross": ({"PARLEY_NET_HIGH_WATER_BYTES": "4096"}, "PARLEY_NET_HIGH_WATER_BYTES"),
-    "folding past the end": ({"PARLEY_SOCKET_FOLD_BYTES": "9999999"}, "PARLEY_SOCKET_FOLD_BYTES"),
-    "an outbox below it": ({"PARLEY_SOCKET_OUTBOX_BYTES": "65536"}, "PARLEY_SOCKET_OUTBOX_BYTES"),
     "pongs behind the next ping": ({"PARLEY_SOCKET_PONG_S": "26"}, "PARLEY_SOCKET_PONG_S"),
     "pings before the pong": ({"PARLEY_SOCKET_HEARTBEAT_S": "9"}, "PARLEY_SOCKET_HEARTBEAT_S"),
     "tokens that are born old": (

@@ -16,11 +16,14 @@ class FakeWire:
         self.written: list[bytes] = []
         self.pings = 0
         self.code: int | None = None
+        self._sips = False
 
     def write(self, framed: bytes) -> None:
         """Keep it."""
         if self.code is None:
             self.written.append(framed)
+        if self._sips:
+            self._sips = self.writable = False
 
     def ping(self) -> None:
         """Count it."""
@@ -44,6 +47,11 @@ class FakeWire:
         self.writable = True
         if self.on_writable is not None:
             self.on_writable()
+
+    def sip(self) -> None:
+        """The peer has read what makes room for one frame."""
+        self._sips = True
+        self.drain()
 
     @property
     def frames(self) -> list[FromServer]:

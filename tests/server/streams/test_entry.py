@@ -79,6 +79,16 @@ def test_only_text_is_folded() -> None:
     assert [each.foldable() for each in others] == others
 
 
+def test_what_joining_a_text_takes_is_found_out_once() -> None:
+    """For all who wait for it; whatever else is kept joins nothing."""
+    entry = shared()
+    piece = entry.piece()
+    assert piece is not None
+    assert (piece.frame, piece.end, piece.size) == (entry.frame(), 3 + 7, len(CHUNK.text.encode()))
+    assert entry.piece() is piece
+    assert Shared(Entry(7, "m", 2, encode(STATUS))).piece() is None
+
+
 def test_a_log_keeps_nothing_but_its_own_frames() -> None:
     """Anything else is damage, and no client is sent it."""
     for damage in (JSON.encode(Pong()), b'{"mood":"glad"}', b"glad"):

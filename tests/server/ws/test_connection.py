@@ -1,6 +1,7 @@
 """A socket's life: greeted, answered once per frame, kept alive, and ended for a reason."""
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -488,7 +489,7 @@ async def test_a_draining_server_says_so_and_answers_what_it_can(lobby: Lobby) -
     assert len((await caller.answer_to("h-1")).messages) == 2
 
 
-@pytest.mark.parametrize("socket_options", [Options(outbox_bytes=64 * 1024, fold_bytes=1024)])
+@pytest.mark.parametrize("socket_options", [Options(outbox_bytes=64 * 1024)])
 async def test_a_reader_too_slow_is_closed_and_followed_no_more(lobby: Lobby) -> None:
     """Its answer goes on without it."""
     caller, witness = await lobby.greeted(), await lobby.greeted()
@@ -503,6 +504,20 @@ async def test_a_reader_too_slow_is_closed_and_followed_no_more(lobby: Lobby) ->
     channel = lobby.hub._channel(ack.conversation)
     assert channel is not None
     assert channel.followers == 1
+
+
+async def test_readers_too_slow_are_closed_by_turns(lobby: Lobby) -> None:
+    """Hundreds may stop in the same moment, and nobody else waits until all are closed."""
+    callers = [await lobby.greeted() for _ in range(5)]
+    for caller in callers:
+        caller.connection._overflow()
+    left = [len(callers)]
+    async with asyncio.timeout(10):
+        while left[-1]:
+            await asyncio.sleep(0)
+            left.append(sum(caller.wire.code is None for caller in callers))
+    assert max(before - after for before, after in pairwise(left)) == 1
+    assert {caller.wire.code for caller in callers} == {CloseCode.SLOW_CONSUMER}
 
 
 async def test_one_that_cannot_be_kept_level_is_closed(lobby: Lobby) -> None:
