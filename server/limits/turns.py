@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from server.limits.pace import HELD_S, LATE_S, TICK_S, Pace
 
+LOOKED_S = 0.2  # after each newcomer, whether the loop keeps up with those who came in
 LONGEST_S = 5.0  # for a turn; before whoever waits so long gives up, it is sent away
 
 # Whether it is one's turn; if not, it waited too long.
@@ -33,6 +34,7 @@ class Turns:
         self._pace = Pace(most_per_s, clock())
         self._waiting: OrderedDict[Turn, float] = OrderedDict()  # since when
         self._looks_at: float | None = None
+        self._looks_until = 0.0
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -50,14 +52,14 @@ class Turns:
     def join(self) -> Turn | None:
         """A turn, to be waited for; None: it is now."""
         now = self._clock()
+        self._looks_until = now + LOOKED_S
         if self._looks_at is None:
             self._pace.pass_to(now, late=False)
-            if self._pace.take():
-                return None
+            self._look_later(now)
+        if not self._waiting and self._pace.take():
+            return None
         turn = asyncio.get_running_loop().create_future()
         self._waiting[turn] = now
-        if self._looks_at is None:
-            self._look_later(now)
         return turn
 
     def leave(self, turn: Turn) -> None:
@@ -81,5 +83,5 @@ class Turns:
         if self._waiting and now - next(iter(self._waiting.values())) > LONGEST_S:
             self._waiting.popitem(last=False)[0].set_result(False)
         self._looks_at = None
-        if self._waiting:
+        if self._waiting or now < self._looks_until:
             self._look_later(now)

@@ -37,7 +37,7 @@ def refused(admission: Admission, peer: str = "192.0.2.1") -> int:
     return no_room.status
 
 
-def test_one_socket_too_many_of_a_person_is_closed_and_the_others_stay() -> None:
+async def test_one_socket_too_many_of_a_person_is_closed_and_the_others_stay() -> None:
     """Also a visitor's; somebody else has room."""
     for kind in Kind:
         admission, ann = Admission(OPTIONS), person("ann", kind=kind)
@@ -54,7 +54,7 @@ def test_one_socket_too_many_of_a_person_is_closed_and_the_others_stay() -> None
         assert admission.seat(entered(admission), ann) is None
 
 
-def test_who_says_nothing_leaves_the_room_of_those_who_do() -> None:
+async def test_who_says_nothing_leaves_the_room_of_those_who_do() -> None:
     """A tenth may be open without a `hello`; each that says it makes place for another."""
     admission = Admission(OPTIONS)
     silent = [entered(admission) for _ in range(2)]
@@ -66,7 +66,7 @@ def test_who_says_nothing_leaves_the_room_of_those_who_do() -> None:
     assert admission.unknown == 2
 
 
-def test_an_address_and_a_tenant_have_their_bounds() -> None:
+async def test_an_address_and_a_tenant_have_their_bounds() -> None:
     """The address is asked before the upgrade, the tenant is known only after."""
     admission = Admission(Options(sockets=100, sockets_per_address=2, sockets_per_tenant=1))
     admission.seat(entered(admission), ANN)
@@ -77,7 +77,7 @@ def test_an_address_and_a_tenant_have_their_bounds() -> None:
     entered(admission, "192.0.2.2")
 
 
-def test_a_full_process_takes_nobody() -> None:
+async def test_a_full_process_takes_nobody() -> None:
     """From wherever."""
     admission = Admission(Options(sockets=2))
     for number in range(2):
@@ -85,7 +85,7 @@ def test_a_full_process_takes_nobody() -> None:
     assert refused(admission, "192.0.2.9") == 503
 
 
-def test_a_visitor_who_becomes_a_user_is_counted_as_that() -> None:
+async def test_a_visitor_who_becomes_a_user_is_counted_as_that() -> None:
     """In the tenant they are one as before; a user without room stays a visitor."""
     admission = Admission(Options(sockets_per_tenant=1, sockets_per_person=1))
     place = entered(admission)
@@ -199,7 +199,7 @@ async def test_who_waited_is_refused_where_there_is_no_memory_any_more_or_no_tur
     assert admission.sockets == 1
 
 
-def test_who_has_no_place_takes_none_in_the_rate() -> None:
+async def test_who_has_no_place_takes_none_in_the_rate() -> None:
     """A flood of one address is refused as that, and keeps nobody else out."""
     options = Options(handshakes_per_s=40, sockets_per_address=1)
     admission = Admission(options, clock=lambda: 100.0)
@@ -208,7 +208,7 @@ def test_who_has_no_place_takes_none_in_the_rate() -> None:
     entered(admission, "192.0.2.2")
 
 
-def test_nobody_comes_in_while_those_before_are_not_served() -> None:
+async def test_nobody_comes_in_while_those_before_are_not_served() -> None:
     """They are told when to come, and the sockets that are open stay."""
     crowded = [False]
     admission = Admission(OPTIONS, crowded=lambda: crowded[0])
@@ -220,7 +220,7 @@ def test_nobody_comes_in_while_those_before_are_not_served() -> None:
     assert admission.sockets == 2
 
 
-def test_without_memory_nobody_comes_in_and_all_who_are_in_stay() -> None:
+async def test_without_memory_nobody_comes_in_and_all_who_are_in_stay() -> None:
     """Until there is some again."""
     pressed = [True]
     admission = Admission(OPTIONS, pressed=lambda: pressed[0])
@@ -243,7 +243,8 @@ def test_no_bound_is_ever_passed_and_nothing_is_left_behind(
     steps: list[tuple[str, int, int]],
 ) -> None:
     """Whatever comes and goes, in whichever order, also twice."""
-    admission, places = Admission(OPTIONS), list[Place]()
+    time, places = Time(), list[Place]()
+    admission = Admission(OPTIONS, clock=time.clock, later=time.later)
     for step, which, who in steps:
         if step == "enter":
             place = admission.enter(f"192.0.2.{who}")

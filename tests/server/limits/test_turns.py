@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from server.limits.pace import HELD_S, LATE_S, TICK_S
-from server.limits.turns import LONGEST_S, Turn, Turns
+from server.limits.turns import LONGEST_S, LOOKED_S, Turn, Turns
 
 
 class Time:
@@ -50,12 +50,28 @@ def joined(turns: Turns, count: int) -> list[Turn]:
 
 
 async def test_who_comes_alone_does_not_wait(time: Time) -> None:
-    """And nothing is looked after while nobody does."""
+    """And a while after the last newcomer nobody looks any more how busy the loop is."""
     turns = turns_of(time, 80)
     for _ in range(100):
         assert turns.join() is None
-        time.tick(0.1)
-    assert (len(turns), time.calls) == (0, [])
+        time.tick(times=2)
+        assert len(time.calls) == 1
+    assert len(turns) == 0
+    time.tick(times=round(LOOKED_S / TICK_S) + 1)
+    assert time.calls == []
+
+
+async def test_those_who_come_in_without_waiting_are_fewer_where_the_loop_is_late(
+    time: Time,
+) -> None:
+    """As where it takes so long to accept them that nobody ever waits."""
+    turns = turns_of(time, 1000)
+    count = 0
+    while not joined(turns, 3):
+        count += 1
+        assert count < 100
+        time.tick(TICK_S + 2 * LATE_S)
+    assert turns.per_s < 900
 
 
 async def test_those_who_come_together_come_in_one_after_the_other(time: Time) -> None:
@@ -115,8 +131,8 @@ async def test_who_left_is_let_in_no_more_and_the_next_has_the_turn(time: Time) 
     turns.leave(waiting[1])
     late = joined(turns, 1)
     turns.leave(late[0])
-    time.tick(times=3)
-    assert time.calls == []
+    time.tick(LOOKED_S)
+    assert (len(turns), time.calls) == (0, [])
 
 
 async def test_while_those_before_are_not_served_nobody_who_waits_is_let_in(time: Time) -> None:
