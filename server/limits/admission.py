@@ -1,7 +1,8 @@
 """How many sockets may be open: of all, of an address, a tenant, a person, and of nobody known.
 
-And how many may come in a second, so that those who return all at once leave time for those who are
-here. Decided at once, and for the newcomer alone: no socket that is open closes for another one.
+And how many come in in a second, so that those who return all at once leave time for those who are
+here: the first of them wait for their turn, the others are told when to come again. Decided for the
+newcomer alone: no socket that is open closes for another one.
 """
 
 import time
@@ -15,14 +16,14 @@ from protocol.codes import CloseCode
 from server.auth.principal import Principal
 from server.limits.addresses import network
 from server.limits.options import Options
-from storage.bucket import Rate
+from server.limits.pace import Line
+from server.limits.turns import Later, Turn, Turns
 from storage.values import Owner
 
 K = TypeVar("K", bound=Hashable)
 
 RETRY_AFTER_S = 1
-BURST_S = 0.25  # so many seconds' worth of handshakes may come at once; longer, and chunks are late
-LINE_S = 30.0  # nobody is sent away for longer
+NO_MEMORY = "this process has no memory for more"
 
 
 class NoRoom(Struct, frozen=True):
@@ -34,37 +35,21 @@ class NoRoom(Struct, frozen=True):
 
 
 class Place:
-    """A socket's place, from before its upgrade until it is gone."""
+    """A socket's place, from before its upgrade until it is gone.
 
-    __slots__ = ("address", "principal")
+    Where it has a `turn`, the upgrade waits for that.
+    """
 
-    def __init__(self, address: str) -> None:
+    __slots__ = ("address", "principal", "turn")
+
+    def __init__(self, address: str, turn: Turn | None) -> None:
         self.address = address
+        self.turn = turn
         self.principal: Principal | None = None
 
 
-class Line:
-    """Those who were sent away: each is told to come when the ones before it have been taken.
-
-    It moves at the rate of handshakes. Behind its longest it begins anew, for who is told of a
-    second beyond that may as well come earlier.
-    """
-
-    def __init__(self, interval_s: float) -> None:
-        self._interval_s = interval_s
-        self._ends_at = float("-inf")
-
-    def stand(self, now: float) -> int:
-        """Take the next place: in how many whole seconds to come back, at least one."""
-        begins_at = max(self._ends_at, now)
-        if begins_at - now >= LINE_S:
-            begins_at = now
-        self._ends_at = begins_at + self._interval_s
-        return RETRY_AFTER_S + int(begins_at - now)
-
-
 class Admission:
-    """Counts the sockets of this process.
+    """Counts the sockets of this process, also those that wait for their turn.
 
     `pressed` says that it has no memory for more, and `crowded` that those who came before are not
     served yet: who comes later is level no later then, and finds nobody who waited in vain.
@@ -77,15 +62,14 @@ class Admission:
         pressed: Callable[[], bool] = lambda: False,
         crowded: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
+        later: Later | None = None,
     ) -> None:
         self._options = options
         self._pressed = pressed
         self._crowded = crowded
         self._clock = clock
-        per_s = options.handshakes_per_s
-        self._rate = Rate(1 / per_s, max(1, int(per_s * BURST_S)))
-        self._full_at = float("-inf")  # when as many as may come at once may come again
-        self._line = Line(1 / per_s)
+        self._turns = Turns(options.handshakes_per_s, held_up=crowded, clock=clock, later=later)
+        self._line = Line()
         self._places: set[Place] = set()
         self._known = 0
         self._of_address: Counter[str] = Counter()
@@ -110,14 +94,22 @@ class Admission:
             return self._later(full)
         if self._of_address[address] >= self._options.sockets_per_address:
             return NoRoom(429, RETRY_AFTER_S, "the address has as many sockets as it may")
-        # Last, so that only those count who come in.
-        wait, self._full_at = self._rate.take(self._full_at, self._clock())
-        if wait:
-            return self._later("as many come at once as this process may take in")
-        place = Place(address)
+        # Last, so that only those have a turn who come in.
+        if self._turns.full:
+            return self._later("as many wait as this process takes in soon")
+        place = Place(address, self._turns.join())
         self._places.add(place)
         self._of_address[address] += 1
         return place
+
+    def after(self, place: Place) -> NoRoom | None:
+        """Whether who has waited for a turn may come in, now that this is over."""
+        turn, place.turn = place.turn, None
+        if turn is not None and not turn.result():
+            return self._later("those who came before take longer than they should")
+        if self._pressed():
+            return self._later(NO_MEMORY)
+        return None
 
     def seat(self, place: Place, principal: Principal) -> CloseCode | None:
         """It is known now who is behind the socket; with which code to close it, or None.
@@ -143,6 +135,8 @@ class Admission:
         """The socket is gone; said twice it is said once."""
         if place not in self._places:
             return
+        if place.turn is not None:
+            self._turns.leave(place.turn)
         self._unseat(place)
         self._places.remove(place)
         _decrease(self._of_address, place.address)
@@ -154,13 +148,13 @@ class Admission:
         if self.unknown >= self._options.unknown_sockets:
             return "too many sockets have not said who they are"
         if self._pressed():
-            return "this process has no memory for more"
+            return NO_MEMORY
         if self._crowded():
             return "those who came before are not served yet"
         return None
 
     def _later(self, reason: str) -> NoRoom:
-        return NoRoom(503, self._line.stand(self._clock()), reason)
+        return NoRoom(503, self._line.stand(self._clock(), self._turns.per_s), reason)
 
     def _is_full(self, principal: Principal, *, moved_from: Principal | None) -> bool:
         most = self._options.limits_of(principal).sockets

@@ -57,8 +57,8 @@ class Options(Struct, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=1_000_000,
-            description="Handshakes that this process takes in a second, from everywhere; the "
-            "others are told when to come back.",
+            description="Handshakes that this process takes in a second, from everywhere; fewer "
+            "while it does not keep up. Some wait for it, the others are told when to come back.",
         ),
     ] = 1000
     arrivals_per_minute: Annotated[

@@ -1,5 +1,6 @@
 """The socket's way in: what is decided before the upgrade, in the order in which it is cheap."""
 
+import asyncio
 import secrets
 from collections.abc import Callable
 from urllib.parse import parse_qs
@@ -11,7 +12,8 @@ from protocol.codec import negotiate
 from protocol.codes import CloseCode, ErrorCode
 from server.auth.doors import token_in_query
 from server.errors import ChatError, RateLimited
-from server.limits.admission import Place
+from server.limits.admission import NoRoom, Place
+from server.limits.turns import Turn
 from server.net.wire import WIRE, Wire
 from server.telemetry.lines import ConnectionClosed, refused
 from server.telemetry.trace import trace_in
@@ -36,13 +38,25 @@ class Endpoint:
         await receive()
         place = self._refuse(scope, headers, wire.peer) or self._enter(wire.peer)
         if isinstance(place, ChatError):
-            refused(place, wire.peer, trace)
-            await self._parts.deny(place, trace)(scope, receive, send)
+            await self._deny(place, scope, receive, send, trace=trace)
             return
         try:
+            if place.turn is not None:
+                if not await _comes(place.turn, receive):
+                    return
+                late = self._after(place)
+                if late is not None:
+                    await self._deny(late, scope, receive, send, trace=trace)
+                    return
             await self._serve(scope, receive, send, place, name=name, trace=trace)
         finally:
             self._parts.admission.leave(place)
+
+    async def _deny(
+        self, error: ChatError, scope: Scope, receive: Receive, send: Send, *, trace: str
+    ) -> None:
+        refused(error, scope["extensions"][WIRE].peer, trace)
+        await self._parts.deny(error, trace)(scope, receive, send)
 
     async def _serve(
         self, scope: Scope, receive: Receive, send: Send, place: Place, *, name: str, trace: str
@@ -101,8 +115,7 @@ class Endpoint:
 
     def _refuse(self, scope: Scope, headers: Headers, peer: str) -> ChatError | None:
         if self._draining():
-            words = "This instance is shutting down; connect again, to another one."
-            return ChatError(ErrorCode.UNAVAILABLE, words, retry_after_ms=1000)
+            return _shutting_down()
         for name in ("origin", "authorization"):
             if len(headers.getlist(name)) > 1:  # a proxy may judge by another one of them
                 words = f"The header {name} must occur once."
@@ -122,13 +135,36 @@ class Endpoint:
 
     def _enter(self, peer: str) -> Place | ChatError:
         place = self._parts.admission.enter(peer)
-        if isinstance(place, Place):
-            return place
-        words = f"There is no room: {place.reason}. Come back later."
-        wait_ms = place.retry_after_s * 1000
-        if place.status == 429:
+        return place if isinstance(place, Place) else self._later(place)
+
+    def _after(self, place: Place) -> ChatError | None:
+        """What has changed while the upgrade waited."""
+        if self._draining():
+            return _shutting_down()
+        no_room = self._parts.admission.after(place)
+        return None if no_room is None else self._later(no_room)
+
+    def _later(self, no_room: NoRoom) -> ChatError:
+        words = f"There is no room: {no_room.reason}. Come back later."
+        wait_ms = no_room.retry_after_s * 1000
+        if no_room.status == 429:
             return RateLimited(words, wait_ms, self._parts.limits.sockets_per_address)
         return ChatError(ErrorCode.OVERLOADED, words, retry_after_ms=wait_ms)
+
+
+async def _comes(turn: Turn, receive: Receive) -> bool:
+    """Wait for a turn; false: the client is gone before."""
+    gone = asyncio.ensure_future(receive())  # before the upgrade it tells nothing else
+    try:
+        await asyncio.wait((turn, gone), return_when=asyncio.FIRST_COMPLETED)
+        return not gone.done()
+    finally:
+        gone.cancel()
+
+
+def _shutting_down() -> ChatError:
+    words = "This instance is shutting down; connect again, to another one."
+    return ChatError(ErrorCode.UNAVAILABLE, words, retry_after_ms=1000)
 
 
 def _bearer(headers: Headers) -> str | None:

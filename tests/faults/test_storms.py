@@ -80,13 +80,15 @@ async def test_a_storm_is_let_in_at_a_rate_and_whoever_is_in_reads_on(tmp_path: 
         answer = {"type": "chat", "content": script(" word", 400, every_ms=10)}
         for device in devices:
             await device.ask(answer)
-        storm = Storm(house)
+        storm, began = Storm(house), time.monotonic()
         await storm.rage()
+        took = time.monotonic() - began
         for device in devices:
             await house.at_rest(device)
             assert device.life == 1
             assert device.closes == []
-        tally.count(CLIENTS)
+        said = f"{CLIENTS} came, in within {took:.1f} s, {storm.statuses[503]} told to come later"
+        tally.count(CLIENTS, said=said)
         assert storm.statuses.keys() == {101, 503}
         assert storm.statuses[101] == CLIENTS
         assert len(storm.told) > 1

@@ -133,7 +133,7 @@ class Lobby:
             tokens=self.tokens,
             tickets=self.tickets,
             revocations=self.revocations,
-            admission=Admission(limits),
+            admission=Admission(limits, clock=lambda: self.now),
             rates=rates,
             fetches=Shares(limits.requests_at_once, 64),
             commands=Shares(limits.requests_at_once, 64),

@@ -118,6 +118,58 @@ async def test_where_there_is_no_room_the_newcomer_is_refused(
     await third.leave()
 
 
+ONE_A_SECOND = pytest.mark.parametrize("limits", [Limits(handshakes_per_s=1)])
+
+
+@ONE_A_SECOND
+async def test_who_comes_with_others_is_held_until_its_turn(lobby: Lobby) -> None:
+    """One after the other; whom that would take too long is told to come again."""
+    first = handshake_with(lobby)
+    await first.accepted()
+    held = [handshake_with(lobby) for _ in range(2)]
+    status, code, headers = await handshake_with(lobby).refused()
+    assert (status, code, headers["retry-after"]) == (503, "overloaded", "1")
+    for handshake in held:
+        assert handshake.sent == []
+        lobby.now += 1
+        assert await handshake.accepted() == JSON
+        handshake.say(type="hello", token=lobby.token())
+    await until(lambda: all(handshake.wire.written for handshake in held))
+    for handshake in (first, *held):
+        await handshake.leave()
+
+
+@ONE_A_SECOND
+async def test_who_vanishes_while_it_is_held_leaves_its_turn_to_the_next(lobby: Lobby) -> None:
+    """And nothing behind."""
+    first = handshake_with(lobby)
+    await first.accepted()
+    vanishing, next_ = handshake_with(lobby), handshake_with(lobby)
+    await until(lambda: lobby.parts.admission.sockets == 3)
+    await vanishing.leave()
+    assert vanishing.sent == []
+    assert lobby.parts.admission.sockets == 2
+    lobby.now += 1
+    await next_.accepted()
+    await next_.leave()
+    await first.leave()
+
+
+@ONE_A_SECOND
+async def test_who_is_held_when_the_server_begins_to_drain_is_refused(lobby: Lobby) -> None:
+    """In its turn: another instance takes it, and not all who are held at once."""
+    first = handshake_with(lobby)
+    await first.accepted()
+    held = handshake_with(lobby)
+    await until(lambda: lobby.parts.admission.sockets == 2)
+    lobby.draining = True
+    lobby.now += 1
+    status, code, headers = await held.refused()
+    assert (status, code, headers["retry-after"]) == (503, "unavailable", "1")
+    assert lobby.parts.admission.sockets == 1
+    await first.leave()
+
+
 async def test_a_draining_server_takes_nobody(lobby: Lobby) -> None:
     """Others do."""
     lobby.draining = True
