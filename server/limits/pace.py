@@ -9,7 +9,9 @@ LATE_S = 0.01  # so late, a look says that it does not: whoever reads an answer 
 GROWTH = 1000.0  # per second, in each second: what nobody has measured for a second is the most
 LOSS = 0.1  # of the rate, for each late look
 LEAST_PER_S = 50.0  # about a sixth of a slow core; else a loop that is always busy took nobody
-AT_ONCE_S = 0.025  # what was not used of so long may be used at once, in one turn of the loop
+AT_ONCE = 10  # let in in one turn of the loop that comes late; they take it about 25 ms
+AT_ONCE_S = 0.025  # of a high rate, what falls to so long
+UNUSED_S = 0.1  # of a low one, for what was not used of longer is lost
 MEASURED_S = 2.0  # the time over which the rate is averaged for those who are sent away
 
 HELD_S = 1.5  # so much of the line waits here, the rest comes again
@@ -42,7 +44,7 @@ class Pace:
 
     @property
     def _at_once(self) -> float:
-        return 1 + AT_ONCE_S * self.per_s
+        return 1 + min(max(AT_ONCE, AT_ONCE_S * self.per_s), UNUSED_S * self.per_s)
 
     def take(self) -> bool:
         """Whether one more may come in now; then it counts."""

@@ -94,7 +94,7 @@ async def test_those_who_come_together_come_in_one_after_the_other(time: Time) -
 async def test_nobody_passes_those_who_wait(time: Time) -> None:
     """Also where time was saved up since the last one was let in."""
     turns = turns_of(time, 100)
-    [first] = joined(turns, 4)
+    [first] = joined(turns, 12)
     time.now += 0.01  # the loop has not looked yet
     second = turns.join()
     assert second is not None
