@@ -1,13 +1,16 @@
 """How quickly newcomers are let in, and when those for whom that is too slow are to come again.
 
 The rate that is set is the most. Below it, it is what the event loop keeps up with: while it does,
-the rate grows steadily; each time that it does not, the rate falls by a part of itself.
+the rate grows steadily; each time that it does not, the rate falls by a part of itself. Who come
+first after a rest come at a moderate one: too many at once would be late for all who are here.
 """
 
 TICK_S = 0.01  # so often it is looked whether the loop keeps up, and some are let in
 LATE_S = 0.01  # so late, a look says that it does not: whoever reads an answer waits as long
-GROWTH = 1000.0  # per second, in each second: what nobody has measured for a second is the most
+GROWTH = 1000.0  # per second, in each second
 LOSS = 0.1  # of the rate, for each late look
+BEGIN_PER_S = 250.0  # where nobody came for a while: how many it can be shows in half a second
+REST_S = 1.0  # such a while
 LEAST_PER_S = 50.0  # about a sixth of a slow core; else a loop that is always busy took nobody
 AT_ONCE = 10  # let in in one turn of the loop that comes late; they take it about 25 ms
 AT_ONCE_S = 0.025  # of a high rate, what falls to so long
@@ -23,9 +26,9 @@ class Pace:
     """How many may come in now, by a clock that goes only forward."""
 
     def __init__(self, most_per_s: float, now: float) -> None:
-        self.per_s = most_per_s
-        self.measured_per_s = most_per_s  # of the last seconds
+        self.per_s = self.measured_per_s = 0.0  # now, and of the last seconds
         self._most = most_per_s
+        self._begin()
         self._least = min(LEAST_PER_S, most_per_s)
         self._saved = self._at_once
         self._at = now
@@ -34,13 +37,22 @@ class Pace:
         """Time has passed, and the loop had more to do in it than it could, or not."""
         passed = max(0.0, now - self._at)
         self._at = now
+        if passed > REST_S:
+            self._begin()
+        else:
+            self._adjust(passed, late=late)
+        self._saved = min(self._saved + passed * self.per_s, self._at_once)
+
+    def _begin(self) -> None:
+        self.per_s = min(self._most, BEGIN_PER_S)
+        self.measured_per_s = self._most  # nothing is known of it
+
+    def _adjust(self, passed: float, *, late: bool) -> None:
         if late:
             self.per_s = max(self._least, self.per_s * (1 - LOSS))
         else:
             self.per_s = min(self._most, self.per_s + GROWTH * passed)
-        weight = min(1.0, passed / MEASURED_S)
-        self.measured_per_s += (self.per_s - self.measured_per_s) * weight
-        self._saved = min(self._saved + passed * self.per_s, self._at_once)
+        self.measured_per_s += (self.per_s - self.measured_per_s) * passed / MEASURED_S
 
     @property
     def _at_once(self) -> float:

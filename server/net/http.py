@@ -17,9 +17,9 @@ from protocol.codes import ErrorCode
 from server.errors import ChatError
 from server.net import handshake
 from server.net.ending import half_close, refusal
-from server.net.farewells import Farewells
 from server.net.handshake import Handshake
 from server.net.options import Options
+from server.net.selector import Selector, number_of
 from server.net.websocket import WebSocket
 from server.net.wire import WIRE, Wire
 
@@ -30,12 +30,14 @@ BODY_BYTES = 16 * 1024
 
 
 class Config(uvicorn.Config):
-    """uvicorn's configuration, and what bounds our sockets."""
+    """uvicorn's configuration, what bounds our sockets, and the event loop's selector, if ours."""
 
-    def __init__(self, app: ASGIApp, options: Options, **rest: Any) -> None:
+    def __init__(
+        self, app: ASGIApp, options: Options, selector: Selector | None = None, **rest: Any
+    ) -> None:
         super().__init__(app, **rest)
         self.options = options
-        self.farewells = Farewells()
+        self.selector = selector
 
 
 class Awaited(Enum):
@@ -58,7 +60,7 @@ class Http(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._options = config.options
-        self._farewells = config.farewells
+        self._selector = config.selector
         self._awaited = Awaited.HEAD
         self._deadline: asyncio.TimerHandle | None = None
         self._silent = True
@@ -73,11 +75,15 @@ class Http(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client connected: its first request is due."""
         super().connection_made(transport)
+        if self._selector is not None:
+            self._selector.add_client(number_of(transport))
         self._await(Awaited.HEAD)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
         self._await(Awaited.NOTHING)
+        if self._selector is not None:
+            self._selector.forget_client(number_of(self.transport))
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -190,7 +196,7 @@ class Http(HttpToolsProtocol):
         self.connections.discard(self)
         self.parser = None  # type: ignore[assignment]  # each knows the other: free both at once
         socket = WebSocket(
-            self.transport, self.server_state, self._options, self._farewells, self.loop
+            self.transport, self.server_state, self._options, self._selector, self.loop
         )
         wire: Wire = socket
         scope = {

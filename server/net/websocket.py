@@ -7,7 +7,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 from enum import Enum
-from functools import partial
 from struct import pack
 
 from starlette.types import ASGIApp, Message, Scope
@@ -18,11 +17,11 @@ from websockets.utils import accept_key
 from protocol.codes import CloseCode, ErrorCode
 from server.errors import ChatError, internal
 from server.net.ending import answer, half_close, refusal
-from server.net.farewells import Farewells
 from server.net.framing import framed, pinged
 from server.net.inbox import Inbox
 from server.net.options import Options
 from server.net.reading import Pong, Reader
+from server.net.selector import Selector, number_of
 
 _log = logging.getLogger(__name__)
 
@@ -42,9 +41,9 @@ class WebSocket(asyncio.Protocol):
     """One WebSocket; it is the `Wire` of its scope."""
 
     __slots__ = (
-        *("_early", "_farewells", "_inbox", "_key", "_loop", "_options", "_peer", "_ping"),
-        *("_pings", "_pong", "_reader", "_response", "_room", "_scope", "_server", "_state"),
-        *("_timer", "on_pong", "on_writable", "transport", "writable"),
+        *("_early", "_inbox", "_key", "_loop", "_options", "_peer", "_ping"),
+        *("_pings", "_pong", "_reader", "_response", "_room", "_scope", "_selector", "_server"),
+        *("_state", "_timer", "on_pong", "on_writable", "transport", "writable"),
     )
 
     def __init__(
@@ -52,13 +51,13 @@ class WebSocket(asyncio.Protocol):
         transport: asyncio.Transport,
         server: ServerState,
         options: Options,
-        farewells: Farewells,
+        selector: Selector | None,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.transport = transport
         self._server = server
         self._options = options
-        self._farewells = farewells
+        self._selector = selector
         self._loop = loop
         self._state = State.ASKED
         self._inbox = Inbox()
@@ -206,7 +205,7 @@ class WebSocket(asyncio.Protocol):
         self.writable = False
         self._wake_sender()
         self._inbox.drop()
-        self._tell_end(code)
+        self._inbox.end(code)
         self.transport.resume_reading()
         self._timer = self._loop.call_later(self._options.close_s, self.abort)
 
@@ -245,6 +244,8 @@ class WebSocket(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._server.connections.discard(self)
+        if self._selector is not None:
+            self._selector.forget_client(number_of(self.transport))
 
     def pause_writing(self) -> None:
         """The transport holds more than the high-water mark."""
@@ -302,10 +303,7 @@ class WebSocket(asyncio.Protocol):
     def _leave(self, code: int) -> None:
         self.writable = False
         self._wake_sender()
-        self._tell_end(code)
-
-    def _tell_end(self, code: int) -> None:
-        self._farewells.say(partial(self._inbox.end, code))
+        self._inbox.end(code)
 
     def _wake_sender(self) -> None:
         if self._room is not None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from server.limits.pace import (
     AT_ONCE,
-    AT_ONCE_S,
+    BEGIN_PER_S,
     HELD_S,
     LEAST_PER_S,
     LINE_S,
@@ -43,7 +43,9 @@ def looks(
 @pytest.mark.parametrize("per_s", [1, 8, 80, 1000])
 def test_the_rate_that_is_set_is_reached_and_never_passed(per_s: int) -> None:
     """A few at a time."""
-    counts = let_in(Pace(per_s, BEGAN), looks(BEGAN, 10))
+    pace = Pace(per_s, BEGAN)
+    let_in(pace, looks(BEGAN, 1))
+    counts = let_in(pace, looks(BEGAN + 1, 10))
     first = 1 + UNUSED_S * per_s
     assert 10 * per_s - 1 <= sum(counts) <= 10 * per_s + first
     assert max(counts[1:]) <= per_s // 100 + 1
@@ -66,13 +68,23 @@ def test_a_loop_that_does_not_keep_up_lets_in_fewer_and_more_again_once_it_does(
     assert pace.measured_per_s < 1000
 
 
-def test_what_nobody_has_measured_for_long_is_the_most() -> None:
-    """After hours without newcomers nothing is left of the storm before; nor is time saved up."""
+def test_after_a_rest_the_first_come_at_a_moderate_pace() -> None:
+    """Nothing is left of the storm before, nor is time saved up; then the rate grows to the most."""
     pace = Pace(1000, BEGAN)
     let_in(pace, looks(BEGAN, 2, late=True))
-    [at_once] = let_in(pace, [(BEGAN + 7200, False)])
-    assert pace.per_s == pace.measured_per_s == 1000
-    assert at_once == 1 + AT_ONCE_S * 1000
+    again = BEGAN + 7200
+    [at_once] = let_in(pace, [(again, False)])
+    assert (pace.per_s, pace.measured_per_s) == (BEGIN_PER_S, 1000)
+    assert at_once <= 1 + AT_ONCE
+    let_in(pace, looks(again, 1))
+    assert pace.per_s == 1000
+
+
+def test_a_rate_that_is_set_low_is_the_most_after_a_rest_too() -> None:
+    """Not the moderate one."""
+    pace = Pace(80, BEGAN)
+    let_in(pace, [(BEGAN + 7200, False)])
+    assert pace.per_s == pace.measured_per_s == 80
 
 
 def test_a_low_rate_is_hardly_lowered() -> None:

@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from server.net.farewells import AT_ONCE
 from server.net.options import Options
 from server.net.server import ACCEPTED_AT_ONCE, CannotListen, Server, listen, server_config
 from server.net.wire import WIRE, Wire
@@ -77,32 +76,6 @@ async def test_many_who_come_at_once_are_taken_in_a_few_at_a_time() -> None:
             each.close()
     steps = [after - before for before, after in itertools.pairwise(entered)]
     assert max(steps) <= ACCEPTED_AT_ONCE
-
-
-async def test_many_who_are_gone_at_once_are_let_go_a_few_at_a_time() -> None:
-    """What an application does behind a socket's end does not hold up those who are here."""
-    many, gone, steps = 50, 0, list[int]()
-
-    async def count(scope: Scope, receive: Receive, send: Send) -> None:
-        nonlocal gone
-        await echo(scope, receive, send)
-        gone += 1
-
-    async with serving(count, Options()) as served:
-        clients = [await RawSocket.connect(served.port) for _ in range(many)]
-        for client in clients:
-            assert (await client.open()).status == 101
-
-        def look() -> None:
-            steps.append(gone)
-            if gone < many:
-                asyncio.get_running_loop().call_soon(look)
-
-        for client in clients:
-            client.reset()
-        look()
-        await until(lambda: gone == many)
-    assert max(after - before for before, after in itertools.pairwise(steps)) <= AT_ONCE
 
 
 # Proxies
