@@ -284,7 +284,7 @@ class Connection:
         self._parts.spawn(self._give_up())
 
     async def _give_up(self) -> None:
-        # Hundreds may stop reading in the same moment; between two of them others have their turn.
+        # Hundreds may stop reading in the same moment; between some of them others have their turn.
         async with self._parts.giving_up:
             self.close(CloseCode.SLOW_CONSUMER)
             await asyncio.sleep(0)

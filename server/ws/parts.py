@@ -26,6 +26,9 @@ from server.telemetry.lines import ConnectionClosed
 from server.ws.options import Options
 from storage.store import Store
 
+# Some milliseconds of work. One by one would take too long where the loop's turns are long.
+GIVEN_UP_AT_ONCE = 8
+
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
@@ -57,4 +60,6 @@ class Parts:
     fault: Callable[[str, BaseException], None]  # a trace, and our own failure
     clock: Callable[[], float]  # monotonic
     wall: Callable[[], float]  # unix seconds
-    giving_up: asyncio.Lock = field(default_factory=asyncio.Lock)  # sockets too slow, by turns
+    giving_up: asyncio.Semaphore = field(  # sockets too slow, by turns
+        default_factory=lambda: asyncio.Semaphore(GIVEN_UP_AT_ONCE)
+    )

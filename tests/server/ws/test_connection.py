@@ -12,6 +12,7 @@ from protocol.codes import CloseCode
 from protocol.types import GoawayReason
 from server.limits.options import Options as Limits
 from server.ws.options import Options
+from server.ws.parts import GIVEN_UP_AT_ONCE
 from storage.accounts import User
 from storage.errors import NotFound, Unavailable
 from storage.ids import Kind
@@ -508,7 +509,7 @@ async def test_a_reader_too_slow_is_closed_and_followed_no_more(lobby: Lobby) ->
 
 async def test_readers_too_slow_are_closed_by_turns(lobby: Lobby) -> None:
     """Hundreds may stop in the same moment, and nobody else waits until all are closed."""
-    callers = [await lobby.greeted() for _ in range(5)]
+    callers = [await lobby.greeted() for _ in range(2 * GIVEN_UP_AT_ONCE + 1)]
     for caller in callers:
         caller.connection._overflow()
     left = [len(callers)]
@@ -516,7 +517,7 @@ async def test_readers_too_slow_are_closed_by_turns(lobby: Lobby) -> None:
         while left[-1]:
             await asyncio.sleep(0)
             left.append(sum(caller.wire.code is None for caller in callers))
-    assert max(before - after for before, after in pairwise(left)) == 1
+    assert max(before - after for before, after in pairwise(left)) == GIVEN_UP_AT_ONCE
     assert {caller.wire.code for caller in callers} == {CloseCode.SLOW_CONSUMER}
 
 
