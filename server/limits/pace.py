@@ -37,7 +37,7 @@ class Pace:
         """Time has passed, and the loop had more to do in it than it could, or not."""
         passed = max(0.0, now - self._at)
         self._at = now
-        if passed > REST_S:
+        if passed > REST_S and not late:
             self._begin()
         else:
             self._adjust(passed, late=late)
@@ -52,7 +52,8 @@ class Pace:
             self.per_s = max(self._least, self.per_s * (1 - LOSS))
         else:
             self.per_s = min(self._most, self.per_s + GROWTH * passed)
-        self.measured_per_s += (self.per_s - self.measured_per_s) * passed / MEASURED_S
+        weight = min(1.0, passed / MEASURED_S)
+        self.measured_per_s += (self.per_s - self.measured_per_s) * weight
 
     @property
     def _at_once(self) -> float:

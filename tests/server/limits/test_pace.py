@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from server.limits.pace import (
     AT_ONCE,
+    AT_ONCE_S,
     BEGIN_PER_S,
     HELD_S,
     LEAST_PER_S,
@@ -69,7 +70,7 @@ def test_a_loop_that_does_not_keep_up_lets_in_fewer_and_more_again_once_it_does(
 
 
 def test_after_a_rest_the_first_come_at_a_moderate_pace() -> None:
-    """Nothing is left of the storm before, nor is time saved up; then the rate grows to the most."""
+    """Nothing is left of the storm before, nor is time saved up; then the rate grows again."""
     pace = Pace(1000, BEGAN)
     let_in(pace, looks(BEGAN, 2, late=True))
     again = BEGAN + 7200

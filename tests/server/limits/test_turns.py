@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from server.limits.pace import HELD_S, LATE_S, TICK_S
+from server.limits.pace import AT_ONCE, HELD_S, LATE_S, TICK_S
 from server.limits.turns import LONGEST_S, LOOKED_S, Turn, Turns
 
 
@@ -77,10 +77,10 @@ async def test_those_who_come_in_without_waiting_are_fewer_where_the_loop_is_lat
 async def test_those_who_come_together_come_in_one_after_the_other(time: Time) -> None:
     """In the order in which they came, a few in each turn of the loop."""
     turns = turns_of(time, 1000)
-    waiting = joined(turns, 526)
+    waiting = joined(turns, 500 + 1 + AT_ONCE)
     assert len(waiting) == len(turns) == 500
     done = 0
-    for _ in range(51):
+    for _ in range(85):
         time.tick()
         assert [turn.done() for turn in waiting] == sorted(
             (turn.done() for turn in waiting), reverse=True
@@ -150,7 +150,7 @@ async def test_while_those_before_are_not_served_nobody_who_waits_is_let_in(time
 async def test_who_has_waited_long_is_told_so_before_it_gives_up(time: Time) -> None:
     """One after the other as well."""
     turns = turns_of(time, 1000, lambda: True)
-    waiting = joined(turns, 126)
+    waiting = joined(turns, 100 + 1 + AT_ONCE)
     time.tick(LONGEST_S)
     assert not any(turn.done() for turn in waiting)
     time.tick(times=50)
