@@ -272,11 +272,11 @@ class Outbox(Protocol):
     """
 
     async def overdue(
-        self, *, older_than_ms: int, limit: int, after: str = ""
+        self, *, older_than_ms: int, limit: int, after: tuple[str, str] | None = None
     ) -> list[tuple[str, str]]:
         """(tenant, conversation) of those with commits that age which could be told by now.
 
-        By their ids, from the next one `after` that conversation on.
+        In their order, from the next one `after` that on.
         """
 
     async def unlogged(self, tenant: str, conversation: str, *, limit: int) -> list[Commit]:

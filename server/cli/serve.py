@@ -8,7 +8,6 @@ import socket
 import sys
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from functools import partial
 
 from server import VERSION
 from server.alone import Displaced
@@ -19,7 +18,7 @@ from server.cli.migrate import brought_up_to_date, refuse_pending
 from server.cli.port import NoPort, listening, url_of
 from server.cli.serving import Serving, announced, why_not
 from server.config import ConfigError, Problem, Settings, secured
-from server.net.selector import Selector
+from server.net.selector import Loop
 from server.net.server import Server, server_config
 from server.telemetry import logs
 from storage import failpoints
@@ -57,9 +56,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         print(f"Note: {warning}", file=sys.stderr)
     _make_room(settings.limits.sockets)
     try:
-        selector = Selector()
-        with asyncio.Runner(loop_factory=partial(asyncio.SelectorEventLoop, selector)) as runner:
-            runner.run(_serve(settings, selector, migrate=args.migrate))
+        with asyncio.Runner(loop_factory=Loop) as runner:
+            runner.run(_serve(settings, migrate=args.migrate))
     except (NoPort, Displaced) as error:
         print(f"Parley cannot serve. {error}", file=sys.stderr)
         return 1
@@ -90,7 +88,7 @@ def _make_room(sockets: int) -> None:
         )
 
 
-async def _serve(settings: Settings, selector: Selector, *, migrate: bool) -> None:
+async def _serve(settings: Settings, *, migrate: bool) -> None:
     with listening(settings) as listener, ExitStack() as stack:
         await (brought_up_to_date if migrate else refuse_pending)(settings)
         async with open_app(settings) as app:
@@ -111,12 +109,7 @@ async def _serve(settings: Settings, selector: Selector, *, migrate: bool) -> No
                 stack.enter_context(announced(settings.data_dir, serving))
                 print(greeting(settings, serving), flush=True)
 
-            config = server_config(
-                app.asgi,
-                settings.net,
-                selector=selector,
-                trusted_proxies=settings.trusted_proxies,
-            )
+            config = server_config(app.asgi, settings.net, trusted_proxies=settings.trusted_proxies)
             server = Server(config, app.drain, on_started=started)
             await _until_displaced(app, server, listener)
 

@@ -15,15 +15,16 @@ from msgspec import Struct
 from protocol.codes import CloseCode
 from server.auth.principal import Principal
 from server.limits.addresses import network
+from server.limits.newcomers import Entry, Later, Newcomers
 from server.limits.options import Options
 from server.limits.pace import Line
-from server.limits.turns import Later, Turn, Turns
 from storage.values import Owner
 
 K = TypeVar("K", bound=Hashable)
 
 RETRY_AFTER_S = 1
 NO_MEMORY = "this process has no memory for more"
+TOO_MANY_UNKNOWN = "too many sockets have not said who they are"
 
 
 class NoRoom(Struct, frozen=True):
@@ -37,14 +38,14 @@ class NoRoom(Struct, frozen=True):
 class Place:
     """A socket's place, from before its upgrade until it is gone.
 
-    Where it has a `turn`, the upgrade waits for that.
+    With an `entry`, the upgrade waits for that.
     """
 
-    __slots__ = ("address", "principal", "turn")
+    __slots__ = ("address", "entry", "principal")
 
-    def __init__(self, address: str, turn: Turn | None) -> None:
+    def __init__(self, address: str, entry: Entry | None) -> None:
         self.address = address
-        self.turn = turn
+        self.entry = entry
         self.principal: Principal | None = None
 
 
@@ -68,7 +69,9 @@ class Admission:
         self._pressed = pressed
         self._crowded = crowded
         self._clock = clock
-        self._turns = Turns(options.handshakes_per_s, held_up=crowded, clock=clock, later=later)
+        self._newcomers = Newcomers(
+            options.handshakes_per_s, held_up=crowded, clock=clock, later=later
+        )
         self._line = Line()
         self._places: set[Place] = set()
         self._known = 0
@@ -83,8 +86,8 @@ class Admission:
 
     @property
     def unknown(self) -> int:
-        """Those that have not said who they are."""
-        return len(self._places) - self._known
+        """Those that came in and have not said who they are."""
+        return len(self._places) - self._known - len(self._newcomers)
 
     def enter(self, peer: str) -> Place | NoRoom:
         """A place for a new socket, which nobody is known to be behind yet."""
@@ -95,20 +98,22 @@ class Admission:
         if self._of_address[address] >= self._options.sockets_per_address:
             return NoRoom(429, RETRY_AFTER_S, "the address has as many sockets as it may")
         # Last, so that only those have a turn who come in.
-        if self._turns.full:
+        if self._newcomers.full:
             return self._later("as many wait as this process takes in soon")
-        place = Place(address, self._turns.join())
+        place = Place(address, self._newcomers.join())
         self._places.add(place)
         self._of_address[address] += 1
         return place
 
     def after(self, place: Place) -> NoRoom | None:
         """Whether who has waited for a turn may come in, now that this is over."""
-        turn, place.turn = place.turn, None
-        if turn is not None and not turn.result():
+        entry, place.entry = place.entry, None
+        if entry is not None and not entry.result():
             return self._later("those who came before take longer than they should")
         if self._pressed():
             return self._later(NO_MEMORY)
+        if self.unknown > self._options.unknown_sockets:
+            return self._later(TOO_MANY_UNKNOWN)
         return None
 
     def seat(self, place: Place, principal: Principal) -> CloseCode | None:
@@ -135,8 +140,8 @@ class Admission:
         """The socket is gone; said twice it is said once."""
         if place not in self._places:
             return
-        if place.turn is not None:
-            self._turns.leave(place.turn)
+        if place.entry is not None:
+            self._newcomers.leave(place.entry)
         self._unseat(place)
         self._places.remove(place)
         _decrease(self._of_address, place.address)
@@ -146,7 +151,7 @@ class Admission:
         if self.sockets >= self._options.sockets:
             return "this process holds as many sockets as it may"
         if self.unknown >= self._options.unknown_sockets:
-            return "too many sockets have not said who they are"
+            return TOO_MANY_UNKNOWN
         if self._pressed():
             return NO_MEMORY
         if self._crowded():
@@ -154,7 +159,7 @@ class Admission:
         return None
 
     def _later(self, reason: str) -> NoRoom:
-        return NoRoom(503, self._line.stand(self._clock(), self._turns.per_s), reason)
+        return NoRoom(503, self._line.stand(self._clock(), self._newcomers.per_s), reason)
 
     def _is_full(self, principal: Principal, *, moved_from: Principal | None) -> bool:
         most = self._options.limits_of(principal).sockets

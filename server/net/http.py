@@ -19,7 +19,7 @@ from server.net import handshake
 from server.net.ending import half_close, refusal
 from server.net.handshake import Handshake
 from server.net.options import Options
-from server.net.selector import Selector, number_of
+from server.net.selector import Loop, number_of
 from server.net.websocket import WebSocket
 from server.net.wire import WIRE, Wire
 
@@ -30,14 +30,11 @@ BODY_BYTES = 16 * 1024
 
 
 class Config(uvicorn.Config):
-    """uvicorn's configuration, what bounds our sockets, and the event loop's selector, if ours."""
+    """uvicorn's configuration, and what bounds our sockets."""
 
-    def __init__(
-        self, app: ASGIApp, options: Options, selector: Selector | None = None, **rest: Any
-    ) -> None:
+    def __init__(self, app: ASGIApp, options: Options, **rest: Any) -> None:
         super().__init__(app, **rest)
         self.options = options
-        self.selector = selector
 
 
 class Awaited(Enum):
@@ -60,7 +57,7 @@ class Http(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._options = config.options
-        self._selector = config.selector
+        self._selector = self.loop.selector if isinstance(self.loop, Loop) else None
         self._awaited = Awaited.HEAD
         self._deadline: asyncio.TimerHandle | None = None
         self._silent = True
@@ -81,9 +78,9 @@ class Http(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
-        self._await(Awaited.NOTHING)
         if self._selector is not None:
             self._selector.forget_client(number_of(self.transport))
+        self._await(Awaited.NOTHING)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:

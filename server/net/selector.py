@@ -6,8 +6,9 @@ from collections import ChainMap, deque
 from collections.abc import Mapping
 from typing import Any, TypeAlias, cast
 
-# Each may bring a frame, or an end with all that is done behind it.
-CLIENTS_AT_ONCE = 8
+# Each may bring a frame, or an end with all that is done behind it. Of thousands more, for all of
+# them have deadlines that run.
+CLIENTS_AT_ONCE, TURNS = 8, 250
 
 Key: TypeAlias = selectors.SelectorKey
 File: TypeAlias = Any  # a number, or what has one
@@ -22,22 +23,22 @@ class Selector(selectors.BaseSelector):
     """
 
     def __init__(self) -> None:
-        self._own = selectors.DefaultSelector()
-        self._clients = selectors.DefaultSelector()
-        self._door = self._clients.fileno()
-        self._own.register(self._door, selectors.EVENT_READ)
-        self._numbers: set[int] = set()  # of clients
+        self._of_others = selectors.DefaultSelector()
+        self._of_clients = selectors.DefaultSelector()
+        self._door = self._of_clients.fileno()
+        self._of_others.register(self._door, selectors.EVENT_READ)
+        self.clients: set[int] = set()  # by their numbers
         self._waiting: deque[tuple[Key, int]] = deque()
-        maps = [cast(Any, each.get_map()) for each in (self._own, self._clients)]
+        maps = [cast(Any, each.get_map()) for each in (self._of_others, self._of_clients)]
         self._map: Mapping[Any, Key] = ChainMap(*maps)
 
     def add_client(self, number: int) -> None:
         """Until it is forgotten, that is a client's socket; it is not registered yet."""
-        self._numbers.add(number)
+        self.clients.add(number)
 
     def forget_client(self, number: int) -> None:
         """It is about to be closed, and the number may be another's then."""
-        self._numbers.discard(number)
+        self.clients.discard(number)
 
     def register(self, fileobj: File, events: int, data: Any = None) -> Key:
         """See `BaseSelector`."""
@@ -51,18 +52,23 @@ class Selector(selectors.BaseSelector):
         """See `BaseSelector`."""
         return self._of(fileobj).modify(fileobj, events, data)
 
+    def get_key(self, fileobj: File) -> Key:
+        """See `BaseSelector`."""
+        return self._of(fileobj).get_key(fileobj)
+
     def get_map(self) -> Mapping[Any, Key]:
         """See `BaseSelector`."""
         return self._map
 
     def select(self, timeout: float | None = None) -> list[tuple[Key, int]]:
         """See `BaseSelector`."""
-        found = self._own.select(0 if self._waiting else timeout)
+        found = self._of_others.select(0 if self._waiting else timeout)
         ready = [each for each in found if each[0].fd != self._door]
         if not self._waiting and len(ready) < len(found):
-            self._waiting.extend(self._clients.select(0))
-        known = self._clients.get_map()
-        for _ in range(min(CLIENTS_AT_ONCE, len(self._waiting))):
+            self._waiting.extend(self._of_clients.select(0))
+        known = self._of_clients.get_map()
+        waiting = len(self._waiting)
+        for _ in range(min(waiting, max(CLIENTS_AT_ONCE, waiting // TURNS))):
             key, events = self._waiting.popleft()
             if known.get(key.fd) is key:  # else that was before a change: it is found again
                 ready.append((key, events))
@@ -70,11 +76,19 @@ class Selector(selectors.BaseSelector):
 
     def close(self) -> None:
         """See `BaseSelector`."""
-        self._own.close()
-        self._clients.close()
+        self._of_others.close()
+        self._of_clients.close()
 
     def _of(self, file: File) -> selectors.BaseSelector:
-        return self._clients if file in self._numbers else self._own
+        return self._of_clients if file in self.clients else self._of_others
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """asyncio's, with such a selector."""
+
+    def __init__(self) -> None:
+        self.selector = Selector()
+        super().__init__(self.selector)
 
 
 def number_of(transport: asyncio.BaseTransport) -> int:

@@ -14,7 +14,6 @@ from starlette.types import ASGIApp
 
 from server.net.http import Config, Http
 from server.net.options import Options
-from server.net.selector import Selector
 from server.net.websocket import WebSocket
 
 # In one turn of the loop, in which also all frames of the answers that run go out: asyncio takes as
@@ -47,22 +46,14 @@ def listen(host: str, port: int, options: Options) -> socket.socket:
     return listener
 
 
-def server_config(
-    app: ASGIApp,
-    options: Options,
-    *,
-    selector: Selector | None = None,
-    trusted_proxies: Sequence[str] = (),
-) -> Config:
+def server_config(app: ASGIApp, options: Options, *, trusted_proxies: Sequence[str] = ()) -> Config:
     """How uvicorn is to run: our protocols, nothing that logs requests, one process.
 
-    With the event loop's selector, if that is ours, it can tell clients from all else. Forwarded
-    addresses are believed from the trusted proxies alone (addresses or networks).
+    Forwarded addresses are believed from the trusted proxies alone (addresses or networks).
     """
     return Config(
         app,
         options,
-        selector,
         http=Http,
         ws=WebSocket,
         loop="asyncio",

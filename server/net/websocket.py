@@ -15,6 +15,7 @@ from uvicorn.server import ServerState
 from websockets.utils import accept_key
 
 from protocol.codes import CloseCode, ErrorCode
+from protocol.limits import GREETING_FRAME_BYTES
 from server.errors import ChatError, internal
 from server.net.ending import answer, half_close, refusal
 from server.net.framing import framed, pinged
@@ -22,6 +23,10 @@ from server.net.inbox import Inbox
 from server.net.options import Options
 from server.net.reading import Pong, Reader
 from server.net.selector import Selector, number_of
+
+# Of what comes before the upgrade is answered, which may take seconds, and nobody is known yet; a
+# bold client sends `hello`.
+EARLY_BYTES = 2 * GREETING_FRAME_BYTES
 
 _log = logging.getLogger(__name__)
 
@@ -228,7 +233,7 @@ class WebSocket(asyncio.Protocol):
             self._read(data)
         elif self._state is State.ASKED:
             self._early += data
-            if len(self._early) > self._options.message_bytes:
+            if len(self._early) > EARLY_BYTES:
                 self.transport.pause_reading()
 
     def eof_received(self) -> None:
@@ -237,6 +242,8 @@ class WebSocket(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
+        if self._selector is not None:
+            self._selector.forget_client(number_of(self.transport))
         if self._state is not State.LEAVING:
             self._leave(CloseCode.ABNORMAL)
         self._state = State.LOST
@@ -244,8 +251,6 @@ class WebSocket(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._server.connections.discard(self)
-        if self._selector is not None:
-            self._selector.forget_client(number_of(self.transport))
 
     def pause_writing(self) -> None:
         """The transport holds more than the high-water mark."""

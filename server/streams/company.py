@@ -16,7 +16,7 @@ from server.words import AnyWord, Here, Pass
 from storage.bus import Bus, Listening
 
 REPEAT_S = 15.0
-AGAIN_AT_ONCE = 200  # first words; many come at once where an instance has ended
+AGAIN_AT_ONCE = 500  # of these words; many are due at once where an instance has ended or begun
 FORGET_S = 2.5 * REPEAT_S  # a word may be lost, or late
 
 
@@ -83,11 +83,13 @@ class Company:
             if now - place.said_at < REPEAT_S:
                 break  # those behind it came later
             self._say(place, place.said, asks=True)
+        again = AGAIN_AT_ONCE
         for place in tuple(self._shared.values()):
             for name, (_, at) in tuple(place.others.items()):
                 if now - at >= FORGET_S:
                     self._learn(place, name, 0)
-            if place.others and place.said and now - place.said_at >= REPEAT_S:
+            if place.others and place.said and now - place.said_at >= REPEAT_S and again:
+                again -= 1
                 self._say(place, place.said)
 
     def _say(self, place: "_Place", here: int, *, asks: bool = False) -> None:

@@ -59,7 +59,7 @@ class Hub:
         self._comebacks = Comebacks()
         self._written: dict[str, Stream] = {}
         self._one_was_lost = False  # and perhaps others with it
-        self._swept = ""  # so far the overdue ones were told
+        self._swept: tuple[str, str] | None = None  # so far the overdue ones were told
         self._epochs = Epochs(log, store)
         self._rows = Rows(log, store.outbox, self._epochs)
         self._entering = Entering(log, store, self._streams, self._epochs, self._rows)
@@ -231,7 +231,7 @@ class Hub:
                     older_than_ms=OVERDUE_MS, limit=OVERDUE_AT_ONCE, after=self._swept
                 )
                 # What cannot be told, as of a node that is away, keeps nobody else's place.
-                self._swept = overdue[-1][1] if len(overdue) == OVERDUE_AT_ONCE else ""
+                self._swept = overdue[-1] if len(overdue) == OVERDUE_AT_ONCE else None
         except StorageError as error:
             self._report(None, error)
         reported = False
@@ -314,6 +314,8 @@ class Hub:
         """Tell followers how many they are, and other instances how many are here."""
         self._company.look()
         for _ in range(TURNS_OF_COUNTING):
+            if not self._recount:
+                break
             for conversation in list(islice(self._recount, COUNTED_AT_ONCE)):
                 del self._recount[conversation]
                 self._count_one(conversation)

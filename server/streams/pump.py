@@ -40,7 +40,7 @@ class Pump:
         self._mend = mend
         self._spent = spent
         self._looked = 0.0, 0.0  # when last, and what was spent by then
-        self._spoke: set[Writer] = set()  # since then
+        self._spoke: set[str] = set()  # since then, by the answers
         self._ready: dict[Writer, None] = {}
         self._wake = asyncio.Event()
         self._mending: set[asyncio.Task[None]] = set()
@@ -93,7 +93,7 @@ class Pump:
 
     async def _append(self, taken: Sequence[tuple[Writer, Sequence[Append]]]) -> None:
         batch = [append for _, appends in taken for append in appends]
-        self._spoke.update(writer for writer, _ in taken)
+        self._spoke.update(writer.answer.id for writer, appends in taken if appends)
         try:
             results = await self._log.append(batch) if batch else []
         except Exception as error:  # noqa: BLE001 - whosever fault: all others go on

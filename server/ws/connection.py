@@ -281,9 +281,9 @@ class Connection:
         self.due = self._session.deadline
 
     def _overflow(self) -> None:
-        self._parts.spawn(self._give_up())
+        self._parts.spawn(self._close_slow())
 
-    async def _give_up(self) -> None:
+    async def _close_slow(self) -> None:
         # Hundreds may stop reading in the same moment; between some of them others have their turn.
         async with self._parts.giving_up:
             self.close(CloseCode.SLOW_CONSUMER)
@@ -295,13 +295,13 @@ class Connection:
     def _shut(self, code: CloseCode) -> None:
         self._code = self._code or code
         self._following.end()
-        self._outbox.clear()
+        self._outbox.end()
         self._wire.close(code)
 
     def _ended(self) -> None:
         self._session.closed()
         self._following.end()
-        self._outbox.clear()
+        self._outbox.end()
         self._parts.registry.closed(self)
         self._parts.seating.leave(self._name)
         principal = self._requests.principal if self._requests else None

@@ -13,7 +13,7 @@ from protocol.codes import CloseCode, ErrorCode
 from server.auth.doors import token_in_query
 from server.errors import ChatError, RateLimited
 from server.limits.admission import NoRoom, Place
-from server.limits.turns import Turn
+from server.limits.newcomers import Entry
 from server.net.wire import WIRE, Wire
 from server.telemetry.lines import ConnectionClosed, refused
 from server.telemetry.trace import trace_in
@@ -41,8 +41,8 @@ class Endpoint:
             await self._deny(place, scope, receive, send, trace=trace)
             return
         try:
-            if place.turn is not None:
-                if not await _comes(place.turn, receive):
+            if place.entry is not None:
+                if not await _comes(place.entry, receive):
                     return
                 late = self._after(place)
                 if late is not None:
@@ -152,11 +152,11 @@ class Endpoint:
         return ChatError(ErrorCode.OVERLOADED, words, retry_after_ms=wait_ms)
 
 
-async def _comes(turn: Turn, receive: Receive) -> bool:
+async def _comes(entry: Entry, receive: Receive) -> bool:
     """Wait for a turn; false: the client is gone before."""
     gone = asyncio.ensure_future(receive())  # before the upgrade it tells nothing else
     try:
-        await asyncio.wait((turn, gone), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((entry, gone), return_when=asyncio.FIRST_COMPLETED)
         return not gone.done()
     finally:
         gone.cancel()

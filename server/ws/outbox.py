@@ -60,11 +60,15 @@ class Outbox:
 
     def send(self, frame: ServerFrame) -> None:
         """Send a frame that is this socket's alone."""
+        if self._over:
+            return
         self._put(self._framed(frame))
 
     def missed(self, frames: Iterable[Item]) -> None:
         """Send what brings the socket level, folded; it does not count as live."""
         for frame in fold(frames):
+            if self._over:
+                return
             self._put(self._framed(frame))
 
     def share(self, entries: Sequence[Shared]) -> None:
@@ -93,7 +97,7 @@ class Outbox:
             self._last = None
         self._relieve()
 
-    def clear(self) -> None:
+    def end(self) -> None:
         """The socket is closing: what waits is dropped, and what comes."""
         self._over = True
         self._waiting.clear()
@@ -117,8 +121,6 @@ class Outbox:
         self._live_bytes += added
 
     def _put(self, ready: bytes) -> None:
-        if self._over:
-            return
         if not self._waiting and self._wire.writable:
             self._write(ready)
             return
@@ -129,7 +131,7 @@ class Outbox:
             self._give_up()
 
     def _give_up(self) -> None:
-        self.clear()  # at once: it may be closed only when others had their turn
+        self.end()  # at once: it may be closed only when others had their turn
         self._overflow()
 
     def _relieve(self) -> None:

@@ -74,9 +74,10 @@ class SqlOutbox:
         self._db = db
 
     async def overdue(
-        self, *, older_than_ms: int, limit: int, after: str = ""
+        self, *, older_than_ms: int, limit: int, after: tuple[str, str] | None = None
     ) -> list[tuple[str, str]]:
         """(tenant, conversation) of those whose log is behind by that much."""
+        tenant, conversation = after or ("", "")
 
         async def work(c: Connection) -> list[Row]:
             # Nothing is overdue behind an answer that is still to end: its owner, or who takes it
@@ -84,17 +85,19 @@ class SqlOutbox:
             return await c.all(
                 """
                 SELECT DISTINCT k.tenant, k.conversation FROM commits k
-                WHERE k.logged = 0 AND k.created_at <= :before AND k.conversation > :after
+                WHERE k.logged = 0 AND k.created_at <= :before
+                    AND (k.tenant, k.conversation) > (:tenant, :conversation)
                     AND NOT EXISTS (
                         SELECT 1 FROM commits r
                         JOIN answers a ON a.tenant = r.tenant AND a.id = r.subject
                         WHERE r.tenant = k.tenant AND r.conversation = k.conversation
                             AND r.number <= k.number AND r.logged = 0
                             AND r.kind = 'complete' AND a.state <> 'ended')
-                ORDER BY k.conversation LIMIT :limit
+                ORDER BY k.tenant, k.conversation LIMIT :limit
                 """,
                 before=await rows.now(c) - older_than_ms,
-                after=after,
+                tenant=tenant,
+                conversation=conversation,
                 limit=limit,
             )
 

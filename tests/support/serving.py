@@ -7,7 +7,6 @@ from msgspec import Struct
 from starlette.types import ASGIApp
 
 from server.net.options import Options
-from server.net.selector import Selector
 from server.net.server import Server, listen, server_config
 
 LOOPBACK = "127.0.0.1"
@@ -26,7 +25,6 @@ async def serving(
     app: ASGIApp,
     options: Options | None = None,
     *,
-    selector: Selector | None = None,
     trusted_proxies: Sequence[str] = (),
 ) -> AsyncIterator[Served]:
     """Serve until the block ends; then every connection is closed."""
@@ -35,7 +33,7 @@ async def serving(
     async def drained() -> None:
         """There is nothing to drain."""
 
-    config = server_config(app, options, selector=selector, trusted_proxies=trusted_proxies)
+    config = server_config(app, options, trusted_proxies=trusted_proxies)
     config.load()
     server = Server(config, drained)
     server.lifespan = config.lifespan_class(config)

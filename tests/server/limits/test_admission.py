@@ -143,15 +143,15 @@ async def test_a_storm_comes_in_at_the_rate_and_leaves_with_a_time_to_return(
         else:
             assert place.status == 503
             told[place.retry_after_s] += 1
-    assert sum(place.turn is None for place in places) == 11
+    assert sum(place.entry is None for place in places) == 11
     assert len(places) == 11 + 150
     assert told == {1: 75, 2: 100, 3: 100, 4: 100, 5: 100, 6: 100, 7: 100, 8: 100, 9: 14}
     for second, count in sorted(told.items()):
         time.until(100 + second - early_s)
         places += [entered(admission) for _ in range(count)]
-        assert all(place.turn is not None for place in places[-count:])
+        assert all(place.entry is not None for place in places[-count:])
     time.until(100 + outside / 100 + 0.1)
-    assert all(place.turn is None or place.turn.result() for place in places)
+    assert all(place.entry is None or place.entry.result() for place in places)
     assert admission.sockets == outside
 
 
@@ -161,18 +161,36 @@ async def test_who_waits_has_a_place_that_nobody_else_gets() -> None:
     options = Options(handshakes_per_s=2, sockets=100, sockets_per_address=2)
     admission = Admission(options, clock=time.clock, later=time.later)
     first, second = entered(admission), entered(admission)
-    assert (first.turn is None, second.turn is None) == (True, False)
+    assert (first.entry is None, second.entry is None) == (True, False)
     assert refused(admission) == 429
     admission.leave(second)
     assert (admission.sockets, admission.unknown) == (1, 1)
     third = entered(admission)
     time.until(101)
-    assert second.turn is not None
-    assert not second.turn.done()
+    assert second.entry is not None
+    assert not second.entry.done()
     assert admission.after(third) is None
     admission.leave(third)
     admission.leave(first)
     assert admission.sockets == 0
+
+
+async def test_who_waits_is_not_among_those_who_came_in_and_say_nothing() -> None:
+    """When it has its turn it is, and is refused where these are too many by then."""
+    time = Time()
+    options = Options(handshakes_per_s=10, sockets=20, unknown_share=0.1)  # two may say nothing
+    admission = Admission(options, clock=time.clock, later=time.later)
+    known, _ = entered(admission), entered(admission)
+    assert admission.seat(known, ANN) is None
+    first, second = entered(admission), entered(admission)
+    assert (first.entry is None, second.entry is None) == (False, False)
+    assert admission.unknown == 1
+    time.until(time.now + 1)
+    assert admission.unknown == 3
+    assert admission.after(first) is not None
+    admission.leave(first)
+    assert admission.after(second) is None
+    assert admission.unknown == 2
 
 
 async def test_who_waited_is_refused_where_there_is_no_memory_any_more_or_no_turn_came() -> None:
@@ -188,7 +206,7 @@ async def test_who_waited_is_refused_where_there_is_no_memory_any_more_or_no_tur
     entered(admission)
     for cause, after_s in ((pressed, 0.6), (crowded, 10)):
         place = entered(admission)
-        assert place.turn is not None
+        assert place.entry is not None
         cause[0] = True
         time.until(time.now + after_s)
         no_room = admission.after(place)

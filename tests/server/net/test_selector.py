@@ -6,12 +6,11 @@ import selectors
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
-from functools import partial
 
 import pytest
 
 from server.net.options import Options
-from server.net.selector import CLIENTS_AT_ONCE, Selector
+from server.net.selector import CLIENTS_AT_ONCE, Loop, Selector
 from tests.server.net.echo import echo
 from tests.support.rawsocket import RawSocket
 from tests.support.serving import serving
@@ -121,28 +120,28 @@ def test_what_is_wanted_of_a_socket_can_change_while_it_waits(sockets: Sockets) 
     assert (key.data, events) == (last, READ | selectors.EVENT_WRITE)
 
 
-def test_clients_that_are_gone_at_once_are_let_go_a_few_in_a_turn() -> None:
-    """And what comes behind an end does not hold up those who are here."""
-    many, steps, selector = 50, list[int](), Selector()
+async def test_clients_that_are_gone_at_once_are_let_go_a_few_in_a_turn() -> None:
+    """What comes behind an end does not hold up those who are here; and nothing is left of them."""
+    many, steps = 50, list[int]()
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, Loop)
+    before = set(loop.selector.get_map())
+    async with serving(echo, Options()) as served:
+        clients = [await RawSocket.connect(served.port) for _ in range(many)]
+        for client in clients:
+            assert (await client.open()).status == 101
+        state = served.server.server_state.connections
 
-    async def run() -> None:
-        async with serving(echo, Options(), selector=selector) as served:
-            clients = [await RawSocket.connect(served.port) for _ in range(many)]
-            for client in clients:
-                assert (await client.open()).status == 101
-            state = served.server.server_state.connections
+        def look() -> None:
+            steps.append(len(state))
+            if state:
+                loop.call_soon(look)
 
-            def look() -> None:
-                steps.append(len(state))
-                if state:
-                    asyncio.get_running_loop().call_soon(look)
-
-            look()
-            for client in clients:
-                client.reset()
-            await until(lambda: not state)
-
-    with asyncio.Runner(loop_factory=partial(asyncio.SelectorEventLoop, selector)) as runner:
-        runner.run(run())
+        look()
+        for client in clients:
+            client.reset()
+        await until(lambda: not state)
     assert steps[0] == many
     assert max(a - b for a, b in itertools.pairwise(steps)) <= CLIENTS_AT_ONCE
+    assert set(loop.selector.get_map()) == before
+    assert loop.selector.clients == set()

@@ -69,7 +69,7 @@ async def test_whoever_fetches_waits_for_its_reader() -> None:
         box.outbox.send(Ok(ref="x" * 64))
     last = asyncio.create_task(box.outbox.relieved())
     await asyncio.sleep(0)
-    box.outbox.clear()
+    box.outbox.end()
     await last
 
 
