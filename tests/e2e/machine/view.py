@@ -46,6 +46,7 @@ class View:
         self.over: set[str] = set()  # answers that a snapshot showed as ended
         self.waits_for: dict[str, list[str]] = {}  # unfinished answers when a message was told
         self.attaching = 0
+        self.unsure = 0  # snapshots that may have come unasked, while an answer was due as well
         self._ledger = ledger
 
     @property
@@ -70,10 +71,12 @@ class View:
         """The server's word on where the device stands."""
         if asked:
             self.attaching -= 1
+            self.unsure += not frame["recovered"]
         if self.attaching:
             return  # another `attach` is on its way: its answer will count
         if frame["recovered"]:
-            assert asked, "only a lost position is told unasked"
+            assert asked or self.unsure, "only a lost position is told unasked"
+            self.unsure -= not asked
             assert (frame["epoch"], frame["seq"]) == (self.epoch, self.seq), "not our position"
             assert "messages" not in frame
             for told in frame["answers"]:

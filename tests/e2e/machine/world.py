@@ -195,7 +195,7 @@ class World:
         elif frame["type"] == "regenerate":
             frame["model"] = "scripted"
         else:
-            name = field.get(frame["type"], "content")
+            name = "error" if frame.get("error") else field.get(frame["type"], "content")
             frame[name] = f"{frame.get(name, '')}x"
         refused = await device.ask(frame)
         assert (refused["type"], refused.get("code")) == ("error", "id_conflict"), refused
