@@ -41,7 +41,7 @@ from protocol.replica import Replica
 
 MESSAGE_BYTES = 1024 * 1024  # four times what a server of this version sends
 QUEUED_MESSAGES = 16
-CONNECT_S = 12.0  # to `welcome`; where many come at once a server may take most of it
+CONNECT_S = 9.0  # to `welcome`; where many come at once a server may take most of it
 CLOSE_S = 1.0  # for a farewell; a dead peer would never finish it
 
 Renew: TypeAlias = Callable[[], Awaitable[str | None]]

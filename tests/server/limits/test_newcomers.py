@@ -172,7 +172,7 @@ async def test_who_has_waited_long_is_told_so_before_it_gives_up(time: Time) -> 
 async def test_nobody_waits_much_longer_however_busy_the_loop_is(
     time: Time, every_s: float, held_up: bool
 ) -> None:
-    """Clients wait 10 s at least."""
+    """Clients wait 8 s at least."""
     newcomers = newcomers_of(time, 1000, lambda: held_up)
     waiting = list[Entry]()
     while not newcomers.full:
