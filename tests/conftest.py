@@ -3,12 +3,14 @@
 import os
 import signal
 from collections.abc import Callable, Generator, Iterator
+from contextlib import nullcontext
 
 import pytest
+from _pytest.runner import runtestprotocol
 from hypothesis import settings
 from xdist.remote import Producer  # type: ignore[import-untyped]
 
-from tests.support import tally
+from tests.support import promptness, tally
 from tests.support.databases import database_factory
 from tests.support.programs import ProgramMissing
 from tests.support.redises import RedisCluster
@@ -109,13 +111,25 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SideByS
     return SideBySide(config, log)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Who measures times waits until all others rest, and they wait for it."""
-    if FLOOR is None:
-        return (yield)
-    with FLOOR.taken(alone=is_alone(item)):
-        return (yield)
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+    """Who measures times waits until all others rest; so does who missed a bound beside them."""
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    reports = _run(item, nextitem, alone=is_alone(item))
+    if late := promptness.missed(reports):
+        reports = _run(item, nextitem, alone=True)
+        reports[0].user_properties.extend(late)
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+
+
+def _run(
+    item: pytest.Item, nextitem: pytest.Item | None, *, alone: bool
+) -> list[pytest.TestReport]:
+    with nullcontext() if FLOOR is None else FLOOR.taken(alone=alone):
+        return runtestprotocol(item, log=False, nextitem=nextitem)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -129,6 +143,7 @@ def pytest_runtest_makereport(
         report.longrepr = (str(item.path), item.location[1] or 0, str(call.excinfo.value))
     if IN_CI and not hasattr(report, "wasxfail"):
         _fail_if_skipped(report)
+    promptness.note(call, report)
     if report.when == "call":
         tally.attach(item, report)
     return report
@@ -149,6 +164,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         report for each in ("passed", "failed") for report in terminalreporter.stats.get(each, [])
     ]
     _section(terminalreporter, "faults, and broken promises found", list(tally.lines(ran)))
+    set_up = terminalreporter.stats.get("", [])  # which tells of what went before
+    again = list(promptness.lines([*set_up, *ran]))
+    _section(terminalreporter, "too late with others beside it, so judged again by itself", again)
     lines = [f"{r.nodeid}: {_reason(r)}" for r in terminalreporter.stats.get("skipped", [])]
     lines += filter(None, os.environ.get("PARLEY_NOT_RUN", "").splitlines())
     _section(terminalreporter, "could not run", lines)

@@ -8,7 +8,6 @@ import asyncio
 import re
 import signal
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from msgspec import Struct
 from tests.support.healthy import WORD, Pong, Report, healthy
 from tests.support.hostile.rows import Verdict, attack, key_of, server_of
 from tests.support.hostile.server import SERVERS, serving
+from tests.support.promptness import prompt
 from tests.support.vectors import Row, rows
 
 ROWS = rows("refusals") + rows("fields")
@@ -55,23 +55,31 @@ class Attacked(Struct):
         ]
 
 
-Attack = Callable[[str], Attacked]
+class Attack:
+    """What came of attacks on servers, once for all tests."""
+
+    def __init__(self, paths: pytest.TempPathFactory, request: pytest.FixtureRequest) -> None:
+        self._paths, self._request = paths, request
+        self._done: dict[str, Attacked] = {}
+
+    def __call__(self, name: str) -> Attacked:
+        """A server of that name after all its rows were done to it."""
+        if name not in self._done:
+            settings = {}
+            if name == "accounts":  # whose rows are changed beside the server
+                settings["DATABASE_URL"] = self._request.getfixturevalue("fresh_postgres")()
+            self._done[name] = _attacked(name, self._paths.mktemp(name), settings)
+        return self._done[name]
+
+    def forget(self, name: str) -> None:
+        """Who asks next is told of another attack."""
+        del self._done[name]
 
 
 @pytest.fixture(scope="module")
 def attacked(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Attack:
-    """A server of that name after all its rows were done to it; once for all tests."""
-    done: dict[str, Attacked] = {}
-
-    def attacked(name: str) -> Attacked:
-        if name not in done:
-            settings = {}
-            if name == "accounts":  # whose rows are changed beside the server
-                settings["DATABASE_URL"] = request.getfixturevalue("fresh_postgres")()
-            done[name] = _attacked(name, tmp_path_factory.mktemp(name), settings)
-        return done[name]
-
-    return attacked
+    """The attacks on this module's servers."""
+    return Attack(tmp_path_factory, request)
 
 
 def _attacked(name: str, folder: Path, settings: dict[str, str]) -> Attacked:
@@ -110,15 +118,13 @@ def test_a_healthy_client_notices_nothing(attacked: Attack, name: str) -> None:
     """
     result = attacked(name)
     report = result.healthy
-    slow = {
-        f"{pong.own_s * 1000:.0f} ms of {pong.took_s * 1000:.0f}": result.during(pong)
-        for pong in report.worst
-        if pong.own_s >= PROMPT_S
-    }
-    assert slow == {}
     assert report.pongs > 10
     assert report.text == 3 * WORD
     assert report.outcome == "complete"
+    slowest = max(report.worst, key=lambda pong: pong.own_s)
+    if slowest.own_s > PROMPT_S:
+        attacked.forget(name)
+    prompt(slowest.own_s, PROMPT_S, f"a pong, {result.during(slowest)}")
 
 
 @pytest.mark.parametrize("name", SERVERS)

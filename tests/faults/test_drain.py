@@ -19,6 +19,7 @@ from tests.faults.town import get
 from tests.faults.view import Frame
 from tests.support import tally
 from tests.support.chaos import How
+from tests.support.promptness import prompt
 
 pytestmark = [pytest.mark.alone, pytest.mark.row(24)]
 
@@ -95,7 +96,8 @@ async def test_a_drain_of_many_sockets_loses_nothing(tmp_path: Path) -> None:
         said = f"{SOCKETS} sockets, {STREAMING} answers, exit after {took_s:.1f} s"
         tally.count(1, said=said)
         assert status == 0
-        assert GRACE_S <= took_s <= EXIT_S
+        assert took_s >= GRACE_S
+        prompt(took_s, EXIT_S, "the exit")
         assert [device.closes for device in devices] == [[1012]] * SOCKETS
         assert [len(goaways(device)) for device in devices] == [1] * SOCKETS
         told = [goaways(device)[0]["reconnect_after_ms"] for device in devices]
@@ -172,7 +174,7 @@ async def test_a_second_sigterm_ends_it_at_once(house: House) -> None:
     assert ack["answer"] not in ada.view.ended
     status, took_s = await drained(house)
     assert status == -signal.SIGTERM
-    assert took_s < 2.0
+    prompt(took_s, 2.0, "the exit")
     await house.start()
     await house.reconnect(ada)
     await house.at_rest(ada)
@@ -186,7 +188,7 @@ async def test_nothing_under_way_is_waited_for_by_nobody(house: House) -> None:
     devices = [await house.connected("ada") for _ in range(5)]
     status, took_s = await drained(house)
     assert status == 0
-    assert took_s < 2.0
+    prompt(took_s, 2.0, "the exit")
     await asyncio.gather(*map(until_gone, devices))
     assert [device.closes for device in devices] == [[1012]] * 5
 
@@ -203,7 +205,7 @@ async def test_clients_that_do_not_go_hold_nobody_up(house: House) -> None:
     assert get(house.url, "/health")["sockets"] == 2
     status, took_s = await drained(house)
     assert status == 0
-    assert took_s < 10.0
+    prompt(took_s, 10.0, "the exit")
     half.close()
 
 
@@ -215,7 +217,8 @@ async def test_a_drain_without_grace_keeps_what_was_said(tmp_path: Path) -> None
         ack = await ask(ada, script(" word", 900, every_ms=20))
         await first_word(ada, ack["answer"])
         status, took_s = await drained(house)
-        assert (status, took_s < 3.0) == (0, True)
+        assert status == 0
+        prompt(took_s, 3.0, "the exit")
         await until_gone(ada)
         assert ada.view.ended[ack["answer"]][1:] == ("interrupted", "shutdown")
         await house.start()
@@ -231,7 +234,8 @@ async def test_what_is_parked_is_left_as_it_is(house: House) -> None:
     ack = await ask(ada, script(" word", 4, at=2, tool=TOOL))
     await ada.until(lambda: bool((shown := ada.view.answer(ack["answer"])) and shown.tools))
     status, took_s = await drained(house)
-    assert (status, took_s < 3.0) == (0, True)
+    assert status == 0
+    prompt(took_s, 3.0, "the exit")
     await house.start()
     await house.reconnect(ada)
     shown = ada.view.answer(ack["answer"])

@@ -17,6 +17,7 @@ from tests.faults.plans import script
 from tests.faults.town import Town, answers_at, town_in
 from tests.faults.verdict import judge
 from tests.faults.view import Frame
+from tests.support.promptness import prompt
 from tests.support.services import Redis
 from tests.support.waiting import until
 
@@ -62,7 +63,7 @@ async def watched(town: Town, n: int, owner: Instance, other: Instance) -> Watch
     own = f" {owner.life}.{n}"
     content = script(" w", WORDS + 1, fail="stall", at=words)
     if words is None:
-        content = script(own, WORDS, first_ms=3000)
+        content = script(own, WORDS, first_ms=10_000)
     sender, viewer = await asyncio.gather(
         town.connected(f"o{owner.life}.{n}", owner), town.connected(f"o{owner.life}.{n}", other)
     )
@@ -120,7 +121,7 @@ async def test_what_a_killed_server_was_making_ends_once_for_everybody(
     taken = [each for each, answer in zip(lasted, answers, strict=True) if answer.words]
     what = f"kill -9 of the owner of {ANSWERS} answers, all ended in {max(taken):.1f} s"
     await judge(town, capsys, what, len(seeds))
-    assert max(taken) <= TAKEN_S
+    prompt(max(taken), TAKEN_S, "all ended")
 
 
 @pytest.mark.alone
@@ -143,7 +144,7 @@ async def test_a_frozen_owner_that_wakes_finds_its_answers_taken_and_writes_noth
         frozen = time.monotonic()
         every = [answer for each in answers for answer in each]
         await settle(town, [answer.sender for answer in every])
-        assert time.monotonic() - frozen <= TAKEN_S + 1
+        prompt(time.monotonic() - frozen, TAKEN_S + 1, "all ended")
         assert {outcome for _, outcome, _ in ends(every)} == {"interrupted"}
         await asyncio.sleep(frozen + FROZEN_S - time.monotonic())
         for zombie in zombies:
@@ -224,4 +225,4 @@ async def test_a_stop_through_another_server_is_prompt_and_final(
         assert views[0] == views[1]
         assert views[0][1:] == ("stopped", "stopped")
     await judge(town, capsys, f"stops through another server, in {slowest:.2f} s", STOPS)
-    assert slowest <= STOPPED_S
+    prompt(slowest, STOPPED_S, "stopped")

@@ -20,6 +20,7 @@ from tests.faults.town import Town, answers_at, before, token, town_in
 from tests.faults.verdict import judge
 from tests.faults.view import Frame
 from tests.support.chaos import How, Way, chaos
+from tests.support.promptness import prompt
 from tests.support.redises import Failover
 from tests.support.services import LOOPBACK, Redis
 from tests.support.waiting import until
@@ -109,7 +110,7 @@ async def test_a_redis_that_restarts_under_load_is_a_new_epoch_for_everybody(
                     slowest = max(slowest, time.monotonic() - back)
             what = f"restarts of Redis {'with' if keep else 'without'} AOF"
             await judge(town, capsys, f"{what}, level in {slowest:.1f} s", len(seeds))
-            assert slowest <= LEVEL_S
+            prompt(slowest, LEVEL_S, "level")
 
 
 @pytest.mark.row(5)
@@ -118,15 +119,16 @@ async def test_subscriptions_that_are_cut_all_the_time_lose_nothing(
 ) -> None:
     """Holes are found and filled from the log, and no position is lost."""
     await town.start_all()
-    kills = 0
+    kills = lost = 0
     for seed in seeds:
         async with crowd(town, seed, DEVICES) as devices:
             over = time.monotonic() + KILLS_S
             while time.monotonic() < over:
                 kills += int(fresh_redis.ask("CLIENT", "KILL", "TYPE", "pubsub"))
                 await asyncio.sleep(KILL_EVERY_S)
-        assert sum(device.view.lost_positions for device in devices) == 0
+        lost += sum(device.view.lost_positions for device in devices)
     await judge(town, capsys, "subscriptions cut", kills)
+    prompt(lost, 0, "positions lost, for nobody heard in time")
 
 
 @pytest.mark.row(6)
@@ -154,7 +156,7 @@ async def test_a_log_that_is_flushed_is_told_to_those_who_are_there_and_those_wh
             await device.close()
     flushes = len(seeds) * FLUSHES
     await judge(town, capsys, f"flushed logs, told in {slowest:.1f} s", flushes)
-    assert slowest <= LEVEL_S
+    prompt(slowest, LEVEL_S, "level")
 
 
 @pytest.mark.row(7)
@@ -182,7 +184,7 @@ async def test_a_replica_that_takes_over_with_less_is_a_new_epoch(
                         await asyncio.to_thread(pair.replica.start)
                         await asyncio.to_thread(pair.demote)
                 await judge(town, capsys, f"failovers, level in {slowest:.1f} s", len(seeds))
-                assert slowest <= LEVEL_S
+                prompt(slowest, LEVEL_S, "level")
 
 
 @asynccontextmanager
@@ -227,7 +229,7 @@ async def test_a_redis_that_hangs_is_waited_for_by_nobody_and_goes_on_as_it_was(
                 over = time.monotonic() + HUNG_S
                 asked = time.monotonic()
                 await refused(writer, script(f" {seed}", 3))
-                assert time.monotonic() - asked <= 2.0
+                prompt(time.monotonic() - asked, 2.0, "refused")
                 await asyncio.sleep(over - time.monotonic())
             await settle(town, [*devices, writer])
             slowest = max(slowest, worst())
@@ -235,7 +237,7 @@ async def test_a_redis_that_hangs_is_waited_for_by_nobody_and_goes_on_as_it_was(
         for device, ack in zip(devices, acks, strict=True):
             assert device.view.ended[ack["answer"]] == (" w" * 100, "complete", "stop")
     await judge(town, capsys, f"hangs of Redis, pong in {slowest:.2f} s", HANGS)
-    assert slowest <= PROMPT_S
+    prompt(slowest, PROMPT_S, "a pong")
 
 
 @contextmanager

@@ -29,7 +29,7 @@ def logged() -> Iterator[list[MutableMapping[str, Any]]]:
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     """Rows of a test's own."""
-    db = await open_database(f"sqlite:///{tmp_path}/test.db", Options(exclusive=False))
+    db = await open_database(f"sqlite:///{tmp_path}/test.db", Options(exclusive=False, turn=60.0))
     await migrate(db)
     yield World(db, f"tenant-{next(_tenants)}")
     await db.close()
