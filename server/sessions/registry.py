@@ -14,7 +14,7 @@ from server.words import AnyWord, Kick, Look, Pass
 from storage.bus import Bus, Listening
 from storage.values import Owner
 
-# `hello` is due on the dot; a heartbeat may be a second late.
+# `hello` is due nearly on the dot; a heartbeat may be a second late.
 UNGREETED_TICK_S = 0.25
 TICKS_PER_LOOK = 4
 
@@ -111,11 +111,13 @@ class Registry:
 
     async def run(self) -> None:
         """Let sockets do what time brings about, until cancelled."""
-        looks = 0
+        looks, turned = 0, self._clock()
         while True:
             await asyncio.sleep(UNGREETED_TICK_S)
             looks += 1
-            now = self._clock()
+            # By the time of the look before: where the loop was held, what came in time is read
+            # only after this one.
+            now, turned = turned, self._clock()
             self._tick(self._ungreeted, now)
             if looks % TICKS_PER_LOOK == 0:
                 self._tick(self._greeted, now)

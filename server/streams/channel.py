@@ -7,7 +7,7 @@ from typing import Protocol
 
 from protocol.frames.from_server import Presence, ServerFrame
 from protocol.types import Position
-from server.streams.entry import Shared
+from server.streams.entry import Shared, folded
 from server.streams.options import Options
 from server.streams.replay import Pass, Read, Replay, Step
 from server.telemetry.logs import get_logger
@@ -167,7 +167,7 @@ class Channel:
             answer = await self._log.read(self.conversation, after, page)
             if isinstance(answer, Lost) or not answer.entries:
                 raise _Gone
-            missed += map(Shared, answer.entries)
+            missed += map(Shared, folded(answer.entries))
             after = Position(after.epoch, answer.entries[-1].seq)
         return missed
 

@@ -1,11 +1,15 @@
 """An entry of a log as sockets send it."""
 
+from collections.abc import Iterable
+from itertools import groupby
+
 import msgspec
 from msgspec import Struct, structs
 
 from protocol.codec import JSON, Codec, Unknown
-from protocol.folding import Piece
+from protocol.folding import FOLDED_TEXT_BYTES, Piece
 from protocol.frames.from_server import Chunk, Logged, Text
+from protocol.text import utf16_length
 from server.net.framing import framed
 from storage.log import ROWS, Entry
 
@@ -18,9 +22,11 @@ class _Chunk(Struct, tag="chunk"):
     answer: str
     offset: int
     text: str
+    since: int = msgspec.field(default=0, name="from")
 
 
 _decode_chunk = msgspec.json.Decoder(_Chunk).decode
+_decode_chunks = msgspec.json.Decoder(list[_Chunk]).decode
 
 
 class Shared:
@@ -92,8 +98,47 @@ def decode(body: bytes, seq: int) -> Logged | Unknown:
     """A frame as it was kept, in its place; `Unknown` is what a newer version has told."""
     if body.startswith(_CHUNK):  # nearly all of a log, and a device that comes back gets them all
         chunk = _decode_chunk(body)
-        return Chunk(seq=seq, answer=chunk.answer, offset=chunk.offset, text=chunk.text)
+        return Chunk(
+            seq=seq,
+            answer=chunk.answer,
+            offset=chunk.offset,
+            text=chunk.text,
+            since=chunk.since,
+        )
     frame = JSON.decode_server(body)
     if not isinstance(frame, Logged) and not (isinstance(frame, Unknown) and frame.type):
         raise TypeError("a log holds nothing but frames of its own")
     return structs.replace(frame, seq=seq)
+
+
+def folded(entries: Iterable[Entry]) -> list[Entry]:
+    """The same with chunks that follow each other as one: who comes back missed thousands.
+
+    They are read together, which costs a third of what it does to look at each.
+    """
+    result: list[Entry] = []
+    for (chunks, _), alike in groupby(entries, _kind):
+        run = list(alike)
+        one = _as_one(run) if chunks and len(run) > 1 else None
+        result += run if one is None else [one]
+    return result
+
+
+def _kind(entry: Entry) -> tuple[bool, str]:
+    return entry.body.startswith(_CHUNK), entry.source
+
+
+def _as_one(run: list[Entry]) -> Entry | None:
+    """Unless there is a hole between them, or they are too long for a frame."""
+    chunks = _decode_chunks(b"[" + b",".join([entry.body for entry in run]) + b"]")
+    first, begin = run[0], chunks[0].offset
+    seq, ordinal, offset = first.seq, first.ordinal, begin
+    for entry, chunk in zip(run, chunks, strict=True):
+        if entry.seq != seq or entry.ordinal != ordinal or chunk.offset != offset:
+            return None
+        seq, ordinal, offset = seq + 1, ordinal + 1, offset + utf16_length(chunk.text)
+    text = "".join([chunk.text for chunk in chunks])
+    body = encode(Chunk(answer=chunks[0].answer, offset=begin, text=text, since=first.seq))
+    if len(body) > FOLDED_TEXT_BYTES:
+        return None
+    return Entry(run[-1].seq, first.source, first.ordinal, body)

@@ -152,11 +152,22 @@ async def test_a_full_disk_of_redis_refuses_what_it_cannot_keep(
     async with town_in(tmp_path, database, keeping_redis.url()) as town:
         await play(town, keeping_redis.folder / "disk", seeds)
         running = [device for device in town.devices if device.user.endswith(".running")]
-        readers = [device for device in town.devices if device.user.endswith(".reader")]
-        lost = [sum(each.view.lost_positions for each in those) for those in (running, readers)]
+        lost = sum(device.view.lost_positions for device in running)
         logs = [at.parley.log.read_text().splitlines() for at in town.instances]
         await judge(town, capsys, "full disks of Redis", len(seeds))
-    assert lost == [0, len(seeds)], "who attaches without a position has none that counts"
+    assert lost == 0
     for log in logs:
-        told = [json.loads(line) for line in log if "Redis does not serve" in line]
-        assert ["MISCONF" in line["why"] for line in told] == [True] * len(seeds)
+        full = [sum("MISCONF" in why for why in reasons) for reasons in outages(log)]
+        assert max(full) == 1
+        assert sum(full) >= len(seeds)  # more, where it also was too slow for a moment
+
+
+def outages(log: list[str]) -> list[list[str]]:
+    """Why Redis did not serve, by the times until it did again."""
+    found: list[list[str]] = [[]]
+    for line in log:
+        if "Redis serves again" in line:
+            found.append([])
+        elif "Redis does not serve" in line:
+            found[-1].append(json.loads(line)["why"])
+    return found

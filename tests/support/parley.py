@@ -12,7 +12,7 @@ from time import monotonic
 from server.cli.serving import Serving, recorded
 
 ROOT = Path(__file__).parents[2]
-START_SECONDS = 30.0
+START_SECONDS = 90.0
 STOP_SECONDS = 60.0
 POLL_SECONDS = 0.01
 

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Raw, structs
 
 from protocol.codec import Unknown
+from protocol.folding import first_seq
 from protocol.frames.from_server import Chunk, Logged, ServerFrame
 from protocol.frames.objects import Cited
 from protocol.types import Position
@@ -23,6 +24,10 @@ from storage.memory.bus import Line, MemoryBus
 from storage.memory.log import MemoryLog
 from storage.records import Checkpoint, Commit, CommitKind, Ended, Sent, Tail
 from tests.support.rows import DONE, World
+
+
+def _first(frame: Logged | Unknown) -> int:
+    return first_seq(frame) if isinstance(frame, Chunk) else frame.seq
 
 
 class Listener:
@@ -49,6 +54,11 @@ class Listener:
         self.aside.append(frame)
 
     @property
+    def seqs(self) -> list[int]:
+        """The places of all that came; chunks that were missed are one, with all of theirs."""
+        return [seq for frame in self.frames for seq in range(_first(frame), frame.seq + 1)]
+
+    @property
     def frames(self) -> list[Logged | Unknown]:
         """What came, in order."""
         return [entry.frame() for entry in self.entries]
@@ -59,9 +69,9 @@ class Listener:
         return "".join(frame.text for frame in self.frames if isinstance(frame, Chunk))
 
     async def until(self, count: int) -> None:
-        """Wait for so many entries."""
+        """Wait for so many entries, however they come."""
         async with asyncio.timeout(5):
-            while len(self.entries) < count:
+            while len(self.seqs) < count:
                 self._changed.clear()
                 await self._changed.wait()
 

@@ -144,6 +144,34 @@ async def test_what_is_due_is_done_and_what_is_not_is_left(
     assert (due.ticks, later.ticks, greeted.ticks) == ([100.0], [], [100.0])
 
 
+async def test_nobody_is_late_because_the_loop_was_held(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pong came in time and was read behind the look; who said nothing is late at the next."""
+    now, looks = 100.0, 0
+    pongs, silent = FakeSocket(101.0), FakeSocket(101.0)
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now, looks
+        looks += 1
+        match looks:
+            case 1:
+                now += 2.0  # held
+            case 2:
+                pongs.due = 130.0
+                now += seconds
+            case 3:
+                raise asyncio.CancelledError
+
+    monkeypatch.setattr("server.sessions.registry.asyncio.sleep", sleep)
+    monkeypatch.setattr(registry, "_clock", lambda: now)
+    for socket in (pongs, silent):
+        registry.open(socket)
+    with pytest.raises(asyncio.CancelledError):
+        await registry.run()
+    assert (pongs.ticks, silent.ticks) == ([], [102.0])
+
+
 async def test_the_last_to_go_wakes_who_waits(registry: Registry) -> None:
     """And nobody waits where there is none."""
     await registry.gone()

@@ -69,7 +69,7 @@ class Hall:
 
 def seqs(listener: Listener) -> list[int]:
     """What came, by its places."""
-    return [entry.seq for entry in listener.entries]
+    return listener.seqs
 
 
 class Crowd:

@@ -52,7 +52,7 @@ def test_whoever_joins_while_it_goes_on_misses_nothing_and_gets_nothing_twice(
             assert seqs(listener) == list(range(seq + 1, 26))
             assert listener.lost == 0
         for listener, seq in crowd.leavers:
-            assert seqs(listener) == list(range(seq + 1, seq + 1 + len(listener.entries)))
+            assert seqs(listener) == list(range(seq + 1, seq + 1 + len(seqs(listener))))
         assert hall.log.followed == 1
         crowd.leave()
         assert hall.idle

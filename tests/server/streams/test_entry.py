@@ -4,15 +4,20 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec import structs
 
 from protocol.codec import JSON, MSGPACK, Codec, Unknown
+from protocol.folding import FOLDED_TEXT_BYTES, fold
 from protocol.frames.from_server import Chunk, Pong, Status
+from protocol.text import utf16_length
 from protocol.types import AnswerState
 from server.net.framing import framed
-from server.streams.entry import Shared, decode, encode
+from server.streams.entry import Shared, decode, encode, folded
 from storage.log import ROWS, Entry
 
+LETTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 CHUNK = Chunk(answer="m_1", offset=3, text="déjà 😀")
 STATUS = Status(conversation="c", answer="m", attempt=1, state=AnswerState.THINKING)
 
@@ -107,3 +112,64 @@ def test_only_where_an_answer_goes_on_it_begins_with_text() -> None:
     assert [entry.repeats for entry in first] == [True, False]
     later = [Shared(Entry(1, source, at, encode(CHUNK))) for source, at in (("m", 2), (ROWS, 1))]
     assert [entry.repeats for entry in later] == [False, False]
+
+
+@st.composite
+def stretches(draw: st.DrawFn) -> list[Entry]:
+    """A stretch of a log: two answers in any order, what else they say, a hole now and then."""
+    ends, ordinals = {"a": 0, "b": 0}, {"a": 0, "b": 0}
+    stretch: list[Entry] = []
+    seq = draw(st.integers(0, 5))
+    for _ in range(draw(st.integers(0, 30))):
+        seq += draw(st.sampled_from([1, 1, 1, 1, 1, 1, 2]))
+        answer = draw(st.sampled_from("aaab"))
+        ordinals[answer] += 1
+        frame: Chunk | Status = STATUS
+        if draw(st.integers(0, 5)):
+            text = draw(st.text(LETTERS, max_size=6))
+            ends[answer] += draw(st.sampled_from([0, 0, 0, 0, 0, 3]))
+            frame = Chunk(answer=answer, offset=ends[answer], text=text)
+            ends[answer] += utf16_length(text)
+        stretch.append(Entry(seq, answer, ordinals[answer], encode(frame)))
+    return stretch
+
+
+def as_sent(entries: list[Entry]) -> list[object]:
+    """What a device that comes back gets of them."""
+    items = fold([Shared(entry).foldable() for entry in entries])
+    return [item.frame() if isinstance(item, Shared) else item for item in items]
+
+
+@given(stretches())
+def test_chunks_read_together_are_what_they_are_one_by_one(stretch: list[Entry]) -> None:
+    """The same frames in the same places, and where an answer begins is told as before."""
+    together = folded(stretch)
+    assert as_sent(together) == as_sent(stretch)
+    begins = [entry.seq for entry in stretch if Shared(entry).repeats]
+    assert len([entry for entry in together if Shared(entry).repeats]) == len(begins)
+    for codec in (JSON, MSGPACK):
+        for entry in map(Shared, together):
+            payload = entry._payload(codec)
+            read = codec.decode_server(payload if codec.binary else payload.decode())
+            assert read == entry.frame()
+
+
+def test_an_answer_of_single_tokens_is_one_entry() -> None:
+    """Whatever their number."""
+    stretch = [
+        Entry(n + 1, "m", n + 1, encode(Chunk(answer="m", offset=2 * n, text="w ")))
+        for n in range(2000)
+    ]
+    [one] = folded(stretch)
+    assert Shared(one).frame() == Chunk(answer="m", offset=0, text="w " * 2000, seq=2000, since=1)
+
+
+def test_what_no_frame_could_hold_stays_in_parts() -> None:
+    """They are folded as far as they fit, as ever."""
+    half = "x" * (FOLDED_TEXT_BYTES // 2)
+    stretch = [
+        Entry(n + 1, "m", n + 1, encode(Chunk(answer="m", offset=n * len(half), text=half)))
+        for n in range(3)
+    ]
+    assert folded(stretch) == stretch
+    assert len(as_sent(stretch)) == 2
