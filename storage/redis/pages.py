@@ -50,6 +50,4 @@ def _entries(page: Sequence[tuple[bytes, Sequence[bytes]]]) -> tuple[Entry, ...]
     kept = [fields[1][TIME_DIGITS:] for _, fields in page]
     # All at once: whoever comes back may have missed thousands.
     read = _decode(_ARRAY + len(page).to_bytes(4) + b"".join(kept))
-    return tuple(
-        [Entry(int(name[:-2]), *each) for (name, _), each in zip(page, read, strict=True)]
-    )
+    return tuple([Entry(int(name[:-2]), *each) for (name, _), each in zip(page, read, strict=True)])
