@@ -317,12 +317,17 @@ class ServerSession:
         self._held.clear()
         self._due.clear()
 
-    def tick(self, now: float) -> list[Action]:
-        """Do what is due at `now`."""
-        due = [what for what, when in self._due.items() if when <= now]
-        for what in due:
-            if what in OVERDUE:
+    def tick(self, now: float, heard_until: float | None = None) -> list[Action]:
+        """Do what is due at `now`.
+
+        What the client sent has been read `heard_until` (None: until now): it is late with what was
+        due by then.
+        """
+        heard = now if heard_until is None else heard_until
+        for what, when in self._due.items():
+            if what in OVERDUE and when <= heard:
                 return self.close(OVERDUE[what])
+        due = [what for what, when in self._due.items() if when <= now]
         actions: list[Action] = []
         if Due.EXPIRING in due:
             del self._due[Due.EXPIRING]

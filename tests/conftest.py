@@ -10,7 +10,7 @@ from _pytest.runner import runtestprotocol
 from hypothesis import settings
 from xdist.remote import Producer  # type: ignore[import-untyped]
 
-from tests.support import promptness, tally
+from tests.support import lateness, tally
 from tests.support.databases import database_factory
 from tests.support.programs import ProgramMissing
 from tests.support.redises import RedisCluster
@@ -113,10 +113,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SideByS
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
-    """Who measures times waits until all others rest; so does who missed a bound beside them."""
+    """Who measures times waits until all others rest; so does who missed a bound, and runs again.
+
+    Reports are told last, for then they are not.
+    """
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     reports = _run(item, nextitem, alone=is_alone(item))
-    if late := promptness.missed(reports):
+    late = lateness.missed(reports)
+    if late and all(report.passed for report in reports if report.when != "call"):
         reports = _run(item, nextitem, alone=True)
         reports[0].user_properties.extend(late)
     for report in reports:
@@ -143,7 +147,7 @@ def pytest_runtest_makereport(
         report.longrepr = (str(item.path), item.location[1] or 0, str(call.excinfo.value))
     if IN_CI and not hasattr(report, "wasxfail"):
         _fail_if_skipped(report)
-    promptness.note(call, report)
+    lateness.note(call, report)
     if report.when == "call":
         tally.attach(item, report)
     return report
@@ -164,9 +168,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         report for each in ("passed", "failed") for report in terminalreporter.stats.get(each, [])
     ]
     _section(terminalreporter, "faults, and broken promises found", list(tally.lines(ran)))
-    set_up = terminalreporter.stats.get("", [])  # which tells of what went before
-    again = list(promptness.lines([*set_up, *ran]))
-    _section(terminalreporter, "too late with others beside it, so judged again by itself", again)
+    again = list(lateness.lines(terminalreporter.stats.get("", [])))
+    _section(terminalreporter, "too late at first, so run once more by itself", again)
     lines = [f"{r.nodeid}: {_reason(r)}" for r in terminalreporter.stats.get("skipped", [])]
     lines += filter(None, os.environ.get("PARLEY_NOT_RUN", "").splitlines())
     _section(terminalreporter, "could not run", lines)

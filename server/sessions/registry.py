@@ -14,7 +14,7 @@ from server.words import AnyWord, Kick, Look, Pass
 from storage.bus import Bus, Listening
 from storage.values import Owner
 
-# `hello` is due nearly on the dot; a heartbeat may be a second late.
+# `hello` is due nearly on the dot; a heartbeat may be more than a second late.
 UNGREETED_TICK_S = 0.25
 TICKS_PER_LOOK = 4
 
@@ -26,8 +26,8 @@ class Socket(Protocol):
 
     due: float  # when `tick` has something to do
 
-    def tick(self, now: float) -> None:
-        """Do what is due."""
+    def tick(self, now: float, heard_until: float) -> None:
+        """Do what is due; what the client sent was read by then."""
 
     def send(self, frame: ServerFrame) -> None:
         """Send a frame outside any answer."""
@@ -111,16 +111,15 @@ class Registry:
 
     async def run(self) -> None:
         """Let sockets do what time brings about, until cancelled."""
-        looks, turned = 0, self._clock()
+        looks, now = 0, self._clock()
         while True:
             await asyncio.sleep(UNGREETED_TICK_S)
             looks += 1
-            # By the time of the look before: where the loop was held, what came in time is read
-            # only after this one.
-            now, turned = turned, self._clock()
-            self._tick(self._ungreeted, now)
+            # What came while the loop was held has yet to be read: nobody is late since then.
+            before, now = now, self._clock()
+            self._tick(self._ungreeted, now, before)
             if looks % TICKS_PER_LOOK == 0:
-                self._tick(self._greeted, now)
+                self._tick(self._greeted, now, before)
 
     async def gone(self) -> None:
         """Wait until no socket is left."""
@@ -128,10 +127,12 @@ class Registry:
             self._changed.clear()
             await self._changed.wait()
 
-    def _tick(self, sockets: dict[Socket, None] | dict[Socket, Owner], now: float) -> None:
+    def _tick(
+        self, sockets: dict[Socket, None] | dict[Socket, Owner], now: float, heard_until: float
+    ) -> None:
         for socket in [each for each in sockets if each.due <= now]:
             try:
-                socket.tick(now)
+                socket.tick(now, heard_until)
             except Exception as error:  # noqa: BLE001 - all others' heartbeats depend on this loop
                 _log.error("a socket's tick failed", exc_info=error)
                 socket.close(CloseCode.INTERNAL_ERROR)

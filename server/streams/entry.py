@@ -129,8 +129,16 @@ def _kind(entry: Entry) -> tuple[bool, str]:
 
 
 def _as_one(run: list[Entry]) -> Entry | None:
-    """Unless there is a hole between them, or they are too long for a frame."""
-    chunks = _decode_chunks(b"[" + b",".join([entry.body for entry in run]) + b"]")
+    """One for all of them; None: there is a hole, or something odd, or they may fill a frame."""
+    bodies = [entry.body for entry in run]
+    if sum(map(len, bodies)) > FOLDED_TEXT_BYTES:
+        return None
+    try:
+        chunks = _decode_chunks(b"[" + b",".join(bodies) + b"]")
+    except msgspec.DecodeError:
+        return None
+    if len(chunks) != len(run):
+        return None
     first, begin = run[0], chunks[0].offset
     seq, ordinal, offset = first.seq, first.ordinal, begin
     for entry, chunk in zip(run, chunks, strict=True):
@@ -139,6 +147,4 @@ def _as_one(run: list[Entry]) -> Entry | None:
         seq, ordinal, offset = seq + 1, ordinal + 1, offset + utf16_length(chunk.text)
     text = "".join([chunk.text for chunk in chunks])
     body = encode(Chunk(answer=chunks[0].answer, offset=begin, text=text, since=first.seq))
-    if len(body) > FOLDED_TEXT_BYTES:
-        return None
     return Entry(run[-1].seq, first.source, first.ordinal, body)

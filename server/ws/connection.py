@@ -105,9 +105,9 @@ class Connection:
 
     # ── for the registry ─────────────────────────────────────────────────────────────────────────
 
-    def tick(self, now: float) -> None:
+    def tick(self, now: float, heard_until: float) -> None:
         """Do what is due."""
-        self._do(self._session.tick(now))
+        self._do(self._session.tick(now, heard_until))
 
     def send(self, frame: s.ServerFrame) -> None:
         """Send a frame outside any answer."""

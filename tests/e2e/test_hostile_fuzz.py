@@ -13,7 +13,7 @@ from tests.support.frames import Mutator
 from tests.support.healthy import healthy
 from tests.support.hostile.peer import Ended, Peer
 from tests.support.hostile.server import Server, serving
-from tests.support.promptness import prompt
+from tests.support.lateness import within
 from tests.support.rawsocket import BINARY, TEXT, masked
 from tests.support.vectors import Message
 
@@ -107,7 +107,7 @@ def check(folder: Path, count: int) -> None:
     assert codes.keys() <= LISTED
     assert '"level":"error"' not in log
     assert report.outcome == "complete"
-    prompt(max(pong.own_s for pong in report.worst), PROMPT_S, "a pong")
+    within(max(pong.own_s for pong in report.worst), PROMPT_S, "a pong")
 
 
 def test_a_thousand_damaged_frames(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from tests.faults.town import get
 from tests.faults.view import Frame
 from tests.support import tally
 from tests.support.chaos import How
-from tests.support.promptness import prompt
+from tests.support.lateness import within
 
 pytestmark = [pytest.mark.alone, pytest.mark.row(24)]
 
@@ -80,10 +80,10 @@ async def test_a_drain_of_many_sockets_loses_nothing(tmp_path: Path) -> None:
         devices = await asyncio.gather(*(house.connected(f"u{n}") for n in range(SOCKETS)))
         streaming = devices[:STREAMING]
         short, long, silent = streaming[:14], streaming[14:18], streaming[18:]
-        within, beyond = script(" word", 20, every_ms=50), script(" word", 900, every_ms=50)
+        quick, beyond = script(" word", 20, every_ms=50), script(" word", 900, every_ms=50)
         unshown = script(" word", 3, first_ms=(GRACE_S + 1.5) * 1000)
         asked = [
-            *[(device, await ask(device, within)) for device in short],
+            *[(device, await ask(device, quick)) for device in short],
             *[(device, await ask(device, beyond)) for device in long],
             *[(device, await ask(device, unshown)) for device in silent],
         ]
@@ -97,7 +97,6 @@ async def test_a_drain_of_many_sockets_loses_nothing(tmp_path: Path) -> None:
         tally.count(1, said=said)
         assert status == 0
         assert took_s >= GRACE_S
-        prompt(took_s, EXIT_S, "the exit")
         assert [device.closes for device in devices] == [[1012]] * SOCKETS
         assert [len(goaways(device)) for device in devices] == [1] * SOCKETS
         told = [goaways(device)[0]["reconnect_after_ms"] for device in devices]
@@ -122,6 +121,7 @@ async def test_a_drain_of_many_sockets_loses_nothing(tmp_path: Path) -> None:
         assert await house.stop() == 0
         faults = house.judged()
     assert faults == []
+    within(took_s, EXIT_S, "the exit")
 
 
 async def test_while_draining_nothing_new_is_taken_and_all_else_works(house: House) -> None:
@@ -174,13 +174,13 @@ async def test_a_second_sigterm_ends_it_at_once(house: House) -> None:
     assert ack["answer"] not in ada.view.ended
     status, took_s = await drained(house)
     assert status == -signal.SIGTERM
-    prompt(took_s, 2.0, "the exit")
     await house.start()
     await house.reconnect(ada)
     await house.at_rest(ada)
     assert ada.view.ended[ack["answer"]][1] == "interrupted"
     assert await house.stop() == 0
     assert house.judged() == []
+    within(took_s, 2.0, "the exit")
 
 
 async def test_nothing_under_way_is_waited_for_by_nobody(house: House) -> None:
@@ -188,9 +188,9 @@ async def test_nothing_under_way_is_waited_for_by_nobody(house: House) -> None:
     devices = [await house.connected("ada") for _ in range(5)]
     status, took_s = await drained(house)
     assert status == 0
-    prompt(took_s, 2.0, "the exit")
     await asyncio.gather(*map(until_gone, devices))
     assert [device.closes for device in devices] == [[1012]] * 5
+    within(took_s, 2.0, "the exit")
 
 
 async def test_clients_that_do_not_go_hold_nobody_up(house: House) -> None:
@@ -205,8 +205,8 @@ async def test_clients_that_do_not_go_hold_nobody_up(house: House) -> None:
     assert get(house.url, "/health")["sockets"] == 2
     status, took_s = await drained(house)
     assert status == 0
-    prompt(took_s, 10.0, "the exit")
     half.close()
+    within(took_s, 10.0, "the exit")
 
 
 async def test_a_drain_without_grace_keeps_what_was_said(tmp_path: Path) -> None:
@@ -218,7 +218,6 @@ async def test_a_drain_without_grace_keeps_what_was_said(tmp_path: Path) -> None
         await first_word(ada, ack["answer"])
         status, took_s = await drained(house)
         assert status == 0
-        prompt(took_s, 3.0, "the exit")
         await until_gone(ada)
         assert ada.view.ended[ack["answer"]][1:] == ("interrupted", "shutdown")
         await house.start()
@@ -226,6 +225,7 @@ async def test_a_drain_without_grace_keeps_what_was_said(tmp_path: Path) -> None
         await house.at_rest(ada)
         assert await house.stop() == 0
         assert house.judged() == []
+    within(took_s, 3.0, "the exit")
 
 
 async def test_what_is_parked_is_left_as_it_is(house: House) -> None:
@@ -235,7 +235,6 @@ async def test_what_is_parked_is_left_as_it_is(house: House) -> None:
     await ada.until(lambda: bool((shown := ada.view.answer(ack["answer"])) and shown.tools))
     status, took_s = await drained(house)
     assert status == 0
-    prompt(took_s, 3.0, "the exit")
     await house.start()
     await house.reconnect(ada)
     shown = ada.view.answer(ack["answer"])
@@ -248,3 +247,4 @@ async def test_what_is_parked_is_left_as_it_is(house: House) -> None:
     assert ada.view.ended[ack["answer"]] == (" word" * 4, "complete", "stop")
     assert await house.stop() == 0
     assert house.judged() == []
+    within(took_s, 3.0, "the exit")

@@ -15,7 +15,7 @@ from tests.faults.town import Town
 from tests.faults.verdict import judge
 from tests.faults.view import Frame
 from tests.support.chaos import How
-from tests.support.promptness import prompt
+from tests.support.lateness import within
 
 QUICK = {
     "PARLEY_SOCKET_DRAIN_PAUSE_S": "0.1",
@@ -113,9 +113,9 @@ async def test_everybody_on_a_server_that_drains_goes_on_at_the_other_one(
         assert device.view.ended[ack["answer"]] == (" next" * 3, "complete", "stop")
     what = f"SIGTERM with {SOCKETS} sockets, back in {max(back):.1f} s, ended in {ended:.1f} s"
     await judge(town, capsys, what, 1)
-    prompt(max(back), 20.0, "back")
+    within(max(back), 20.0, "back")
     assert ended >= GRACE_S
-    prompt(ended, 45.0, "ended")
+    within(ended, 45.0, "ended")
 
 
 async def queued(device: Device) -> Frame:

@@ -17,7 +17,7 @@ from tests.faults.device import Device
 from tests.faults.plans import script
 from tests.faults.town import Town, before, town_in
 from tests.faults.verdict import judge
-from tests.support.promptness import prompt
+from tests.support.lateness import within
 from tests.support.services import Postgres
 from tests.support.waiting import until
 
@@ -63,7 +63,7 @@ async def test_a_database_that_crashes_under_load_loses_nothing_acknowledged(
             await probe.until(lambda: asked.answer is not None)  # noqa: B023
             slowest = max(slowest, time.monotonic() - began)
     await judge(town, capsys, f"crashes of PostgreSQL, healed in {slowest:.1f} s", len(seeds))
-    prompt(slowest, HEALED_S, "taken again")
+    within(slowest, HEALED_S, "taken again")
 
 
 @pytest.mark.row(11)
@@ -134,5 +134,5 @@ async def test_a_lock_that_others_hold_is_waited_for_no_longer_than_its_bound(
     await settle(town, devices)
     waits = f"refused in {max(refused):.2f} s, pong in {slowest:.2f} s"
     await judge(town, capsys, f"a lock for {LOCKED_S:.0f} s, {waits}", 1)
-    prompt(max(refused), BOUND_S, "refused")
-    prompt(slowest, PROMPT_S, "a pong")
+    within(max(refused), BOUND_S, "refused")
+    within(slowest, PROMPT_S, "a pong")

@@ -17,7 +17,7 @@ from tests.faults.town import before, token, town_in
 from tests.load.measures import prepare_conversations
 from tests.load.returning import Crowd, Place
 from tests.support import tally
-from tests.support.promptness import prompt
+from tests.support.lateness import within
 from tests.support.rawsocket import RawSocket, error_of, request
 from tests.support.services import Redis
 
@@ -204,4 +204,4 @@ async def test_all_who_were_dropped_are_level_again_and_who_was_not_reads_on(
     assert crowd.snapshots == 0
     assert report.errors.keys() <= {"overloaded"}  # of what they asked for meanwhile
     if LONG:  # a short storm has few chunks
-        prompt(storm.gap_p99_ms, 2 * calm.gap_p99_ms, "between chunks, p99 in ms")
+        within(storm.gap_p99_ms, 2 * calm.gap_p99_ms, "between chunks, p99 in ms")

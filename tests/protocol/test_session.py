@@ -389,6 +389,14 @@ def test_credentials_that_nobody_verifies_in_time_are_overload() -> None:
     assert session.tick(11.0) == [Close(CloseCode.OVERLOADED)]
 
 
+def test_nobody_is_late_by_what_was_not_read_yet() -> None:
+    """A ping that was due while nothing was read gives as much time as any other."""
+    session = opened(heartbeat_s=25.0, pong_s=10.0)
+    assert session.tick(37.0, heard_until=24.9) == [Probe()]
+    assert session.tick(47.0, heard_until=46.9) == []
+    assert session.tick(60.0, heard_until=47.0) == [Close(CloseCode.HEARTBEAT_LOST)]
+
+
 def test_only_a_pong_shows_that_the_peer_still_listens() -> None:
     """4008, though it sends frame after frame."""
     session = opened(heartbeat_s=25.0, pong_s=10.0)

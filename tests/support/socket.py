@@ -15,14 +15,16 @@ class FakeSocket:
     def __init__(self, due: float = float("inf")) -> None:
         self.due = due
         self.ticks: list[float] = []
+        self.heard: list[tuple[float, float]] = []
         self.sent: list[ServerFrame] = []
         self.code: CloseCode | None = None
         self.went_after_ms: int | None = None
         self.checks = 0
 
-    def tick(self, now: float) -> None:
+    def tick(self, now: float, heard_until: float) -> None:
         """Nothing is due after it."""
         self.ticks.append(now)
+        self.heard.append((now, heard_until))
         self.due = float("inf")
 
     def send(self, frame: ServerFrame) -> None:

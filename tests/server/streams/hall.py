@@ -67,11 +67,6 @@ class Hall:
             self.channel = None
 
 
-def seqs(listener: Listener) -> list[int]:
-    """What came, by its places."""
-    return listener.seqs
-
-
 class Crowd:
     """Comers and goers at random moments."""
 

@@ -13,7 +13,7 @@ from server.streams.entry import Shared
 from server.streams.options import Options
 from storage.errors import Unavailable
 from storage.log import Doubt, Slice
-from tests.server.streams.hall import HERE, Crowd, Hall, Prankster, seqs
+from tests.server.streams.hall import HERE, Crowd, Hall, Prankster
 from tests.support.place import Listener
 from tests.support.virtual import virtually
 
@@ -49,10 +49,10 @@ def test_whoever_joins_while_it_goes_on_misses_nothing_and_gets_nothing_twice(
         await moving
         await asyncio.sleep(1)
         for listener, seq in crowd.stayers:
-            assert seqs(listener) == list(range(seq + 1, 26))
+            assert listener.seqs == list(range(seq + 1, 26))
             assert listener.lost == 0
         for listener, seq in crowd.leavers:
-            assert seqs(listener) == list(range(seq + 1, seq + 1 + len(seqs(listener))))
+            assert listener.seqs == list(range(seq + 1, seq + 1 + len(listener.seqs)))
         assert hall.log.followed == 1
         crowd.leave()
         assert hall.idle
@@ -70,7 +70,7 @@ def test_many_who_join_at_once_begin_it_once() -> None:
         await asyncio.gather(*(hall.join(listener, 3) for listener in listeners))
         assert hall.log.followed == 1
         await hall.append()
-        assert [seqs(listener) for listener in listeners] == [[4]] * 20
+        assert [listener.seqs for listener in listeners] == [[4]] * 20
 
     play(script)
 
@@ -102,7 +102,7 @@ def test_who_joins_further_on_than_was_delivered_waits_until_it_was() -> None:
         hall.log.carry = lambda delivery, sink: sink(delivery)
         await hall.join(two, 4)
         await hall.append()
-        assert (seqs(one), seqs(two)) == ([2, 3, 4, 5], [5])
+        assert (one.seqs, two.seqs) == ([2, 3, 4, 5], [5])
 
     play(script)
 
@@ -221,7 +221,7 @@ def test_an_old_channel_that_ends_late_does_not_end_the_new_one() -> None:
         await joining
         assert hall.channel is channel
         await hall.append()
-        assert seqs(late) == [1, 2]
+        assert late.seqs == [1, 2]
         assert hall.log.followed == 1
 
     play(script)
@@ -282,7 +282,7 @@ def test_who_cannot_join_is_told_and_nothing_is_left(method: str) -> None:
         assert hall.idle
         hall.log.away.clear()
         await hall.join(listener, 0)
-        assert seqs(listener) == [1, 2]
+        assert listener.seqs == [1, 2]
 
     play(script)
 
@@ -304,7 +304,7 @@ def test_a_log_that_cannot_be_read_for_a_while_is_read_again() -> None:
         hall.log.away.clear()
         await asyncio.sleep(1)
         await hall.append()
-        assert seqs(listener) == [2, 3, 4]
+        assert listener.seqs == [2, 3, 4]
 
     play(script)
 
@@ -337,7 +337,7 @@ def test_a_log_that_is_not_read_for_another_reason_loses_its_followers() -> None
         hall.log.read = read  # type: ignore[method-assign]
         again = Listener()
         await hall.join(again, 1)
-        assert seqs(again) == [2]
+        assert again.seqs == [2]
 
     play(script)
 
@@ -366,7 +366,7 @@ def test_a_follower_that_fails_is_let_go_alone() -> None:
         await hall.append(2)
         await sound.until(2)
         assert broken.lost == 1
-        assert seqs(sound) == [1, 2]
+        assert sound.seqs == [1, 2]
         assert hall.channel is not None
         assert hall.channel.followers == 1
 
@@ -395,7 +395,7 @@ def test_whatever_becomes_of_deliveries_a_look_brings_everybody_level(seed: int,
         await hall.append()
         await hall.check()
         for listener, seq in listeners:
-            assert seqs(listener) == list(range(seq + 1, hall.head.seq + 1))
+            assert listener.seqs == list(range(seq + 1, hall.head.seq + 1))
             assert listener.lost == 0
 
     play(script, Options(hold_bytes=hold, page=3))
@@ -413,6 +413,6 @@ def test_what_is_delivered_before_the_first_look_is_answered_is_not_lost() -> No
             await hall.append()
             await asyncio.sleep(0)
         await joining
-        assert seqs(listener) == [*range(2, hall.head.seq + 1)]
+        assert listener.seqs == [*range(2, hall.head.seq + 1)]
 
     play(script)

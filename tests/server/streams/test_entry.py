@@ -173,3 +173,19 @@ def test_what_no_frame_could_hold_stays_in_parts() -> None:
     ]
     assert folded(stretch) == stretch
     assert len(as_sent(stretch)) == 2
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b'{"type":"chunk","answer":"m","offset":"2","text":"w "}',
+        b'{"type":"chunk","answer":"m"}',
+        b'{"type":"chunk",',
+        b'{"type":"chunk","answer":"m","offset":2,"text":"w "},{}',
+    ],
+)
+def test_what_cannot_be_read_is_left_to_who_reads_it(odd: bytes) -> None:
+    """It is met by itself, as everywhere else."""
+    chunk = encode(Chunk(answer="m", offset=0, text="w "))
+    stretch = [Entry(1, "m", 1, chunk), Entry(2, "m", 2, odd)]
+    assert folded(stretch) == stretch

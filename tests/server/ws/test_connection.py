@@ -77,7 +77,7 @@ async def test_who_says_nothing_is_closed_after_five_seconds(lobby: Lobby) -> No
     await asyncio.sleep(0)
     assert caller.connection.due == lobby.now + 5
     lobby.now += 5
-    caller.connection.tick(lobby.now)
+    caller.connection.tick(lobby.now, lobby.now)
     assert await caller.closed() == CloseCode.HELLO_TIMEOUT
     [line] = lobby.lines
     assert (line.user, line.code, line.client) == (None, 4001, None)
@@ -293,16 +293,16 @@ async def test_a_peer_is_probed_and_given_up_without_a_pong(lobby: Lobby) -> Non
     """Its frames are no pong."""
     caller = await lobby.greeted()
     lobby.now += 25
-    caller.connection.tick(lobby.now)
+    caller.connection.tick(lobby.now, lobby.now)
     assert caller.wire.pings == 1
     lobby.now += 5
     caller.pong()
     lobby.now += 25
-    caller.connection.tick(lobby.now)
+    caller.connection.tick(lobby.now, lobby.now)
     caller.say("ping")
     await caller.one("pong")
     lobby.now += 10
-    caller.connection.tick(lobby.now)
+    caller.connection.tick(lobby.now, lobby.now)
     assert await caller.closed() == CloseCode.HEARTBEAT_LOST
 
 
@@ -311,18 +311,18 @@ async def test_a_token_is_renewed_on_the_open_socket(lobby: Lobby) -> None:
     caller = await lobby.greeted()
     lobby.now += 540
     lobby.wall += 540
-    caller.connection.tick(lobby.now)
+    caller.connection.tick(lobby.now, lobby.now)
     assert (await caller.one("expiring")).in_s == 60
     caller.say("auth", token=lobby.token(ttl_s=900))
     assert (await caller.answer_to("auth")).expires_at is not None
     for _ in range(37):  # 925 s, of the 930 that it has now
         lobby.now += 25
         caller.pong()
-        caller.connection.tick(lobby.now)
+        caller.connection.tick(lobby.now, lobby.now)
     assert caller.wire.code is None
     caller.pong()
     lobby.now += 5
-    caller.connection.tick(lobby.now)
+    caller.connection.tick(lobby.now, lobby.now)
     assert await caller.closed() == CloseCode.TOKEN_EXPIRED
 
 
