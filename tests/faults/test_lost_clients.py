@@ -137,7 +137,11 @@ async def test_who_vanishes_and_returns_finds_an_undisturbed_dialogue(
 ) -> None:
     """Ten states by an end, a reset or silence; then the server is rid of all that is gone."""
     # Hundreds of clients are one process here, which may be late with its pongs.
-    settings = {"PARLEY_SOCKET_HEARTBEAT_S": "8", "PARLEY_SOCKET_PONG_S": "8"}
+    settings = {
+        "PARLEY_SOCKET_HEARTBEAT_S": "8",
+        "PARLEY_SOCKET_PONG_S": "8",
+        "PARLEY_LIMITS_SOCKETS_PER_TENANT": "10000",
+    }
     async with house_in(tmp_path, **settings) as house:
         await house.start()
         expected = await dialogue(await house.connected("nobody"), nowhere)

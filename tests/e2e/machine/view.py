@@ -93,6 +93,8 @@ class View:
             if row["role"] == "assistant":
                 assert "outcome" in row, "unfinished answers stand in `answers` alone"
                 self.over.add(row["id"])
+                # The log may tell of it later: it is told what was said behind what SQL has.
+                self._ledger.conversation_of[row["id"]] = self.conversation
         for told in frame["answers"]:
             self._show(told)
 
