@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import LONG
 from tests.faults.crowd import crowd
+from tests.faults.device import Device
 from tests.faults.instance import Instance
 from tests.faults.town import HOUR, Town
 from tests.faults.verdict import judge
@@ -56,15 +57,18 @@ async def test_a_clock_that_jumps_changes_nothing(
     ada, _ = town.instances
     jump = with_clock(ada, tmp_path / "clock")
     await town.start_all()
-    async with crowd(town, 1, DEVICES) as devices:
-        for seconds in JUMPS * ROUNDS:
-            jump(seconds)
-            async with asyncio.timeout(PATIENCE_S):
-                while abs(await asyncio.to_thread(wrong_by, ada) - seconds) > 5:
-                    pass
-            acks = sum(len(device.acks) for device in devices)
-            await until(lambda: sum(len(d.acks) for d in devices) > acks + DEVICES)  # noqa: B023
-    assert [device.closes for device in devices if device.closes] == []
-    outcomes = {outcome for device in devices for _, outcome, _ in device.view.ended.values()}
+    everybody: list[Device] = []
+    for seed in range(ROUNDS):
+        async with crowd(town, seed, DEVICES) as devices:
+            everybody += devices
+            for seconds in JUMPS:
+                jump(seconds)
+                async with asyncio.timeout(PATIENCE_S):
+                    while abs(await asyncio.to_thread(wrong_by, ada) - seconds) > 5:
+                        pass
+                acks = sum(len(device.acks) for device in devices)
+                await until(lambda: sum(len(d.acks) for d in devices) > acks + DEVICES)  # noqa: B023
+    assert [device.closes for device in everybody if device.closes] == []
+    outcomes = {outcome for device in everybody for _, outcome, _ in device.view.ended.values()}
     assert outcomes <= {"complete", "stopped"}
     await judge(town, capsys, "jumps of a clock", len(JUMPS) * ROUNDS)
