@@ -300,10 +300,11 @@ async def open_link(
     `tell` hears when a server stops to serve, with the reason, and when it serves again.
     """
     options = options or Options()
+    within_s = max(START_S, options.timeout_s)
     # Each call has a time-out as a whole; one of the client's own may swallow a cancellation.
     common: dict[str, Any] = {
         "socket_timeout": None,
-        "socket_connect_timeout": START_S,
+        "socket_connect_timeout": within_s,
         "max_connections": _ANY,
         "protocol": 2,
         "retry": Retry(NoBackoff(), 0),  # what was asked may have been done
@@ -317,7 +318,7 @@ async def open_link(
     client: Redis | RedisCluster = Redis.from_pool(pool)
     client.set_response_callback("XRANGE", _as_it_came)
     try:
-        async with asyncio.timeout(max(START_S, options.timeout_s)):
+        async with asyncio.timeout(within_s):
             found = await client.info("everything")
             cluster = bool(found.get("cluster_enabled"))
             _examine(str(found.get("redis_version", "")), cluster=cluster)

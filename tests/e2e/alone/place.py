@@ -20,7 +20,7 @@ from tests.support.parley import Parley
 from tests.support.services import free_port
 
 SECRET = "alone-with-the-document-and-nothing-else"
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 Given = ParamSpec("Given")
 

@@ -176,7 +176,7 @@ async def test_4_a_position_that_the_log_no_longer_has(hurried: list[Person]) ->
 async def a_position_that_the_log_no_longer_has(hurried: Person) -> None:
     """Of one of them."""
     async with hurried.client() as slow, hurried.client() as fast:
-        content = script(tokens=60, text="wörd😀 ", every_ms=10)
+        content = script(tokens=300, text="wörd😀 ", every_ms=10)
         ack = await slow.request(type="chat", id=fresh(), content=content)
         old = {"epoch": ack["epoch"], "seq": ack["seq"]}
         mine = slow.conversations[ack["conversation"]]
@@ -188,7 +188,7 @@ async def a_position_that_the_log_no_longer_has(hurried: Person) -> None:
         assert attached["recovered"] is False
         assert attached["answers"][0]["answer"] == ack["answer"]
         ends = [await client.ended(ack) for client in (slow, fast)]
-        assert [end["content"] for end in ends] == ["wörd😀 " * 60] * 2
+        assert [end["content"] for end in ends] == ["wörd😀 " * 300] * 2
 
 
 def test_5_another_attempt_replaces_the_text() -> None:
