@@ -37,7 +37,7 @@ from server.providers.base import Model
 from server.providers.catalogue import Catalogue
 from server.providers.offline import Offline
 from server.providers.scripted import Scripted
-from server.sessions.drain import FINISHING_S, Pace, drain
+from server.sessions.drain import FINISHING_S, Departure, drain
 from server.sessions.registry import Registry
 from server.sessions.seating import KEEP_S, Seating
 from server.streams.hub import Hub
@@ -211,13 +211,13 @@ class App:
         """Ask sockets to go, let answers end within the grace, then close what is left."""
         self.draining = True
         options = self._settings.socket
-        pace = Pace(
+        departure = Departure(
             batches=options.drain_batches,
             pause_s=options.drain_pause_s,
             spread_s=options.drain_spread_s,
             grace_s=options.drain_grace_s,
         )
-        await drain(self._registry, self._supervisor.drain, pace)
+        await drain(self._registry, self._supervisor.drain, departure)
 
     async def displaced(self) -> None:
         """Wait until another process serves this database, if that ever happens."""

@@ -17,7 +17,7 @@ from server.auth.principal import Principal
 from server.limits.addresses import network
 from server.limits.newcomers import Entry, Later, Newcomers
 from server.limits.options import Options
-from server.limits.pace import Line
+from server.limits.pace import Waitlist
 from storage.values import Owner
 
 K = TypeVar("K", bound=Hashable)
@@ -72,7 +72,7 @@ class Admission:
         self._newcomers = Newcomers(
             options.handshakes_per_s, held_up=crowded, clock=clock, later=later
         )
-        self._line = Line()
+        self._waitlist = Waitlist()
         self._places: set[Place] = set()
         self._known = 0
         self._of_address: Counter[str] = Counter()
@@ -159,7 +159,7 @@ class Admission:
         return None
 
     def _later(self, reason: str) -> NoRoom:
-        return NoRoom(503, self._line.stand(self._clock(), self._newcomers.per_s), reason)
+        return NoRoom(503, self._waitlist.stand(self._clock(), self._newcomers.per_s), reason)
 
     def _is_full(self, principal: Principal, *, moved_from: Principal | None) -> bool:
         most = self._options.limits_of(principal).sockets

@@ -67,7 +67,7 @@ class Pace:
         return True
 
 
-class Line:
+class Waitlist:
     """Those who were sent away: each is told to come when the ones before it have been taken.
 
     It begins behind those who wait here. Behind its longest it begins anew, for who is told of a

@@ -28,7 +28,7 @@ FINISHING_S = 1.0  # for what frames have begun and nobody waits for any more
 _log = get_logger()
 
 
-class Pace(Struct, frozen=True, kw_only=True):
+class Departure(Struct, frozen=True, kw_only=True):
     """How sockets are asked to go, and how long the answers that run have."""
 
     batches: int = 20
@@ -42,7 +42,7 @@ class Pace(Struct, frozen=True, kw_only=True):
 async def drain(
     sockets: Registry,
     answers: Callable[[float], Awaitable[None]],
-    pace: Pace,
+    departure: Departure,
     *,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     chance: Callable[[], float] = random.random,
@@ -51,9 +51,9 @@ async def drain(
 
     `answers` is told how long they have. Cancelled, all of this ends at once.
     """
-    ending = asyncio.ensure_future(_end(answers, pace))
+    ending = asyncio.ensure_future(_end(answers, departure))
     try:
-        await _ask_to_go(sockets, pace, sleep, chance)
+        await _ask_to_go(sockets, departure, sleep, chance)
     except asyncio.CancelledError:
         ending.cancel()
         raise
@@ -62,29 +62,29 @@ async def drain(
     for socket in sockets:
         socket.close(CloseCode.RESTART)
     with suppress(TimeoutError):
-        await asyncio.wait_for(sockets.gone(), pace.closing_s)
+        await asyncio.wait_for(sockets.gone(), departure.closing_s)
 
 
-async def _end(answers: Callable[[float], Awaitable[None]], pace: Pace) -> None:
+async def _end(answers: Callable[[float], Awaitable[None]], departure: Departure) -> None:
     try:
-        async with asyncio.timeout(pace.grace_s + pace.leaving_s):
-            await answers(pace.grace_s)
+        async with asyncio.timeout(departure.grace_s + departure.leaving_s):
+            await answers(departure.grace_s)
     except TimeoutError:  # the store does not answer; whoever comes next takes them for abandoned
-        _log.warning("answers were left behind", grace_s=pace.grace_s)
+        _log.warning("answers were left behind", grace_s=departure.grace_s)
 
 
 async def _ask_to_go(
     sockets: Registry,
-    pace: Pace,
+    departure: Departure,
     sleep: Callable[[float], Awaitable[None]],
     chance: Callable[[], float],
 ) -> None:
     waiting = list(sockets)
     random.shuffle(waiting)
-    size = max(1, -(-len(waiting) // pace.batches))
+    size = max(1, -(-len(waiting) // departure.batches))
     for begin in range(0, len(waiting), size):
         if begin:
-            await sleep(pace.pause_s)
+            await sleep(departure.pause_s)
         for socket in waiting[begin : begin + size]:
-            after_ms = round(chance() * pace.spread_s * 1000)
+            after_ms = round(chance() * departure.spread_s * 1000)
             socket.go_away(GoawayReason.SHUTDOWN, after_ms)

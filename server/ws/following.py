@@ -102,11 +102,7 @@ class Following:
         """Sending attaches: follow from the place before what was sent; None: it is gone."""
         if conversation in self._attachments:
             return
-        attachment = self._begin(conversation, {}, {})
-        if position is None:
-            self.lost(attachment)
-        else:
-            self._spawn(self._join(attachment, position))
+        self._spawn(self._level(self._begin(conversation, {}, {}), position))
 
     def detach(self, conversation: str) -> None:
         """Follow no more."""
@@ -170,7 +166,7 @@ class Following:
     def lost(self, attachment: Attachment) -> None:
         """Its position is gone: a snapshot comes unasked."""
         if self.has(attachment):
-            self._spawn(self._show_again(attachment))
+            self._spawn(self._level(attachment, None))
 
     def has(self, attachment: Attachment) -> bool:
         """Whether it is still how the socket follows its conversation."""
@@ -200,17 +196,35 @@ class Following:
             self.outbox.send(chunk)
         return attachment
 
-    async def _show_again(self, attachment: Attachment) -> None:
-        """Until it follows again, is let go, or too much time has passed."""
+    async def _join(self, attachment: Attachment, position: Position) -> None:
+        """Follow from there on; what cannot be had at once comes beside the request."""
+        try:
+            if self.has(attachment):
+                await self._hub.join(
+                    self.owner.tenant, attachment.conversation, attachment, position
+                )
+        except StorageError:
+            self._spawn(self._level(attachment, position))
+        except Exception as error:  # noqa: BLE001 - else it would follow nothing, unnoticed
+            self._fail(attachment.conversation, error)
+
+    async def _level(self, attachment: Attachment, position: Position | None) -> None:
+        """Until it follows from its position, is let go, or too much time has passed.
+
+        None: its position is gone, and it is shown another. That a log is away for a moment costs
+        nobody a snapshot.
+        """
         conversation = attachment.conversation
         deadline = asyncio.get_running_loop().time() + LEVEL_WITHIN_S
         while self.has(attachment):
             try:
-                shown = await self._shown(conversation, HISTORY_DEFAULT)
-                if not self.has(attachment):  # detached meanwhile, or attached by itself
-                    return
-                attachment = self._show(shown, self.outbox.send)
-                await self._hub.join(self.owner.tenant, conversation, attachment, shown.position)
+                if position is None:
+                    shown = await self._shown(conversation, HISTORY_DEFAULT)
+                    if not self.has(attachment):  # detached meanwhile, or attached by itself
+                        return
+                    attachment = self._show(shown, self.outbox.send)
+                    position = shown.position
+                await self._hub.join(self.owner.tenant, conversation, attachment, position)
             except NotFound:  # to attach again, which is refused, is how the client learns of it
                 self.detach(conversation)
                 self._adrift()
@@ -219,21 +233,11 @@ class Following:
                     self._adrift()
                     return
                 await asyncio.sleep(RETRY_S * (0.5 + random.random()))  # noqa: S311
-            except Exception as error:  # noqa: BLE001 - else it would follow nothing, unnoticed
+            except Exception as error:  # noqa: BLE001 - as above
                 self._fail(conversation, error)
                 return
             else:
                 return
-
-    async def _join(self, attachment: Attachment, position: Position) -> None:
-        if not self.has(attachment):
-            return
-        try:
-            await self._hub.join(self.owner.tenant, attachment.conversation, attachment, position)
-        except StorageError:
-            self.lost(attachment)
-        except Exception as error:  # noqa: BLE001 - as above
-            self._fail(attachment.conversation, error)
 
     def _fail(self, conversation: str, error: Exception) -> None:
         _log.error("a socket could not follow", conversation=conversation, exc_info=error)

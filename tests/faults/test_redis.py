@@ -128,8 +128,6 @@ async def test_subscriptions_that_are_cut_all_the_time_lose_nothing(
                 await asyncio.sleep(KILL_EVERY_S)
         lost += sum(device.view.lost_positions for device in devices)
     await judge(town, capsys, "subscriptions cut", kills)
-    if any("Redis did not answer within" in at.parley.log.read_text() for at in town.instances):
-        within(lost, 0, "positions lost, with a Redis that was too slow to be told")
     assert lost == 0
 
 

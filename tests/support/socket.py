@@ -6,7 +6,7 @@ from protocol.codes import CloseCode
 from protocol.frames.from_server import ServerFrame
 from protocol.types import GoawayReason
 from server.sessions.registry import Registry
-from storage.memory.bus import Line, MemoryBus
+from storage.memory.bus import Exchange, MemoryBus
 
 
 class FakeSocket:
@@ -14,8 +14,7 @@ class FakeSocket:
 
     def __init__(self, due: float = float("inf")) -> None:
         self.due = due
-        self.ticks: list[float] = []
-        self.heard: list[tuple[float, float]] = []
+        self.ticks: list[tuple[float, float]] = []
         self.sent: list[ServerFrame] = []
         self.code: CloseCode | None = None
         self.went_after_ms: int | None = None
@@ -23,8 +22,7 @@ class FakeSocket:
 
     def tick(self, now: float, heard_until: float) -> None:
         """Nothing is due after it."""
-        self.ticks.append(now)
-        self.heard.append((now, heard_until))
+        self.ticks.append((now, heard_until))
         self.due = float("inf")
 
     def send(self, frame: ServerFrame) -> None:
@@ -45,7 +43,7 @@ class FakeSocket:
 
 
 def a_registry(
-    now: float = 0.0, *, line: Line | None = None, look: Callable[[], None] = lambda: None
+    now: float = 0.0, *, exchange: Exchange | None = None, look: Callable[[], None] = lambda: None
 ) -> Registry:
     """An empty one, at a moment at which time stands."""
-    return Registry(lambda: now, MemoryBus(line), look)
+    return Registry(lambda: now, MemoryBus(exchange), look)

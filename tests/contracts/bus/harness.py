@@ -9,7 +9,7 @@ from typing import Protocol
 import pytest
 
 from storage.bus import Bus
-from storage.memory.bus import Line, MemoryBus
+from storage.memory.bus import Exchange, MemoryBus
 from storage.redis.bus import RedisBus
 from storage.redis.link import Link, open_link
 from storage.redis.options import Options
@@ -39,13 +39,13 @@ Opens = Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[Harness]]
 
 
 class MemoryHarness:
-    """Three buses on one line."""
+    """Three buses on one exchange."""
 
     def __init__(self) -> None:
-        line = Line()
-        self.one: Bus = MemoryBus(line)
-        self.other: Bus = MemoryBus(line)
-        self.third: Bus = MemoryBus(line)
+        exchange = Exchange()
+        self.one: Bus = MemoryBus(exchange)
+        self.other: Bus = MemoryBus(exchange)
+        self.third: Bus = MemoryBus(exchange)
 
     async def settle(self) -> None:
         await asyncio.sleep(0)

@@ -15,8 +15,8 @@ from server.limits.pace import (
     LINE_S,
     TICK_S,
     UNUSED_S,
-    Line,
     Pace,
+    Waitlist,
 )
 
 BEGAN = 100.0
@@ -118,17 +118,17 @@ def test_the_pace_stays_within_its_bounds_whatever_the_clock_does(
 
 def test_the_line_of_those_who_were_sent_away_has_an_end() -> None:
     """However many there are, nobody is told of more, and it empties while nobody comes."""
-    line = Line()
-    told = [line.stand(BEGAN, 100) for _ in range(10_000)]
+    waitlist = Waitlist()
+    told = [waitlist.stand(BEGAN, 100) for _ in range(10_000)]
     assert (min(told), max(told)) == (1, LINE_S - 1)
-    assert line.stand(1000.0, 100) == 1
+    assert waitlist.stand(1000.0, 100) == 1
 
 
 def test_who_is_sent_away_finds_the_line_where_it_was_told() -> None:
     """Each second as many as come in in one, less than the line that waits here before its turn."""
-    line = Line()
+    waitlist = Waitlist()
     places = [BEGAN + HELD_S + number / 100 for number in range(1000)]
-    told = [line.stand(BEGAN, 100) for _ in places]
+    told = [waitlist.stand(BEGAN, 100) for _ in places]
     waits = [place - BEGAN - wait for place, wait in zip(places, told, strict=True)]
     assert min(waits) > 0.2
     assert max(waits) < HELD_S - 0.2
@@ -137,8 +137,8 @@ def test_who_is_sent_away_finds_the_line_where_it_was_told() -> None:
 
 def test_a_line_that_moves_slower_than_was_thought_is_told_so_from_then_on() -> None:
     """Whoever is sent away again comes behind all who were told before."""
-    line = Line()
-    before = [line.stand(BEGAN, 1000) for _ in range(10_000)]
+    waitlist = Waitlist()
+    before = [waitlist.stand(BEGAN, 1000) for _ in range(10_000)]
     assert max(before) == 11
-    again = [line.stand(BEGAN + 1, 350) for _ in range(650)]
+    again = [waitlist.stand(BEGAN + 1, 350) for _ in range(650)]
     assert (min(again), max(again)) == (10, 12)

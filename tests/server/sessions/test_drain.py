@@ -7,7 +7,7 @@ import pytest
 from protocol.codes import CloseCode
 from server.config import Settings
 from server.generation.supervisor import CUT_SHORT_S
-from server.sessions.drain import CLOSING_S, FINISHING_S, LEAVING_S, Pace, drain
+from server.sessions.drain import CLOSING_S, FINISHING_S, LEAVING_S, Departure, drain
 from server.sessions.registry import Registry
 from tests.support.logs import logging_to_memory
 from tests.support.socket import FakeSocket, a_registry
@@ -47,7 +47,7 @@ async def test_twenty_batches_half_a_second_apart() -> None:
         assert all(socket.code is None for socket in sockets)
 
     chances = iter(n / 200 for n in range(200))
-    await drain(registry, answers, Pace(), sleep=sleep, chance=lambda: next(chances))
+    await drain(registry, answers, Departure(), sleep=sleep, chance=lambda: next(chances))
     assert asked == list(range(10, 200, 10))
     assert {socket.code for socket in sockets} == {CloseCode.RESTART}
     assert sorted(s.went_after_ms or 0 for s in sockets) == [n * 25 for n in range(200)]
@@ -74,7 +74,7 @@ async def test_cancelled_it_ends_at_once(at: str) -> None:
         finally:
             ended.append("cut short")
 
-    draining = asyncio.ensure_future(drain(registry, answers, Pace(), sleep=sleep))
+    draining = asyncio.ensure_future(drain(registry, answers, Departure(), sleep=sleep))
     await until(lambda: len(pauses) == (1 if at == "asking" else 19))
     await pause()
     draining.cancel()
@@ -94,7 +94,7 @@ async def test_answers_that_will_not_end_are_left_behind() -> None:
         await asyncio.Event().wait()
 
     with logging_to_memory() as log:
-        await drain(registry, answers, Pace(grace_s=0.01, leaving_s=0.01))
+        await drain(registry, answers, Departure(grace_s=0.01, leaving_s=0.01))
         [line] = log.lines()
     assert told == [0.01]
     assert (line["level"], line["event"]) == ("warning", "answers were left behind")
@@ -104,7 +104,7 @@ def test_by_default_an_exit_takes_45_seconds_at_most() -> None:
     """What asked the process to end kills it some time after."""
     settings = Settings()
     sockets = settings.socket
-    assert Pace().grace_s == sockets.drain_grace_s == 30
+    assert Departure().grace_s == sockets.drain_grace_s == 30
     asking = (sockets.drain_batches - 1) * sockets.drain_pause_s
     answers = sockets.drain_grace_s + LEAVING_S
     assert LEAVING_S > CUT_SHORT_S
@@ -116,7 +116,7 @@ def test_by_default_an_exit_takes_45_seconds_at_most() -> None:
 def test_by_default_all_have_been_asked_back_after_15_seconds() -> None:
     """And no more come at once than are asked at once: the spread is shorter than the asking."""
     sockets = Settings().socket
-    assert Pace().spread_s == sockets.drain_spread_s
+    assert Departure().spread_s == sockets.drain_spread_s
     asking = (sockets.drain_batches - 1) * sockets.drain_pause_s
     assert asking + sockets.drain_spread_s <= 15
     assert sockets.drain_spread_s <= asking
@@ -129,7 +129,7 @@ async def test_without_sockets_only_the_answers_are_waited_for() -> None:
     async def answers(grace_s: float) -> None:
         done.append(True)
 
-    await drain(a_registry(), answers, Pace())
+    await drain(a_registry(), answers, Departure())
     assert done == [True]
 
 
@@ -142,5 +142,5 @@ async def test_a_client_that_will_not_close_is_not_waited_for_long() -> None:
     async def answers(grace_s: float) -> None:
         """Nothing runs."""
 
-    await drain(registry, answers, Pace(closing_s=0.01))
+    await drain(registry, answers, Departure(closing_s=0.01))
     assert socket.code is CloseCode.RESTART

@@ -8,7 +8,7 @@ from protocol.codes import CloseCode
 from protocol.frames.from_server import Pong
 from server.sessions import registry as module
 from server.sessions.registry import Registry
-from storage.memory.bus import Line
+from storage.memory.bus import Exchange
 from storage.values import Owner
 from tests.support.socket import FakeSocket, a_registry
 from tests.support.waiting import pause
@@ -48,8 +48,8 @@ def test_a_person_is_told_on_all_their_sockets_and_nobody_else(registry: Registr
 
 async def test_a_persons_sockets_elsewhere_hear_what_concerns_them() -> None:
     """What is told them, and that they are to end; for nobody else's is either."""
-    line = Line()
-    here, there = a_registry(line=line), a_registry(line=line)
+    exchange = Exchange()
+    here, there = a_registry(exchange=exchange), a_registry(exchange=exchange)
     own, anns, bobs = FakeSocket(), FakeSocket(), FakeSocket()
     for registry, socket, owner in ((here, own, ANN), (there, anns, ANN), (there, bobs, BOB)):
         registry.open(socket)
@@ -64,11 +64,11 @@ async def test_a_persons_sockets_elsewhere_hear_what_concerns_them() -> None:
 
 async def test_who_holds_a_socket_of_a_person_is_told_to_look_at_their_credentials() -> None:
     """Once per instance, however many sockets those are; and not whoever says so."""
-    line = Line()
+    exchange = Exchange()
     looks: list[str] = []
-    here = a_registry(line=line, look=lambda: looks.append("here"))
-    there = a_registry(line=line, look=lambda: looks.append("there"))
-    idle = a_registry(line=line, look=lambda: looks.append("idle"))
+    here = a_registry(exchange=exchange, look=lambda: looks.append("here"))
+    there = a_registry(exchange=exchange, look=lambda: looks.append("there"))
+    idle = a_registry(exchange=exchange, look=lambda: looks.append("idle"))
     for registry in (here, there, there):
         socket = FakeSocket()
         registry.open(socket)
@@ -82,21 +82,21 @@ async def test_who_holds_a_socket_of_a_person_is_told_to_look_at_their_credentia
 
 async def test_of_persons_without_a_socket_here_nothing_is_heard() -> None:
     """An instance hears as much as it holds; being greeted again as the same changes nothing."""
-    line = Line()
-    registry = a_registry(line=line)
+    exchange = Exchange()
+    registry = a_registry(exchange=exchange)
     sockets = FakeSocket(), FakeSocket()
     for socket in sockets:
         registry.open(socket)
         registry.greet(socket, ANN)
-    [listening] = [ears[0] for ears in line.ears.values()]
+    [listening] = [ears[0] for ears in exchange.ears.values()]
     for socket in sockets:
         registry.greet(socket, ANN)
-    assert list(line.ears.values()) == [[listening]]
+    assert list(exchange.ears.values()) == [[listening]]
     registry.greet(sockets[0], BOB)
-    assert len(line.ears) == 2
+    assert len(exchange.ears) == 2
     for socket in sockets:
         registry.closed(socket)
-    assert line.ears == {}
+    assert exchange.ears == {}
 
 
 def test_a_visitors_socket_becomes_a_users(registry: Registry) -> None:
@@ -141,7 +141,8 @@ async def test_what_is_due_is_done_and_what_is_not_is_left(
     registry.greet(greeted, ANN)
     with pytest.raises(asyncio.CancelledError):
         await registry.run()
-    assert (due.ticks, later.ticks, greeted.ticks) == ([100.0], [], [100.0])
+    ticks = [[now for now, _ in each.ticks] for each in (due, later, greeted)]
+    assert ticks == [[100.0], [], [100.0]]
 
 
 async def test_nobody_is_late_because_the_loop_was_held(
@@ -168,7 +169,7 @@ async def test_nobody_is_late_because_the_loop_was_held(
     registry.open(socket)
     with pytest.raises(asyncio.CancelledError):
         await registry.run()
-    assert socket.heard == [(102.0, 100.0), (102.25, 102.0)]
+    assert socket.ticks == [(102.0, 100.0), (102.25, 102.0)]
 
 
 async def test_the_last_to_go_wakes_who_waits(registry: Registry) -> None:

@@ -22,7 +22,7 @@ from server.streams.channel import Channel
 from server.streams.options import Options
 from storage.errors import Fenced, Unavailable
 from storage.log import Lost, Slice
-from storage.memory.bus import Line
+from storage.memory.bus import Exchange
 from storage.records import Commit, Opening
 from tests.support.place import Listener, Place
 from tests.support.waiting import pause, until
@@ -380,9 +380,9 @@ async def test_followers_are_told_how_many_they_are(place: Place) -> None:
 
 async def test_followers_elsewhere_count_too(place: Place) -> None:
     """As soon as both have counted; and whoever leaves, leaves for all."""
-    line = Line()
-    here = Place(place.world, Options(), place.log, line=line)
-    there = Place(place.world, Options(), place.log, line=line)
+    exchange = Exchange()
+    here = Place(place.world, Options(), place.log, exchange=exchange)
+    there = Place(place.world, Options(), place.log, exchange=exchange)
     sent = await here.sent()
     one, two = await here.follow(sent), await there.follow(sent)
 
@@ -401,14 +401,14 @@ async def test_followers_elsewhere_count_too(place: Place) -> None:
     assert two.aside == [presence(2), presence(1)]
     there.hub.leave(sent.conversation, two)
     await counted()
-    assert line.ears == {}
+    assert exchange.ears == {}
 
 
 async def test_a_word_beside_the_log_reaches_followers_elsewhere(place: Place) -> None:
     """All but the one who said it."""
-    line = Line()
-    here = Place(place.world, Options(), place.log, line=line)
-    there = Place(place.world, Options(), place.log, line=line)
+    exchange = Exchange()
+    here = Place(place.world, Options(), place.log, exchange=exchange)
+    there = Place(place.world, Options(), place.log, exchange=exchange)
     sent = await here.sent()
     one, two, three = await here.follow(sent), await here.follow(sent), await there.follow(sent)
     typing = Typing(conversation=sent.conversation, user="ann")
@@ -422,14 +422,14 @@ async def test_a_word_beside_the_log_reaches_followers_elsewhere(place: Place) -
 
 async def test_a_lost_log_leaves_nobody_counted(place: Place) -> None:
     """Who followed it is not there until brought level again."""
-    line = Line()
-    here = Place(place.world, Options(), place.log, line=line)
+    exchange = Exchange()
+    here = Place(place.world, Options(), place.log, exchange=exchange)
     sent = await here.sent()
     listener = await here.follow(sent)
     await here.log.drop([sent.conversation])
     await listener.until_lost()
     await here.hub.sweep()
-    assert line.ears == {}
+    assert exchange.ears == {}
 
 
 async def test_reading_a_log_that_nobody_opened_says_so(place: Place) -> None:

@@ -133,6 +133,58 @@ async def test_where_the_place_before_is_gone_a_snapshot_comes(
     assert [type(frame) for frame in device.wire.frames] == [Attached]
 
 
+@pytest.mark.parametrize("how", ["with a position", "without", "sent"])
+async def test_a_log_that_is_away_for_a_moment_costs_nobody_a_snapshot(
+    how: str, place: Place, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The position it has stays good, and what comes behind it comes once."""
+    sent = await spoken(place, "a")
+    head = await place.hub.head(sent.conversation)
+    assert head is not None
+    join, tries = place.hub.join, 0
+
+    async def flickering(*asked: Any) -> None:
+        nonlocal tries
+        tries += 1
+        if tries < 4:
+            raise Unavailable("a test")
+        await join(*asked)
+
+    monkeypatch.setattr("server.ws.following.RETRY_S", 0.01)
+    monkeypatch.setattr(place.hub, "join", flickering)
+    if how == "sent":
+        device.following.follow(sent.conversation, head)
+    else:
+        await device.attach(sent.conversation, head if how == "with a position" else None)
+    writer = next(iter(place.hub._streams[sent.conversation].writers.values()))
+    writer.text("b")
+    await writer.settled()
+    await device.settle()
+    shown = [type(frame) for frame in device.wire.frames]
+    assert shown == ([Chunk] if how == "sent" else [Attached, Chunk])
+    assert (device.text, tries, device.adrift) == ("b", 4, 0)
+
+
+async def test_a_log_that_stays_away_gives_the_socket_up(
+    place: Place, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request itself waits for nothing: the socket is closed beside it."""
+    sent = await spoken(place, "text")
+    head = await place.hub.head(sent.conversation)
+
+    async def away(*_: object) -> None:
+        raise Unavailable("a test")
+
+    monkeypatch.setattr("server.ws.following.LEVEL_WITHIN_S", 0.05)
+    monkeypatch.setattr("server.ws.following.RETRY_S", 0.02)
+    monkeypatch.setattr(place.hub, "join", away)
+    assert (await device.attach(sent.conversation, head)).recovered
+    assert device.adrift == 0
+    await device.settle()
+    assert device.adrift == 1
+    assert [type(frame) for frame in device.wire.frames] == [Attached]
+
+
 async def test_an_epochs_end_is_told_unasked(place: Place, device: Device) -> None:
     """The socket stays, and is level again."""
     sent = await spoken(place, "text")

@@ -1,10 +1,10 @@
 """What is true of words in one process alone; the rest is in tests/contracts/bus."""
 
-from storage.memory.bus import Line, MemoryBus
+from storage.memory.bus import Exchange, MemoryBus
 
 
 async def test_one_alone_has_nobody_to_tell() -> None:
-    """Two that share no line do not hear each other."""
+    """Two that share no exchange do not hear each other."""
     heard: list[bytes] = []
     MemoryBus().listen("t", heard.append)
     MemoryBus().say("t", b"w")
@@ -13,8 +13,8 @@ async def test_one_alone_has_nobody_to_tell() -> None:
 
 async def test_a_line_keeps_nothing_of_who_hung_up() -> None:
     """However many topics there were."""
-    line, heard = Line(), list[bytes]()
-    listening = [MemoryBus(line).listen(f"t{number}", heard.append) for number in range(3)]
+    exchange, heard = Exchange(), list[bytes]()
+    listening = [MemoryBus(exchange).listen(f"t{number}", heard.append) for number in range(3)]
     for each in listening:
         each.close()
-    assert line.ears == {}
+    assert exchange.ears == {}
