@@ -49,7 +49,7 @@ Asking = c.Chat | c.Regenerate | c.Edit
 Announce = Callable[[Owner, s.ServerFrame], None]
 # The message is committed. The place is the log's before it; where that is gone, the log's now, and
 # False: who was not following needs a snapshot.
-Acked = Callable[[Sent, Position, bool], None]
+Acked = Callable[[Sent, Position | None], None]
 
 PRESSED_MS = 4000  # half of it to one and a half: after so long there may be memory again
 
@@ -121,10 +121,9 @@ class Conversations:
             await self._acked_again(owner, sent, acked)
             return
         try:
-            if place is not None:
-                acked(sent, place, True)
-            else:
-                acked(sent, *await self._hub.begin(owner.tenant, sent))
+            if place is None:
+                place = await self._hub.begin(owner.tenant, sent)
+            acked(sent, place)
             failpoints.reach("acked")
         finally:
             await self._proceed(owner, sent)
@@ -280,11 +279,7 @@ class Conversations:
 
     async def _acked_again(self, owner: Owner, sent: Sent, acked: Acked) -> None:
         """What the id got the first time, and the place before it if the log still has it."""
-        place = await self._hub.before_row(sent.conversation, sent.numbers[0])
-        if place is not None:
-            acked(sent, place, True)
-        else:
-            acked(sent, await self._hub.position(owner.tenant, sent.conversation), False)
+        acked(sent, await self._hub.before_row(sent.conversation, sent.numbers[0]))
 
     async def _proceed(self, owner: Owner, sent: Sent) -> None:
         """Tell what was committed, wake who has to stop, and run what is this instance's."""

@@ -45,10 +45,10 @@ class Epochs:
             instead_of = None
         raise Unavailable("the log is lost faster than it is opened")
 
-    async def begin(self, stream: Stream, sent: Sent) -> tuple[Position, bool]:
+    async def begin(self, stream: Stream, sent: Sent) -> Position | None:
         """The same from a reading without a message that was committed just now.
 
-        False: another opened one from a reading that has its rows, which it will never tell.
+        None: another opened one from a reading that has its rows, which it will never tell.
         """
         # Whom it interrupted has the numbers before its own, and may have ended by now.
         interrupted = len(sent.ended) + len(sent.stopping)
@@ -61,7 +61,7 @@ class Epochs:
         if position is None:
             raise Unavailable("the log was dropped while it began")
         await self.meet(stream, position)
-        return position, stream.told is not None and stream.told < sent.numbers[0]
+        return None if stream.told is None or stream.told >= sent.numbers[0] else position
 
     async def meet(self, stream: Stream, position: Position) -> Position:
         """The log stands there; which rows that epoch has, only the log knows.

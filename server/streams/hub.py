@@ -76,10 +76,10 @@ class Hub:
         stream.seen(head)
         return head
 
-    async def begin(self, tenant: str, sent: Sent) -> tuple[Position, bool]:
+    async def begin(self, tenant: str, sent: Sent) -> Position | None:
         """The place before the rows of a message that was committed while no epoch was open.
 
-        False: another opened one meanwhile, from a reading that has the rows, and tells them not.
+        None: another opened one meanwhile, from a reading that has the rows, and tells them not.
         """
         return await self._epochs.begin(self._streams.of(tenant, sent.conversation), sent)
 

@@ -18,6 +18,10 @@ from storage.records import Sent
 
 Answered = Callable[[s.ServerFrame], None]
 
+# In an epoch that no log is ever in. Any other position behind the message would be a place to go
+# on from for who is cut off before the snapshot came, and what stands before it would be missing.
+GONE = Position("gone", 0)
+
 
 class Requests:
     """One greeted socket's requests. Each is answered by `answered`, or raises why it is not."""
@@ -103,7 +107,8 @@ class Requests:
             unless_known = unless_known or full
         sent_there = self._following.sending(conversation)
 
-        def acked(sent: Sent, place: Position, level: bool) -> None:
+        def acked(sent: Sent, place: Position | None) -> None:
+            at = place or GONE
             answered(
                 s.Ack(
                     ref=frame.id,
@@ -112,12 +117,12 @@ class Requests:
                     answer=sent.answer,
                     duplicate=sent.duplicate,
                     queued=sent.queued,
-                    epoch=place.epoch,
-                    seq=place.seq,
+                    epoch=at.epoch,
+                    seq=at.seq,
                 )
             )
             sent_there()
-            self._following.follow(sent.conversation, place if level else None)
+            self._following.follow(sent.conversation, place)
 
         try:
             await self._parts.conversations.ask(

@@ -92,9 +92,9 @@ async def nowhere(_: str) -> None:
     """An undisturbed run."""
 
 
-async def disturbed(house: House, state: str, how: How) -> list[tuple[str, ...]]:
-    """The same with a client that vanishes in one state."""
-    device = house.device("-".join([*state.lower().split(), how.value]))
+async def disturbed(house: House, n: int, state: str, how: How) -> list[tuple[str, ...]]:
+    """The same with a client that vanishes in one state, in each round that of another person."""
+    device = house.device("-".join([*state.lower().split(), how.value, str(n)]))
 
     async def at(point: str) -> None:
         if point == state:
@@ -151,10 +151,10 @@ async def test_who_vanishes_and_returns_finds_an_undisturbed_dialogue(
             ("stopped", "stopped"),
         ]
         count = 0
-        for _ in range(ROUNDS):
+        for n in range(ROUNDS):
             held = [dropped(house, *each) for each in product(STATES[:2], How)]
             found = await asyncio.gather(
-                *(disturbed(house, *each) for each in product(STATES, How))
+                *(disturbed(house, n, *each) for each in product(STATES, How))
             )
             for raw in filter(None, held):
                 raw.close()

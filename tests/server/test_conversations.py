@@ -51,14 +51,14 @@ class Desk:
 
     def __init__(self, lobby: Lobby) -> None:
         self.lobby = lobby
-        self.acks: list[tuple[Sent, Position, bool]] = []
+        self.acks: list[tuple[Sent, Position | None]] = []
         self.told: list[tuple[Owner, ServerFrame]] = []
         self.conversations = lobby.conversations
         self.conversations._announce = lambda owner, frame: self.told.append((owner, frame))
 
-    def acked(self, sent: Sent, place: Position, level: bool) -> None:
+    def acked(self, sent: Sent, place: Position | None) -> None:
         """Keep it."""
-        self.acks.append((sent, place, level))
+        self.acks.append((sent, place))
 
     async def ask(
         self,
@@ -137,7 +137,8 @@ async def test_without_memory_new_requests_wait_and_known_ones_are_answered(desk
 async def test_a_message_is_stored_acknowledged_told_and_answered(desk: Desk) -> None:
     """In that order; a new conversation is announced to its owner, once."""
     sent = await desk.chat()
-    assert desk.acks == [(sent, Position(desk.acks[0][1].epoch, 0), True)]
+    [(acked, place)] = desk.acks
+    assert (acked, place and place.seq) == (sent, 0)
     await desk.ended(sent)
     again = await desk.chat("m-2", conversation=sent.conversation)
     await desk.ended(again)
@@ -229,7 +230,7 @@ async def test_an_id_that_was_taken_goes_before_every_refusal(desk: Desk) -> Non
     for principal, unless_known in [(ANN, full), (nobody, None), (ANN, None)]:
         again = await desk.ask(frame, principal=principal, unless_known=unless_known)
         assert (again.answer, again.duplicate) == (first.answer, True)
-    assert {(place.seq, level) for _, place, level in desk.acks} == {(0, True)}
+    assert {place and place.seq for _, place in desk.acks} == {0}
     with pytest.raises(ChatError) as refused:
         await desk.ask(c.Chat(id="m-2", content=SHORT), unless_known=full)
     assert refused.value is full
@@ -238,15 +239,13 @@ async def test_an_id_that_was_taken_goes_before_every_refusal(desk: Desk) -> Non
     assert len(desk.lobby.ended) == 1
 
 
-async def test_a_repeated_id_whose_place_is_gone_asks_for_a_snapshot(desk: Desk) -> None:
+async def test_a_repeated_id_whose_place_is_gone_has_none(desk: Desk) -> None:
     """The log does not have its rows any more."""
     first = await desk.chat()
     await desk.ended(first)
     await desk.lobby.log.drop([first.conversation])
     again = await desk.chat()
-    _, place, level = desk.acks[-1]
-    assert (again.duplicate, level) == (True, False)
-    assert place == await desk.lobby.hub.head(first.conversation)
+    assert (again.duplicate, desk.acks[-1][1]) == (True, None)
 
 
 async def test_nothing_new_is_stored_while_the_log_is_away(tmp_path: Path) -> None:
@@ -274,7 +273,7 @@ async def test_nothing_new_is_stored_while_the_log_is_away(tmp_path: Path) -> No
     log.gone = False
     for frame in asked:
         await desk.ended(await desk.ask(frame))
-    assert len({sent.answer for sent, _, _ in desk.acks}) == 5
+    assert len({sent.answer for sent, _ in desk.acks}) == 5
     await lobby.close()
     await db.close()
 
@@ -312,7 +311,7 @@ async def test_what_was_committed_is_told_and_run_though_its_asker_is_cancelled(
     """Between the commit and the `ack`."""
     gate, begin = asyncio.Event(), desk.lobby.hub.begin
 
-    async def slow(tenant: str, sent: Sent) -> tuple[Position, bool]:
+    async def slow(tenant: str, sent: Sent) -> Position | None:
         gate.set()
         await asyncio.Event().wait()
         return await begin(tenant, sent)

@@ -246,8 +246,8 @@ async def test_where_the_log_was_gone_a_message_begins_it(place: Place) -> None:
     first = await place.sent()
     await place.log.drop([first.conversation])
     second = await place.world.send(conversation=first.conversation)
-    before, level = await place.hub.begin(place.tenant, second)
-    assert level
+    before = await place.hub.begin(place.tenant, second)
+    assert before is not None
     listener = Listener()
     await place.hub.join(place.tenant, second.conversation, listener, before)
     await place.hub.tell(place.tenant, second.conversation)
@@ -487,13 +487,13 @@ async def test_the_sweeper_reads_nothing_that_it_could_not_tell(
     assert place.world.db.asked == asked
 
 
-async def test_where_another_began_the_log_meanwhile_the_sender_is_not_level(place: Place) -> None:
+async def test_where_another_began_the_log_meanwhile_the_sender_has_no_place(place: Place) -> None:
     """Its epoch was opened from a reading that has the message, and will never tell of it."""
     first = await place.sent()
     await place.log.drop([first.conversation])
     second = await place.world.send(conversation=first.conversation)
-    opened = await place.hub.position(place.tenant, first.conversation)
-    assert await place.hub.begin(place.tenant, second) == (opened, False)
+    await place.hub.position(place.tenant, first.conversation)
+    assert await place.hub.begin(place.tenant, second) is None
 
 
 async def test_a_writer_waits_for_sql_to_mend_its_log(

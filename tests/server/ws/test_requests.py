@@ -186,6 +186,22 @@ async def test_the_same_id_is_the_same_message(lobby: Lobby) -> None:
     assert (await callers[0].one("error")).code == "id_conflict"
 
 
+async def test_who_is_cut_off_between_an_ack_and_its_snapshot_is_shown_it_later(
+    lobby: Lobby,
+) -> None:
+    """The log tells of the message no more, so the `ack` has no position to go on from."""
+    first = await asked(await lobby.greeted())
+    await lobby.log.drop([first.conversation])
+    other = await lobby.greeted()
+    other.chat("m-1")
+    ack = await other.answer_to("m-1")
+    await other.leave()
+    left = {"conversation": ack.conversation, "epoch": ack.epoch, "seq": ack.seq}
+    attached = await (await lobby.greeted(attach=[left])).one("attached")
+    assert (ack.duplicate, attached.recovered) == (True, False)
+    assert [message.id for message in attached.messages] == [first.message, first.answer]
+
+
 @pytest.mark.parametrize("limits", [Limits(messages_per_minute=1, burst_s=1)])
 async def test_an_id_that_was_taken_is_recognised_before_the_rate(lobby: Lobby) -> None:
     """A new one is told when to come again."""
