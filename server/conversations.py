@@ -47,8 +47,8 @@ from storage.values import EMPTY_OBJECT, Json, Once, Owner
 Asking = c.Chat | c.Regenerate | c.Edit
 # Tells the owner's sockets, wherever they are, of a change to the list of conversations.
 Announce = Callable[[Owner, s.ServerFrame], None]
-# The message is committed. The place is the log's before it; where that is gone, the log's now, and
-# False: who was not following needs a snapshot.
+# The message is committed. The place is one in the log before it; None: there is none any more, and
+# who was not following needs a snapshot.
 Acked = Callable[[Sent, Position | None], None]
 
 PRESSED_MS = 4000  # half of it to one and a half: after so long there may be memory again
@@ -88,10 +88,11 @@ class Conversations:
         limits: Limits,
         acked: Acked,
         *,
+        into: str | None = None,
         trace: str | None = None,
         unless_known: ChatError | None = None,
     ) -> None:
-        """Store what is asked, say so by `acked`, and have it answered.
+        """Store what is asked, say so by `acked`, and have it answered; `into` which conversation.
 
         `acked` is called before any frame of the answer can be told. An id is recognised before
         every refusal: `unless_known` and those found here count for new ids alone.
@@ -106,8 +107,8 @@ class Conversations:
             if refusal is not None:
                 raise refusal
             await self._hub.demand()
-            if isinstance(frame, c.Chat) and frame.conversation is not None:
-                place = await self._hub.head(frame.conversation)
+            if into is not None:
+                place = await self._hub.head(into)
             failpoints.reach("received")
             sent = await self._send(owner, frame, once, limits, trace)
         except (ChatError, NotFound):

@@ -93,6 +93,10 @@ class Channel:
             else:
                 self._close_if_alone()
             return
+        except Unavailable:
+            if follower in self._joining:
+                self.leave(follower)
+                raise
         except BaseException:
             self.leave(follower)
             raise

@@ -48,7 +48,8 @@ class Epochs:
     async def begin(self, stream: Stream, sent: Sent) -> Position | None:
         """The same from a reading without a message that was committed just now.
 
-        None: another opened one from a reading that has its rows, which it will never tell.
+        None: where that stands its rows were told already, or another opened it from a reading that
+        has them.
         """
         # Whom it interrupted has the numbers before its own, and may have ended by now.
         interrupted = len(sent.ended) + len(sent.stopping)
@@ -61,6 +62,8 @@ class Epochs:
         if position is None:
             raise Unavailable("the log was dropped while it began")
         await self.meet(stream, position)
+        if position.seq:  # others tell there: what is known here may be older than that place
+            await self._ask_for_rows(stream, position)
         return None if stream.told is None or stream.told >= sent.numbers[0] else position
 
     async def meet(self, stream: Stream, position: Position) -> Position:
@@ -70,7 +73,10 @@ class Epochs:
         """
         stream.seen(position)
         if stream.told is None:
-            known = await self._log.fence(stream.conversation, position.epoch, ROWS, 0)
-            if isinstance(known, Registered):
-                stream.has_rows(position.epoch, known.last)
+            await self._ask_for_rows(stream, position)
         return position
+
+    async def _ask_for_rows(self, stream: Stream, position: Position) -> None:
+        known = await self._log.fence(stream.conversation, position.epoch, ROWS, 0)
+        if isinstance(known, Registered):
+            stream.has_rows(position.epoch, known.last)

@@ -58,6 +58,7 @@ class Hub:
         self._company = Company(bus, self._tell_here, self._count_again)
         self._comebacks = Comebacks()
         self._written: dict[str, Stream] = {}
+        self.doubts = 0  # see `doubt`
         self._one_was_lost = False  # and perhaps others with it
         self._swept: tuple[str, str] | None = None  # so far the overdue ones were told
         self._epochs = Epochs(log, store)
@@ -77,9 +78,9 @@ class Hub:
         return head
 
     async def begin(self, tenant: str, sent: Sent) -> Position | None:
-        """The place before the rows of a message that was committed while no epoch was open.
+        """A place before the rows of a message that was committed while no epoch was open.
 
-        None: another opened one meanwhile, from a reading that has the rows, and tells them not.
+        None: another opened one meanwhile, and told them there or never will.
         """
         return await self._epochs.begin(self._streams.of(tenant, sent.conversation), sent)
 
@@ -116,7 +117,11 @@ class Hub:
         await self._epochs.open(self._streams.of(tenant, conversation), epoch)
 
     def doubt(self) -> None:
-        """The database has gone back, to a backup: what was known of it and told may not be so."""
+        """The database has gone back, to a backup: what was known of it and told may not be so.
+
+        Who joins with a position of before `doubts` rose wants a snapshot instead.
+        """
+        self.doubts += 1
         self._rows.doubt()
         for stream in self._streams.values():
             stream.doubt()
@@ -169,11 +174,15 @@ class Hub:
         return await self._log.read(conversation, after, limit)
 
     async def before_row(self, conversation: str, number: int) -> Position | None:
-        """The place before a row was told; None: not in what the log still has.
+        """A place before a row is told; None: not in what the log still has.
 
         It is looked for from the end on: who repeats a request has mostly just made it.
         """
         head = await self.head(conversation)
+        if head is not None:
+            page = await self._log.read(conversation, head, 1)
+            if isinstance(page, Slice) and page.rows < number:  # it is to be told yet
+                return head
         end = 0 if head is None else head.seq
         while head is not None and end > 0:
             begin = max(0, end - self._options.page)

@@ -102,7 +102,8 @@ class Following:
         """Sending attaches: follow from the place before what was sent; None: it is gone."""
         if conversation in self._attachments:
             return
-        self._spawn(self._level(self._begin(conversation, {}, {}), position))
+        attachment = self._begin(conversation, {}, {})
+        self._spawn(self._bring_level(attachment, position, self._hub.doubts))
 
     def detach(self, conversation: str) -> None:
         """Follow no more."""
@@ -166,7 +167,7 @@ class Following:
     def lost(self, attachment: Attachment) -> None:
         """Its position is gone: a snapshot comes unasked."""
         if self.has(attachment):
-            self._spawn(self._level(attachment, None))
+            self._spawn(self._bring_level(attachment, None, self._hub.doubts))
 
     def has(self, attachment: Attachment) -> bool:
         """Whether it is still how the socket follows its conversation."""
@@ -198,17 +199,20 @@ class Following:
 
     async def _join(self, attachment: Attachment, position: Position) -> None:
         """Follow from there on; what cannot be had at once comes beside the request."""
+        doubts = self._hub.doubts
         try:
             if self.has(attachment):
                 await self._hub.join(
                     self.owner.tenant, attachment.conversation, attachment, position
                 )
         except StorageError:
-            self._spawn(self._level(attachment, position))
+            self._spawn(self._bring_level(attachment, position, doubts))
         except Exception as error:  # noqa: BLE001 - else it would follow nothing, unnoticed
-            self._fail(attachment.conversation, error)
+            self._fail(attachment, error)
 
-    async def _level(self, attachment: Attachment, position: Position | None) -> None:
+    async def _bring_level(
+        self, attachment: Attachment, position: Position | None, doubts: int
+    ) -> None:
         """Until it follows from its position, is let go, or too much time has passed.
 
         None: its position is gone, and it is shown another. That a log is away for a moment costs
@@ -217,6 +221,8 @@ class Following:
         conversation = attachment.conversation
         deadline = asyncio.get_running_loop().time() + LEVEL_WITHIN_S
         while self.has(attachment):
+            if doubts != self._hub.doubts:
+                position, doubts = None, self._hub.doubts
             try:
                 if position is None:
                     shown = await self._shown(conversation, HISTORY_DEFAULT)
@@ -225,23 +231,28 @@ class Following:
                     attachment = self._show(shown, self.outbox.send)
                     position = shown.position
                 await self._hub.join(self.owner.tenant, conversation, attachment, position)
+                return
             except NotFound:  # to attach again, which is refused, is how the client learns of it
-                self.detach(conversation)
-                self._adrift()
+                self._give_up(attachment)
             except StorageError:
                 if asyncio.get_running_loop().time() > deadline:
-                    self._adrift()
-                    return
-                await asyncio.sleep(RETRY_S * (0.5 + random.random()))  # noqa: S311
+                    self._give_up(attachment)
+                else:
+                    await asyncio.sleep(RETRY_S * (0.5 + random.random()))  # noqa: S311
             except Exception as error:  # noqa: BLE001 - as above
-                self._fail(conversation, error)
-                return
-            else:
-                return
+                self._fail(attachment, error)
 
-    def _fail(self, conversation: str, error: Exception) -> None:
-        _log.error("a socket could not follow", conversation=conversation, exc_info=error)
-        self._adrift()
+    def _give_up(self, attachment: Attachment) -> None:
+        """It cannot be brought level, and the socket ends with it; one that was let go can stay."""
+        if self.has(attachment):
+            self.detach(attachment.conversation)
+            self._adrift()
+
+    def _fail(self, attachment: Attachment, error: Exception) -> None:
+        _log.error(
+            "a socket could not follow", conversation=attachment.conversation, exc_info=error
+        )
+        self._give_up(attachment)
 
 
 def _stored_by(position: Position, unfinished: Sequence[Answer]) -> dict[str, int]:

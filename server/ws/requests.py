@@ -130,6 +130,7 @@ class Requests:
                 frame,
                 self._limits,
                 acked,
+                into=conversation,
                 trace=self._trace,
                 unless_known=unless_known,
             )

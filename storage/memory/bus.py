@@ -5,7 +5,7 @@ import asyncio
 from storage.bus import Ear, Listening
 
 
-class Exchange:
+class Switchboard:
     """What the buses of several instances in one process share."""
 
     def __init__(self) -> None:
@@ -13,30 +13,30 @@ class Exchange:
 
 
 class MemoryBus:
-    """A Bus of an exchange; alone there, it has nobody to tell.
+    """A Bus at a switchboard; alone there, it has nobody to tell.
 
     Each ear hears each word in a turn of the loop of its own: who speaks is never called by its own
     words, and an ear that raises, though it must not, is the loop's to report and hurts nobody.
     """
 
-    def __init__(self, exchange: Exchange | None = None) -> None:
-        self._exchange = exchange or Exchange()
+    def __init__(self, switchboard: Switchboard | None = None) -> None:
+        self._switchboard = switchboard or Switchboard()
 
     def listen(self, topic: str, ear: Ear) -> Listening:
-        listening = _Listening(self._exchange, self, topic, ear)
-        self._exchange.ears.setdefault(topic, []).append(listening)
+        listening = _Listening(self._switchboard, self, topic, ear)
+        self._switchboard.ears.setdefault(topic, []).append(listening)
         return listening
 
     def say(self, topic: str, word: bytes) -> None:
-        for listening in self._exchange.ears.get(topic, ()):
+        for listening in self._switchboard.ears.get(topic, ()):
             if listening.bus is not self:
                 asyncio.get_running_loop().call_soon(listening.hear, word)
 
 
 class _Listening:
-    def __init__(self, exchange: Exchange, bus: MemoryBus, topic: str, ear: Ear) -> None:
+    def __init__(self, switchboard: Switchboard, bus: MemoryBus, topic: str, ear: Ear) -> None:
         self.bus = bus
-        self._exchange = exchange
+        self._switchboard = switchboard
         self._topic = topic
         self._ear: Ear | None = ear
 
@@ -49,7 +49,7 @@ class _Listening:
         if self._ear is None:
             return
         self._ear = None
-        ears = self._exchange.ears[self._topic]
+        ears = self._switchboard.ears[self._topic]
         ears.remove(self)
         if not ears:
-            del self._exchange.ears[self._topic]
+            del self._switchboard.ears[self._topic]

@@ -17,7 +17,7 @@ from server.commons import Commons, commons_of
 from server.config import Settings, load, secured
 from server.generation.options import Options as AnswerOptions
 from storage.accounts import User
-from storage.memory.bus import Exchange, MemoryBus
+from storage.memory.bus import MemoryBus, Switchboard
 from storage.memory.log import MemoryLog
 from storage.memory.sessions import Hall, MemorySeats
 from storage.memory.tickets import MemoryTickets
@@ -82,14 +82,14 @@ class InMemory:
     """What two instances share where they share a process."""
 
     def __init__(self, settings: Settings) -> None:
-        self._exchange, self._hall = Exchange(), Hall()
+        self._switchboard, self._hall = Switchboard(), Hall()
         self._log, self._tickets = MemoryLog(settings.log), MemoryTickets()
 
     def commons(self) -> Commons:
         """One instance's part in it."""
         return Commons(
             log=self._log,
-            bus=MemoryBus(self._exchange),
+            bus=MemoryBus(self._switchboard),
             tickets=self._tickets,
             seats=lambda name: MemorySeats(name, self._hall),
         )

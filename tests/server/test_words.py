@@ -9,7 +9,7 @@ from protocol.codes import CloseCode
 from protocol.frames import from_server as s
 from server import words
 from server.words import AnyWord, Here, Kick, Look, Pass, Wake
-from storage.memory.bus import Exchange, MemoryBus
+from storage.memory.bus import MemoryBus, Switchboard
 from storage.values import Owner
 from tests.support.waiting import pause
 
@@ -18,10 +18,10 @@ TYPING = s.Typing(conversation="c_1", user="ann")
 
 async def heard(data: bytes) -> list[AnyWord]:
     """What a listener makes of these bytes."""
-    exchange = Exchange()
+    switchboard = Switchboard()
     found: list[AnyWord] = []
-    words.listen(MemoryBus(exchange), "t", found.append)
-    MemoryBus(exchange).say("t", data)
+    words.listen(MemoryBus(switchboard), "t", found.append)
+    MemoryBus(switchboard).say("t", data)
     await pause()
     return found
 
@@ -39,10 +39,10 @@ async def heard(data: bytes) -> list[AnyWord]:
 )
 async def test_a_word_arrives_as_it_was_said(word: words.Word) -> None:
     """Whatever it carries."""
-    exchange = Exchange()
+    switchboard = Switchboard()
     found: list[AnyWord] = []
-    words.listen(MemoryBus(exchange), "t", found.append)
-    words.say(MemoryBus(exchange), "t", word)
+    words.listen(MemoryBus(switchboard), "t", found.append)
+    words.say(MemoryBus(switchboard), "t", word)
     await pause()
     assert found == [word]
 

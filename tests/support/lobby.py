@@ -42,7 +42,7 @@ from server.ws.credentials import Credentials
 from server.ws.options import Options
 from server.ws.parts import Parts
 from storage.log import EventLog
-from storage.memory.bus import Exchange, MemoryBus
+from storage.memory.bus import MemoryBus, Switchboard
 from storage.memory.log import MemoryLog
 from storage.memory.sessions import Hall, MemorySeats
 from storage.memory.tickets import MemoryTickets
@@ -67,7 +67,7 @@ class Lobby:
         limits: Limits | None = None,
         options: Options | None = None,
         log: EventLog | None = None,
-        exchange: Exchange | None = None,
+        switchboard: Switchboard | None = None,
         hall: Hall | None = None,
     ) -> None:
         self.now = 1000.0  # monotonic
@@ -81,7 +81,7 @@ class Lobby:
         self.draining = False
         store = self.store = self.world.store
         self.background = Background(self._fault)
-        bus = MemoryBus(exchange)
+        bus = MemoryBus(switchboard)
         self.hub = Hub(self.log, store.internal, bus, self._fault)
         self.looks = 0
         self.registry = Registry(lambda: self.now, bus, self._look)

@@ -20,7 +20,7 @@ from server.streams.hub import Hub
 from server.streams.options import Options
 from server.streams.writer import Writer
 from storage.log import EventLog
-from storage.memory.bus import Exchange, MemoryBus
+from storage.memory.bus import MemoryBus, Switchboard
 from storage.memory.log import MemoryLog
 from storage.records import Checkpoint, Commit, CommitKind, Ended, Sent, Tail
 from tests.support.rows import DONE, World
@@ -92,17 +92,17 @@ class Place:
         options: Options,
         log: EventLog | None = None,
         elsewhere: EventLog | None = None,
-        exchange: Exchange | None = None,
+        switchboard: Switchboard | None = None,
     ) -> None:
         self.world = world
         self.log: EventLog = log or MemoryLog()
         self.reports: list[tuple[str | None, BaseException]] = []
-        exchange = exchange or Exchange()
+        switchboard = switchboard or Switchboard()
         self.hub, self.other = (
             Hub(
                 log,
                 world.store.internal,
-                MemoryBus(exchange),
+                MemoryBus(switchboard),
                 lambda conversation, error: self.reports.append((conversation, error)),
                 options,
             )

@@ -6,7 +6,7 @@ from protocol.codes import CloseCode
 from protocol.frames.from_server import ServerFrame
 from protocol.types import GoawayReason
 from server.sessions.registry import Registry
-from storage.memory.bus import Exchange, MemoryBus
+from storage.memory.bus import MemoryBus, Switchboard
 
 
 class FakeSocket:
@@ -43,7 +43,10 @@ class FakeSocket:
 
 
 def a_registry(
-    now: float = 0.0, *, exchange: Exchange | None = None, look: Callable[[], None] = lambda: None
+    now: float = 0.0,
+    *,
+    switchboard: Switchboard | None = None,
+    look: Callable[[], None] = lambda: None,
 ) -> Registry:
     """An empty one, at a moment at which time stands."""
-    return Registry(lambda: now, MemoryBus(exchange), look)
+    return Registry(lambda: now, MemoryBus(switchboard), look)

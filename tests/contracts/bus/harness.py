@@ -9,7 +9,7 @@ from typing import Protocol
 import pytest
 
 from storage.bus import Bus
-from storage.memory.bus import Exchange, MemoryBus
+from storage.memory.bus import MemoryBus, Switchboard
 from storage.redis.bus import RedisBus
 from storage.redis.link import Link, open_link
 from storage.redis.options import Options
@@ -39,13 +39,13 @@ Opens = Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[Harness]]
 
 
 class MemoryHarness:
-    """Three buses on one exchange."""
+    """Three buses on one switchboard."""
 
     def __init__(self) -> None:
-        exchange = Exchange()
-        self.one: Bus = MemoryBus(exchange)
-        self.other: Bus = MemoryBus(exchange)
-        self.third: Bus = MemoryBus(exchange)
+        switchboard = Switchboard()
+        self.one: Bus = MemoryBus(switchboard)
+        self.other: Bus = MemoryBus(switchboard)
+        self.third: Bus = MemoryBus(switchboard)
 
     async def settle(self) -> None:
         await asyncio.sleep(0)

@@ -24,7 +24,7 @@ from server.streams.entry import decode
 from server.streams.hub import Hub
 from server.telemetry.lines import AnswerEnded
 from storage.log import Lost, Retention, Slice
-from storage.memory.bus import Exchange, MemoryBus
+from storage.memory.bus import MemoryBus, Switchboard
 from storage.memory.log import MemoryLog
 from storage.records import Answer, Commit, CommitKind, Message, Sent
 from storage.store import Store
@@ -131,7 +131,7 @@ class Scene:
         self.gather_ms = 0.0
         self._appending: list[asyncio.Task[None]] = []
         self.supervisors: list[Supervisor] = []
-        self.exchange = Exchange()
+        self.switchboard = Switchboard()
 
     async def open(self) -> "Scene":
         """Begin."""
@@ -144,7 +144,7 @@ class Scene:
         hub = Hub(
             log,
             self.given.internal,
-            MemoryBus(self.exchange),
+            MemoryBus(self.switchboard),
             lambda _, error: self.faults.append(error),
             streams.Options(gather_ms=self.gather_ms),
         )
@@ -179,7 +179,7 @@ class Scene:
             store=self.given,
             hub=hub,
             event_log=log,
-            bus=MemoryBus(self.exchange),
+            bus=MemoryBus(self.switchboard),
             catalogue=Catalogue(models, "puppet", self.fallbacks),
             ids=self.world.ids,
             instance="test",

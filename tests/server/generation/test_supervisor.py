@@ -195,9 +195,9 @@ async def test_a_stop_reaches_the_instance_that_makes_the_answer(scene: Scene) -
 
 async def test_one_that_has_left_hears_nothing(scene: Scene) -> None:
     """Its answers are others' by now."""
-    assert len(scene.exchange.ears) == 1
+    assert len(scene.switchboard.ears) == 1
     await scene.supervisor.drain(0)
-    assert scene.exchange.ears == {}
+    assert scene.switchboard.ears == {}
 
 
 # ── draining ─────────────────────────────────────────────────────────────────────────────────────

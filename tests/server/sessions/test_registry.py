@@ -8,7 +8,7 @@ from protocol.codes import CloseCode
 from protocol.frames.from_server import Pong
 from server.sessions import registry as module
 from server.sessions.registry import Registry
-from storage.memory.bus import Exchange
+from storage.memory.bus import Switchboard
 from storage.values import Owner
 from tests.support.socket import FakeSocket, a_registry
 from tests.support.waiting import pause
@@ -48,8 +48,8 @@ def test_a_person_is_told_on_all_their_sockets_and_nobody_else(registry: Registr
 
 async def test_a_persons_sockets_elsewhere_hear_what_concerns_them() -> None:
     """What is told them, and that they are to end; for nobody else's is either."""
-    exchange = Exchange()
-    here, there = a_registry(exchange=exchange), a_registry(exchange=exchange)
+    switchboard = Switchboard()
+    here, there = a_registry(switchboard=switchboard), a_registry(switchboard=switchboard)
     own, anns, bobs = FakeSocket(), FakeSocket(), FakeSocket()
     for registry, socket, owner in ((here, own, ANN), (there, anns, ANN), (there, bobs, BOB)):
         registry.open(socket)
@@ -64,11 +64,11 @@ async def test_a_persons_sockets_elsewhere_hear_what_concerns_them() -> None:
 
 async def test_who_holds_a_socket_of_a_person_is_told_to_look_at_their_credentials() -> None:
     """Once per instance, however many sockets those are; and not whoever says so."""
-    exchange = Exchange()
+    switchboard = Switchboard()
     looks: list[str] = []
-    here = a_registry(exchange=exchange, look=lambda: looks.append("here"))
-    there = a_registry(exchange=exchange, look=lambda: looks.append("there"))
-    idle = a_registry(exchange=exchange, look=lambda: looks.append("idle"))
+    here = a_registry(switchboard=switchboard, look=lambda: looks.append("here"))
+    there = a_registry(switchboard=switchboard, look=lambda: looks.append("there"))
+    idle = a_registry(switchboard=switchboard, look=lambda: looks.append("idle"))
     for registry in (here, there, there):
         socket = FakeSocket()
         registry.open(socket)
@@ -82,21 +82,21 @@ async def test_who_holds_a_socket_of_a_person_is_told_to_look_at_their_credentia
 
 async def test_of_persons_without_a_socket_here_nothing_is_heard() -> None:
     """An instance hears as much as it holds; being greeted again as the same changes nothing."""
-    exchange = Exchange()
-    registry = a_registry(exchange=exchange)
+    switchboard = Switchboard()
+    registry = a_registry(switchboard=switchboard)
     sockets = FakeSocket(), FakeSocket()
     for socket in sockets:
         registry.open(socket)
         registry.greet(socket, ANN)
-    [listening] = [ears[0] for ears in exchange.ears.values()]
+    [listening] = [ears[0] for ears in switchboard.ears.values()]
     for socket in sockets:
         registry.greet(socket, ANN)
-    assert list(exchange.ears.values()) == [[listening]]
+    assert list(switchboard.ears.values()) == [[listening]]
     registry.greet(sockets[0], BOB)
-    assert len(exchange.ears) == 2
+    assert len(switchboard.ears) == 2
     for socket in sockets:
         registry.closed(socket)
-    assert exchange.ears == {}
+    assert switchboard.ears == {}
 
 
 def test_a_visitors_socket_becomes_a_users(registry: Registry) -> None:

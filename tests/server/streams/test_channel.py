@@ -287,6 +287,29 @@ def test_who_cannot_join_is_told_and_nothing_is_left(method: str) -> None:
     play(script)
 
 
+@pytest.mark.parametrize("how", ["left", "lost"])
+def test_who_was_let_go_hears_nothing_of_a_log_that_is_away(how: str) -> None:
+    """It follows no more: there is nothing to try again."""
+
+    async def script(hall: Hall) -> None:
+        await hall.open(2)
+        hall.log.doors["read"] = asyncio.Event()
+        listener = Listener()
+        joining = asyncio.create_task(hall.join(listener, 0))
+        await asyncio.sleep(1)
+        if how == "left":
+            hall.channel.leave(listener)
+        else:
+            hall.channel.lose()
+        hall.log.away.add("read")
+        hall.log.doors["read"].set()
+        await joining
+        assert listener.lost == (how == "lost")
+        assert hall.idle
+
+    play(script)
+
+
 def test_a_log_that_cannot_be_read_for_a_while_is_read_again() -> None:
     """Whom a delivery did not reach waits, and misses nothing."""
 

@@ -2,7 +2,7 @@
 
 from protocol.frames.from_server import ServerFrame, Typing
 from server.streams.company import FORGET_S, REPEAT_S, Company
-from storage.memory.bus import Exchange, MemoryBus
+from storage.memory.bus import MemoryBus, Switchboard
 from tests.support.waiting import pause
 
 C = "c_1"
@@ -17,7 +17,7 @@ class Instance:
         self.changed: set[str] = set()
         self.said = 0
         self._street = street
-        bus = MemoryBus(street.exchange)
+        bus = MemoryBus(street.switchboard)
         say = bus.say
 
         def counted(topic: str, word: bytes) -> None:
@@ -56,7 +56,7 @@ class Street:
 
     def __init__(self, instances: int = 2) -> None:
         self.now = 100.0
-        self.exchange = Exchange()
+        self.switchboard = Switchboard()
         self.deaf = False
         self.instances = [Instance(self) for _ in range(instances)]
 
@@ -95,7 +95,7 @@ async def test_who_leaves_is_counted_no_more_and_hears_nothing() -> None:
     two.follow(0)
     await street.sweep()
     assert (one.all, two.all) == (1, 0)
-    [ears] = street.exchange.ears.values()
+    [ears] = street.switchboard.ears.values()
     assert len(ears) == 1
     two.follow(3)
     await street.sweep()

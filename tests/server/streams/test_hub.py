@@ -22,7 +22,7 @@ from server.streams.channel import Channel
 from server.streams.options import Options
 from storage.errors import Fenced, Unavailable
 from storage.log import Lost, Slice
-from storage.memory.bus import Exchange
+from storage.memory.bus import Switchboard
 from storage.records import Commit, Opening
 from tests.support.place import Listener, Place
 from tests.support.waiting import pause, until
@@ -255,17 +255,26 @@ async def test_where_the_log_was_gone_a_message_begins_it(place: Place) -> None:
     assert made == [second.message, second.answer]
 
 
+async def test_where_another_told_it_meanwhile_the_sender_has_no_place(place: Place) -> None:
+    """What is known here of the rows that the log has is older than where it stands."""
+    first = await place.sent()
+    second = await place.world.send(conversation=first.conversation)
+    await place.other.tell(place.tenant, first.conversation)
+    assert await place.hub.begin(place.tenant, second) is None
+    assert await place.hub.before_row(first.conversation, second.numbers[0]) is not None
+
+
 async def test_the_place_before_a_row_is_found(place: Place) -> None:
     """So that a repeated request is answered with where the first one stood."""
     first = await place.sent()
     second = await place.world.send(conversation=first.conversation)
-    await place.hub.tell(place.tenant, first.conversation)
     head = await place.hub.head(first.conversation)
     assert head is not None
-    found = await place.hub.before_row(second.conversation, second.numbers[0])
-    assert found == Position(head.epoch, 2)
-    assert await place.hub.before_row(second.conversation, 99) is None
-    assert await place.hub.before_row("c_nowhere", 1) is None
+    before_row, number = place.hub.before_row, second.numbers[0]
+    assert await before_row(second.conversation, number) == head, "it is to be told yet"
+    await place.hub.tell(place.tenant, first.conversation)
+    assert await before_row(second.conversation, number) == Position(head.epoch, 2)
+    assert await before_row("c_nowhere", 1) is None
 
 
 @pytest.mark.parametrize("options", [Options(page=4, gather_ms=0)])
@@ -289,8 +298,7 @@ async def test_the_place_before_a_row_is_looked_for_from_the_end(
     monkeypatch.setattr(place.log, "read", counted)
     before_row = place.hub.before_row
     assert await before_row(first.conversation, second.numbers[0]) == Position(epoch, 22)
-    assert await before_row(first.conversation, second.numbers[1] + 1) is None
-    assert reads == [4, 4]
+    assert reads == [1, 4]
     assert await before_row(first.conversation, first.numbers[0]) == Position(epoch, 0)
 
 
@@ -380,9 +388,9 @@ async def test_followers_are_told_how_many_they_are(place: Place) -> None:
 
 async def test_followers_elsewhere_count_too(place: Place) -> None:
     """As soon as both have counted; and whoever leaves, leaves for all."""
-    exchange = Exchange()
-    here = Place(place.world, Options(), place.log, exchange=exchange)
-    there = Place(place.world, Options(), place.log, exchange=exchange)
+    switchboard = Switchboard()
+    here = Place(place.world, Options(), place.log, switchboard=switchboard)
+    there = Place(place.world, Options(), place.log, switchboard=switchboard)
     sent = await here.sent()
     one, two = await here.follow(sent), await there.follow(sent)
 
@@ -401,14 +409,14 @@ async def test_followers_elsewhere_count_too(place: Place) -> None:
     assert two.aside == [presence(2), presence(1)]
     there.hub.leave(sent.conversation, two)
     await counted()
-    assert exchange.ears == {}
+    assert switchboard.ears == {}
 
 
 async def test_a_word_beside_the_log_reaches_followers_elsewhere(place: Place) -> None:
     """All but the one who said it."""
-    exchange = Exchange()
-    here = Place(place.world, Options(), place.log, exchange=exchange)
-    there = Place(place.world, Options(), place.log, exchange=exchange)
+    switchboard = Switchboard()
+    here = Place(place.world, Options(), place.log, switchboard=switchboard)
+    there = Place(place.world, Options(), place.log, switchboard=switchboard)
     sent = await here.sent()
     one, two, three = await here.follow(sent), await here.follow(sent), await there.follow(sent)
     typing = Typing(conversation=sent.conversation, user="ann")
@@ -422,14 +430,14 @@ async def test_a_word_beside_the_log_reaches_followers_elsewhere(place: Place) -
 
 async def test_a_lost_log_leaves_nobody_counted(place: Place) -> None:
     """Who followed it is not there until brought level again."""
-    exchange = Exchange()
-    here = Place(place.world, Options(), place.log, exchange=exchange)
+    switchboard = Switchboard()
+    here = Place(place.world, Options(), place.log, switchboard=switchboard)
     sent = await here.sent()
     listener = await here.follow(sent)
     await here.log.drop([sent.conversation])
     await listener.until_lost()
     await here.hub.sweep()
-    assert exchange.ears == {}
+    assert switchboard.ears == {}
 
 
 async def test_reading_a_log_that_nobody_opened_says_so(place: Place) -> None:

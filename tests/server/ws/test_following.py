@@ -155,7 +155,8 @@ async def test_a_log_that_is_away_for_a_moment_costs_nobody_a_snapshot(
     if how == "sent":
         device.following.follow(sent.conversation, head)
     else:
-        await device.attach(sent.conversation, head if how == "with a position" else None)
+        position = head if how == "with a position" else None
+        assert (await device.attach(sent.conversation, position)).recovered == (how != "without")
     writer = next(iter(place.hub._streams[sent.conversation].writers.values()))
     writer.text("b")
     await writer.settled()
@@ -163,6 +164,50 @@ async def test_a_log_that_is_away_for_a_moment_costs_nobody_a_snapshot(
     shown = [type(frame) for frame in device.wire.frames]
     assert shown == ([Chunk] if how == "sent" else [Attached, Chunk])
     assert (device.text, tries, device.adrift) == ("b", 4, 0)
+
+
+@pytest.mark.parametrize("what", ["detached", "attached again", "in doubt", "lost"])
+async def test_what_happens_between_two_tries_counts(
+    what: str, place: Place, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who follows no more closes nothing; a position that is not so any more is shown another."""
+    sent = await spoken(place, "a")
+    head = await place.hub.head(sent.conversation)
+    join, away = place.hub.join, asyncio.Event()
+
+    async def flickering(*asked: Any) -> None:
+        if not away.is_set():
+            away.set()
+            raise Unavailable("a test")
+        await join(*asked)
+
+    monkeypatch.setattr("server.ws.following.LEVEL_WITHIN_S", 0.0)
+    monkeypatch.setattr("server.ws.following.RETRY_S", 0.01)
+    monkeypatch.setattr(place.hub, "join", flickering)
+    assert (await device.attach(sent.conversation, head)).recovered
+    assert away.is_set()
+    match what:
+        case "detached":
+            device.following.detach(sent.conversation)
+        case "attached again":
+            await device.attach(sent.conversation, head)
+        case "in doubt":
+            place.hub.doubt()
+        case "lost":
+            await place.log.drop([sent.conversation])
+    await device.settle()
+    shown = [frame.recovered for frame in device.wire.frames if isinstance(frame, Attached)]
+    assert (
+        shown
+        == {
+            "detached": [True],
+            "attached again": [True, True],
+            "in doubt": [True, False],
+            "lost": [True, False],
+        }[what]
+    )
+    assert device.adrift == 0
+    assert len(device.following) == (what != "detached")
 
 
 async def test_a_log_that_stays_away_gives_the_socket_up(

@@ -195,6 +195,7 @@ async def test_who_is_cut_off_between_an_ack_and_its_snapshot_is_shown_it_later(
     other = await lobby.greeted()
     other.chat("m-1")
     ack = await other.answer_to("m-1")
+    assert (await other.one("attached")).recovered is False
     await other.leave()
     left = {"conversation": ack.conversation, "epoch": ack.epoch, "seq": ack.seq}
     attached = await (await lobby.greeted(attach=[left])).one("attached")
