@@ -97,6 +97,8 @@ class Channel:
             if follower in self._joining:
                 self.leave(follower)
                 raise
+            self._close_if_alone()
+            return
         except BaseException:
             self.leave(follower)
             raise

@@ -297,6 +297,7 @@ def test_who_was_let_go_hears_nothing_of_a_log_that_is_away(how: str) -> None:
         listener = Listener()
         joining = asyncio.create_task(hall.join(listener, 0))
         await asyncio.sleep(1)
+        assert hall.channel is not None
         if how == "left":
             hall.channel.leave(listener)
         else:
