@@ -482,12 +482,15 @@ class Snapshot(Guarded, frozen=True, kw_only=True):
 class Standing(Guarded, frozen=True, kw_only=True):
     """Where a conversation stands, for a device that has all that was said: no text, one query.
 
-    `commits` is the number of its last one.
+    `commits` is the number of its last one. `stored` has the answers of which there was text here
+    when the log stood where the device does, or in an epoch before, and how much: so many units a
+    snapshot may have shown it, though the log told them later.
     """
 
     leaf: str | None
     commits: int
     unfinished: tuple[Answer, ...]
+    stored: dict[str, int]
 
 
 class Opening(Guarded, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ it is asked for at the same time; the same id with another body or purpose is `I
 from collections.abc import Sequence
 from typing import Protocol
 
-from protocol.types import ConversationStatus, ToolState
+from protocol.types import ConversationStatus, Position, ToolState
 from storage.accounts import (
     Act,
     AuditEntry,
@@ -146,8 +146,10 @@ class History(Protocol):
     async def snapshot(self, owner: Owner, conversation: str, *, limit: int = 50) -> Snapshot:
         """The active branch, and the answers that have not ended, in the order they run."""
 
-    async def standing(self, owner: Owner, conversation: str) -> Standing:
+    async def standing(self, owner: Owner, conversation: str, at: Position) -> Standing:
         """The active leaf, the last commit, and the answers that have not ended, as they run.
+
+        For a device that stands at that place of the log.
 
         One statement: when many devices come back at once, this is what each of them costs.
         """

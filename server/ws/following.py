@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from protocol.codes import ErrorCode
@@ -21,7 +21,6 @@ from server.ws.outbox import Outbox
 from server.ws.snapshot import Shown
 from storage.errors import NotFound, StorageError
 from storage.log import Lost
-from storage.records import Answer
 from storage.store import History
 from storage.values import Owner
 
@@ -79,12 +78,12 @@ class Following:
         if rows is None:
             return False
         # One query, which also says whether the conversation is the owner's at all.
-        now = await self._history.standing(self.owner, wanted.conversation)
+        now = await self._history.standing(self.owner, wanted.conversation, position)
         if rows > now.commits:  # SQL has gone back, to a backup
             await self._hub.renew(self.owner.tenant, wanted.conversation, position.epoch)
             return False
         self.demand_room(wanted.conversation, most)
-        attachment = self._begin(wanted.conversation, {}, _stored_by(position, now.unfinished))
+        attachment = self._begin(wanted.conversation, {}, now.stored)
         answered(
             s.Attached(
                 conversation=wanted.conversation,
@@ -253,12 +252,3 @@ class Following:
             "a socket could not follow", conversation=attachment.conversation, exc_info=error
         )
         self._give_up(attachment)
-
-
-def _stored_by(position: Position, unfinished: Sequence[Answer]) -> dict[str, int]:
-    """How much SQL had of each when the log stood no further than there, or in an epoch before."""
-    return {
-        each.id: each.length
-        for each in unfinished
-        if each.length and (each.epoch != position.epoch or each.seq <= position.seq)
-    }

@@ -126,8 +126,8 @@ class SqlAnswers:
             if row["stop_reason"] is not None:
                 return None
             text = ending.missing(tail, row["length"])
-            if text:
-                await _insert_piece(c, held, row["length"], text)
+            if tail is not None and text:
+                await _insert_piece(c, held, tail, row["length"], text)
             await c.run(
                 """
                 UPDATE answers SET state = 'parked', incarnation = NULL, fence = fence + 1,
@@ -240,9 +240,10 @@ async def _checkpoint(c: Connection, batch: Sequence[Checkpoint]) -> list[Checkp
     stored = {row["id"]: row for row in placed}
     await c.run(
         f"""
-        INSERT INTO pieces (tenant, answer, start, text)
+        INSERT INTO pieces (tenant, answer, start, text, epoch, seq)
         SELECT item.value ->> 'tenant', item.value ->> 'answer',
-            CAST(item.value ->> 'start' AS BIGINT), item.value ->> 'text'
+            CAST(item.value ->> 'start' AS BIGINT), item.value ->> 'text',
+            item.value ->> 'epoch', CAST(item.value ->> 'seq' AS BIGINT)
         FROM {rows.each(c, "batch")}
         """,
         batch=rows.objects(
@@ -251,6 +252,8 @@ async def _checkpoint(c: Connection, batch: Sequence[Checkpoint]) -> list[Checkp
                 "answer": checkpoint.held.answer,
                 "start": checkpoint.start,
                 "text": checkpoint.text,
+                "epoch": checkpoint.epoch,
+                "seq": checkpoint.seq,
             }
             for checkpoint in batch
             if checkpoint.held.answer in stored and checkpoint.text
@@ -311,14 +314,16 @@ def _columns(checkpoint: Checkpoint) -> dict[str, Value]:
     }
 
 
-async def _insert_piece(c: Connection, held: Held, start: int, text: str) -> None:
+async def _insert_piece(c: Connection, held: Held, tail: Tail, start: int, text: str) -> None:
     await c.run(
         """
-        INSERT INTO pieces (tenant, answer, start, text)
-        VALUES (:tenant, :answer, :start, :text)
+        INSERT INTO pieces (tenant, answer, start, text, epoch, seq)
+        VALUES (:tenant, :answer, :start, :text, :epoch, :seq)
         """,
         tenant=held.tenant,
         answer=held.answer,
         start=start,
         text=text,
+        epoch=tail.epoch,
+        seq=tail.seq,
     )

@@ -7,7 +7,7 @@ of all its messages are one each.
 from collections import defaultdict
 from collections.abc import Sequence
 
-from protocol.types import Role
+from protocol.types import Position, Role
 from storage.errors import NotFound
 from storage.records import (
     Answer,
@@ -266,10 +266,13 @@ class SqlHistory:
 
         return await self._db.read(work)
 
-    async def standing(self, owner: Owner, conversation: str) -> Standing:
+    async def standing(self, owner: Owner, conversation: str, at: Position) -> Standing:
         found = await self._db.look(
             """
-            SELECT c.leaf, c.commits, c.owner AS user_id, a.*
+            SELECT c.leaf, c.commits, c.owner AS user_id, a.*, (
+                SELECT MIN(p.start) FROM pieces p
+                WHERE p.tenant = a.tenant AND p.answer = a.id
+                    AND p.epoch = :epoch AND p.seq > :seq) AS later
             FROM conversations c LEFT JOIN answers a
                 ON a.tenant = c.tenant AND a.conversation = c.id AND a.state <> 'ended'
             WHERE c.tenant = :tenant AND c.id = :id AND c.owner = :owner
@@ -279,12 +282,19 @@ class SqlHistory:
             tenant=owner.tenant,
             owner=owner.user,
             id=conversation,
+            epoch=at.epoch,
+            seq=at.seq,
         )
         if not found:
             raise NotFound("conversation", conversation)
-        alive = tuple(rows.answer(row) for row in found if row["id"] is not None)
-        first = found[0]
-        return Standing(leaf=first["leaf"], commits=first["commits"], unfinished=alive)
+        first, alive = found[0], [row for row in found if row["id"] is not None]
+        lengths = {r["id"]: r["length"] if r["later"] is None else r["later"] for r in alive}
+        return Standing(
+            leaf=first["leaf"],
+            commits=first["commits"],
+            unfinished=tuple(rows.answer(row) for row in alive),
+            stored={answer: length for answer, length in lengths.items() if length},
+        )
 
     async def message(self, owner: Owner, message: str) -> Message:
         async def work(c: Connection) -> Message:

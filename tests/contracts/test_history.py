@@ -4,10 +4,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from protocol.types import FinishReason, Outcome, Role, ToolState
+from protocol.types import FinishReason, Outcome, Position, Role, ToolState
 from storage.errors import NotFound
-from storage.records import Edit, NewConversation, NewToolCall, Regenerate, RunState, Sent
+from storage.records import (
+    Checkpoint,
+    Edit,
+    NewConversation,
+    NewToolCall,
+    Regenerate,
+    RunState,
+    Sent,
+)
 from tests.support.rows import REQUEST, World
+
+AT = Position("e", 0)
 
 
 async def grown(world: World, shape: list[int]) -> dict[str, str | None]:
@@ -174,12 +184,29 @@ async def test_a_snapshot_shows_each_answer_once_and_with_its_text(world: World)
     assert ended.branch.messages[-1].content == "so far"
 
 
+async def test_what_was_stored_by_a_place_of_the_log_is_known_later(world: World) -> None:
+    """Of an answer that goes on; in another epoch, or behind its last checkpoint, it is all."""
+    sent, held = await world.running()
+    for start, text, seq in ((0, "told", 5), (4, " and on", 9)):
+        piece = Checkpoint(held=held, start=start, text=text, epoch="e", seq=seq)
+        await world.store.internal.answers.checkpoint([piece])
+
+    async def stored(epoch: str, seq: int) -> dict[str, int]:
+        at = Position(epoch, seq)
+        standing = await world.store.history.standing(world.owner, sent.conversation, at)
+        return standing.stored
+
+    assert await stored("e", 4) == {}
+    assert await stored("e", 5) == await stored("e", 8) == {sent.answer: 4}
+    assert await stored("e", 9) == await stored("f", 0) == {sent.answer: 11}
+
+
 async def test_where_a_conversation_stands_is_one_statement(world: World) -> None:
     """However many answers there are; with the same leaf and the same answers as a snapshot."""
     sent, held = await world.running()
     queued = await world.send(conversation=sent.conversation)
     before = len(world.db.statements)
-    standing = await world.store.history.standing(world.owner, sent.conversation)
+    standing = await world.store.history.standing(world.owner, sent.conversation, AT)
     assert len(world.db.statements) - before == 1
     snapshot = await world.store.history.snapshot(world.owner, sent.conversation)
     assert standing.leaf == snapshot.branch.leaf
@@ -189,7 +216,7 @@ async def test_where_a_conversation_stands_is_one_statement(world: World) -> Non
     await world.end(held)
     made = await world.store.conversations.create(world.owner, world.once(), NewConversation())
     for conversation, left in ((sent.conversation, [queued.answer]), (made.id, [])):
-        standing = await world.store.history.standing(world.owner, conversation)
+        standing = await world.store.history.standing(world.owner, conversation, AT)
         assert [answer.id for answer in standing.unfinished] == left
 
 

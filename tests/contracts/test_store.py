@@ -10,7 +10,7 @@ from typing import TypeAlias, get_type_hints
 import pytest
 from msgspec import Struct, structs
 
-from protocol.types import ToolState
+from protocol.types import Position, ToolState
 from storage.errors import NotFound
 from storage.ids import Kind
 from storage.records import Change, Edit, NewConversation, NewToolCall, Regenerate
@@ -78,7 +78,9 @@ CASES: dict[str, list[Case]] = {
         lambda w, o, t: w.store.history.branch(o, t.own, before=t.answer),
     ],
     "history.snapshot": [lambda w, o, t: w.store.history.snapshot(o, t.conversation)],
-    "history.standing": [lambda w, o, t: w.store.history.standing(o, t.conversation)],
+    "history.standing": [
+        lambda w, o, t: w.store.history.standing(o, t.conversation, Position("e", 0))
+    ],
     "history.message": [lambda w, o, t: w.store.history.message(o, t.message)],
     "history.answer": [lambda w, o, t: w.store.history.answer(o, t.answer)],
     "history.answer_to": [lambda w, o, t: w.store.history.answer_to(o, t.message)],

@@ -137,6 +137,30 @@ async def test_text_that_sql_had_before_the_log_brings_a_snapshot_too(
     assert seen == "told ahead and on"
 
 
+async def test_text_that_sql_had_before_the_log_is_not_forgotten_when_both_have_it(
+    place: Place, device: Device
+) -> None:
+    """Who was shown it then comes back when a later checkpoint stands behind all of it."""
+    sent = await place.sent()
+    writer = await place.writer(sent)
+    writer.text("told ")
+    await writer.settled()
+    at = writer.position
+    await place.save(sent, structs.replace(writer.unsaved(), text="told ahead "))
+    shown = await Device(place).attach(sent.conversation)
+    assert ([answer.text for answer in shown.answers], shown.seq) == (["told ahead "], at.seq)
+    for text in ("ahead ", "and on"):
+        writer.text(text)
+        await writer.settled()
+    await place.save(sent, structs.replace(writer.unsaved(), start=11, text="and on"))
+    assert (await device.attach(sent.conversation, at)).recovered
+    await device.settle()
+    again = device.wire.frames[-1]
+    assert isinstance(again, Attached)
+    assert [answer.text for answer in again.answers] == ["told ahead and on"]
+    assert device.text == ""
+
+
 async def test_who_resumes_behind_a_checkpoint_needs_no_snapshot(
     place: Place, device: Device
 ) -> None:

@@ -1,0 +1,5 @@
+-- Where the log stood when a piece was stored: who comes back from before that place may not have
+-- been shown it, and whoever comes from behind it may have been, though the log told it later.
+
+ALTER TABLE pieces ADD COLUMN epoch text;
+ALTER TABLE pieces ADD COLUMN seq bigint NOT NULL DEFAULT 0;
