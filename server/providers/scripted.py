@@ -93,7 +93,7 @@ class Tool(Guarded, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """The event."""
         if len(bytes(self.arguments)) > ARGUMENTS_BYTES:
             raise ValueError(f"`arguments` are longer than {ARGUMENTS_BYTES} bytes")
-        arguments = msgspec.json.decode(self.arguments, type=dict[str, Json])
+        arguments = _decode_arguments(self.arguments)
         return CallsTool(
             name=self.name,
             arguments=Raw(msgspec.json.encode(arguments)),
@@ -139,6 +139,11 @@ class Script(Guarded, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return utf16_length(self.text)
 
 
+# Made once: to look up what a type asks for takes longer than to read by it.
+_decode_arguments = msgspec.json.Decoder(dict[str, Json]).decode
+_decode_script = msgspec.json.Decoder(Script).decode
+
+
 def read_script(content: str) -> Script:
     """The script that a message is; raises `ModelFailed` for any other content."""
     # A bound on the work of parsing, too: whoever calls a provider need not have one.
@@ -147,7 +152,7 @@ def read_script(content: str) -> Script:
     if r"\u0000" in content:
         raise _no_script("it holds U+0000")
     try:
-        return msgspec.json.decode(content, type=Script)
+        return _decode_script(content)
     except msgspec.ValidationError as error:
         raise _no_script(str(error)) from None
     except (msgspec.DecodeError, RecursionError, UnicodeError):

@@ -141,6 +141,7 @@ class Link:
         except (RedisError, RedisClusterException, OSError) as error:
             why = f"Redis is out of reach: {_kind(error)}"
             way.silent(why, surely=True)
+            self._renew(place)  # those that wait were reset with it, which the pool does not see
             raise Unavailable(why) from error
         way.answered()
         if asker and asker.cancelling() > cancelled:  # redis lost that, for the answer was there

@@ -19,6 +19,7 @@ from storage.redis.way import Way
 from storage.sessions import Session
 from storage.values import Owner
 from tests.storage.redis.conftest import LinkTo
+from tests.support.chaos import chaos
 from tests.support.redises import RedisCluster
 from tests.support.services import LOOPBACK, Redis, free_port
 from tests.support.waiting import PATIENCE_S, pause, until
@@ -176,6 +177,24 @@ class TestFailing:
                     await saves(link)
                     await pause()
         await until_it_saves(link)
+
+    async def test_connections_that_were_reset_in_the_pool_fail_one_call_together(
+        self, link_to: LinkTo, redis_server: Redis
+    ) -> None:
+        """Whatever was between cut them all: the first that meets it has the others made anew."""
+        async with chaos(redis_server.port) as between:
+            link = await link_to(f"redis://{LOOPBACK}:{between.port}")
+            calls = [link.call(ECHO, [f"k{number}"], []) for number in range(8)]
+            await asyncio.gather(*calls)
+            between.cut()
+            await until(lambda: len(between) == 0)
+            for _ in range(3):
+                await pause()
+            with pytest.raises(Unavailable):
+                await link.call(ECHO, ["k"], [])
+            await until(lambda: link.reachable)
+            calls = [link.call(ECHO, [f"k{number}"], []) for number in range(8)]
+            assert len(await asyncio.gather(*calls)) == 8
 
     async def test_after_a_restart_calls_are_answered_again(
         self, link_to: LinkTo, fresh_redis: Redis
