@@ -162,7 +162,7 @@ class Answer:
 
 
 class Replica:
-    """One conversation. `position` is None while nothing was said that the server could go on from.
+    """One conversation. `position` is None while it holds nothing to go on from.
 
     `messages` has every known row; the row of an answer in `answers` is still empty. Where a
     snapshot left them out, `created_at` is empty and `siblings` names the row alone.

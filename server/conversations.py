@@ -88,14 +88,15 @@ class Conversations:
         limits: Limits,
         acked: Acked,
         *,
-        into: str | None = None,
+        into: str | None,
         trace: str | None = None,
         unless_known: ChatError | None = None,
     ) -> None:
-        """Store what is asked, say so by `acked`, and have it answered; `into` which conversation.
+        """Store what is asked, say so by `acked`, and have it answered.
 
-        `acked` is called before any frame of the answer can be told. An id is recognised before
-        every refusal: `unless_known` and those found here count for new ids alone.
+        `into` is the conversation that it goes to; None: a new one, or it is not known. `acked` is
+        called before any frame of the answer can be told. An id is recognised before every refusal:
+        `unless_known` and those found here count for new ids alone.
         """
         owner = principal.owner
         once = _once(frame)
@@ -279,7 +280,7 @@ class Conversations:
         return model if model in self._catalogue.offered else None
 
     async def _acked_again(self, owner: Owner, sent: Sent, acked: Acked) -> None:
-        """What the id got the first time, and the place before it if the log still has it."""
+        """What the id got the first time, and a place before it if the log still has one."""
         acked(sent, await self._hub.before_row(sent.conversation, sent.numbers[0]))
 
     async def _proceed(self, owner: Owner, sent: Sent) -> None:

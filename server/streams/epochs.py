@@ -61,8 +61,8 @@ class Epochs:
         position = await self._log.open(sent.conversation, None, rows, fences)
         if position is None:
             raise Unavailable("the log was dropped while it began")
-        await self.meet(stream, position)
-        if position.seq:  # others tell there: what is known here may be older than that place
+        stream.seen(position)
+        if position.seq or stream.told is None:  # others tell there: what is known may be older
             await self._ask_for_rows(stream, position)
         return None if stream.told is None or stream.told >= sent.numbers[0] else position
 

@@ -60,15 +60,16 @@ class Following:
     ) -> None:
         """Bring the socket level from where it says it is, or by a snapshot, and follow."""
         self.demand_room(wanted.conversation, most)
-        if await self._resume(wanted, most, answered):
+        doubts = self._hub.doubts
+        if await self._resume(wanted, most, answered, doubts):
             return
         count = HISTORY_DEFAULT if wanted.history is None else wanted.history
         shown = await self._shown(wanted.conversation, count)
         self.demand_room(wanted.conversation, most)  # others may have come in the meantime
-        await self._join(self._show(shown, answered), shown.position)
+        await self._join(self._show(shown, answered), shown.position, doubts)
 
     async def _resume(
-        self, wanted: c.Attach, most: int, answered: Callable[[s.Attached], None]
+        self, wanted: c.Attach, most: int, answered: Callable[[s.Attached], None], doubts: int
     ) -> bool:
         """From where it says it is, if the log can go on from there."""
         if wanted.epoch is None or wanted.seq is None:
@@ -94,7 +95,7 @@ class Following:
                 answers=[shapes.under_way(each) for each in now.unfinished],
             )
         )
-        await self._join(attachment, position)
+        await self._join(attachment, position, doubts)
         return True
 
     def follow(self, conversation: str, position: Position | None) -> None:
@@ -196,18 +197,25 @@ class Following:
             self.outbox.send(chunk)
         return attachment
 
-    async def _join(self, attachment: Attachment, position: Position) -> None:
-        """Follow from there on; what cannot be had at once comes beside the request."""
-        doubts = self._hub.doubts
+    async def _join(self, attachment: Attachment, position: Position, doubts: int) -> None:
+        """Follow from there on; what cannot be had at once comes beside the request.
+
+        `doubts` are those of before that position was looked up.
+        """
         try:
-            if self.has(attachment):
+            if not self.has(attachment):
+                return
+            if doubts == self._hub.doubts:
                 await self._hub.join(
                     self.owner.tenant, attachment.conversation, attachment, position
                 )
+                return
         except StorageError:
-            self._spawn(self._bring_level(attachment, position, doubts))
+            pass
         except Exception as error:  # noqa: BLE001 - else it would follow nothing, unnoticed
             self._fail(attachment, error)
+            return
+        self._spawn(self._bring_level(attachment, position, doubts))
 
     async def _bring_level(
         self, attachment: Attachment, position: Position | None, doubts: int
@@ -220,17 +228,16 @@ class Following:
         conversation = attachment.conversation
         deadline = asyncio.get_running_loop().time() + LEVEL_WITHIN_S
         while self.has(attachment):
-            if doubts != self._hub.doubts:
-                position, doubts = None, self._hub.doubts
             try:
-                if position is None:
-                    shown = await self._shown(conversation, HISTORY_DEFAULT)
-                    if not self.has(attachment):  # detached meanwhile, or attached by itself
-                        return
-                    attachment = self._show(shown, self.outbox.send)
-                    position = shown.position
-                await self._hub.join(self.owner.tenant, conversation, attachment, position)
-                return
+                if position is not None and doubts == self._hub.doubts:
+                    await self._hub.join(self.owner.tenant, conversation, attachment, position)
+                    return
+                doubts = self._hub.doubts
+                shown = await self._shown(conversation, HISTORY_DEFAULT)
+                if not self.has(attachment):  # detached meanwhile, or attached by itself
+                    return
+                attachment = self._show(shown, self.outbox.send)
+                position = shown.position
             except NotFound:  # to attach again, which is refused, is how the client learns of it
                 self._give_up(attachment)
             except StorageError:

@@ -38,7 +38,7 @@ Tell: TypeAlias = Callable[[Place, str | None], None]
 ABOUT = Script("about")
 OLDEST, OLDEST_OF_CLUSTERS = (6, 2), (7, 0)
 START_S = 5.0
-RENEWED_EVERY_S = 1.0  # at most
+RENEWED_EVERY_S = 1.0  # at most, what is known of a Cluster
 ROOM_PAUSE_S, ROOM_LIFE_MS = 0.5, 1000
 
 # In what a server says that stores nothing now, and does the rest: it has no memory, its disk is
@@ -141,7 +141,7 @@ class Link:
         except (RedisError, RedisClusterException, OSError) as error:
             why = f"Redis is out of reach: {_kind(error)}"
             way.silent(why, surely=True)
-            self._renew(place)  # those that wait were reset with it, which the pool does not see
+            self._renew(place)  # those that wait may be reset, too, which the pool does not see
             raise Unavailable(why) from error
         way.answered()
         if asker and asker.cancelling() > cancelled:  # redis lost that, for the answer was there
@@ -239,16 +239,16 @@ class Link:
             self._renewal = self.start(self._look_anew(place))
 
     async def _look_anew(self, place: Place) -> None:
-        with suppress(Unavailable):
-            if self._cluster is not None:
+        if self._pool is not None:
+            with suppress(RedisError, OSError):
+                await self._pool.disconnect(inuse_connections=False)
+        if self._cluster is not None:
+            with suppress(Unavailable):
                 node = self._cluster.get_node(node_name=place) if place else None
                 if node is not None:
                     await node.disconnect_free_connections()
                 await self._look()
-            elif self._pool is not None:
-                with suppress(RedisError, OSError):
-                    await self._pool.disconnect(inuse_connections=False)
-        await asyncio.sleep(RENEWED_EVERY_S)
+            await asyncio.sleep(RENEWED_EVERY_S)
 
     # ── for who listens ──────────────────────────────────────────────────────────────────────────
 

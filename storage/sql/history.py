@@ -269,10 +269,11 @@ class SqlHistory:
     async def standing(self, owner: Owner, conversation: str, at: Position) -> Standing:
         found = await self._db.look(
             """
-            SELECT c.leaf, c.commits, c.owner AS user_id, a.*, (
-                SELECT MIN(p.start) FROM pieces p
-                WHERE p.tenant = a.tenant AND p.answer = a.id
-                    AND p.epoch = :epoch AND p.seq > :seq) AS later
+            SELECT c.leaf, c.commits, c.owner AS user_id, a.*,
+                CASE WHEN a.epoch = :epoch AND a.seq > :seq THEN (
+                    SELECT MIN(p.start) FROM pieces p
+                    WHERE p.tenant = a.tenant AND p.answer = a.id
+                        AND p.epoch = :epoch AND p.seq > :seq) END AS later
             FROM conversations c LEFT JOIN answers a
                 ON a.tenant = c.tenant AND a.conversation = c.id AND a.state <> 'ended'
             WHERE c.tenant = :tenant AND c.id = :id AND c.owner = :owner

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,17 @@ class Desk:
         unless_known: ChatError | None = None,
     ) -> Sent:
         """Ask, and what the `ack` said."""
+        into = None
+        with suppress(NotFound):
+            into = await self.conversations.conversation_of(principal.owner, frame)
         await self.conversations.ask(
-            principal, frame, Limits(), self.acked, trace="s_1", unless_known=unless_known
+            principal,
+            frame,
+            Limits(),
+            self.acked,
+            into=into,
+            trace="s_1",
+            unless_known=unless_known,
         )
         return self.acks[-1][0]
 

@@ -210,6 +210,51 @@ async def test_what_happens_between_two_tries_counts(
     assert len(device.following) == (what != "detached")
 
 
+@pytest.mark.parametrize("error", [Unavailable("a test"), NotFound("conversation", "c")])
+async def test_who_was_let_go_is_not_given_up(
+    error: Exception, place: Place, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be shown any more is wanted by nobody, and the socket's others are in order."""
+    sent = await spoken(place, "text")
+    await device.attach(sent.conversation)
+    gate = asyncio.Event()
+
+    async def refused(*_: object, **__: object) -> None:
+        await gate.wait()
+        raise error
+
+    monkeypatch.setattr("server.ws.following.LEVEL_WITHIN_S", 0.0)
+    monkeypatch.setattr(place.world.store.history, "snapshot", refused)
+    device.following.lost(device.following._attachments[sent.conversation])
+    await asyncio.sleep(0)
+    device.following.detach(sent.conversation)
+    gate.set()
+    await device.settle()
+    assert (device.adrift, len(device.following)) == (0, 0)
+
+
+async def test_a_doubt_while_it_is_shown_has_it_shown_again(
+    place: Place, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database went back between the reading and the following."""
+    sent = await spoken(place, "text")
+    snapshot, doubts = place.world.store.history.snapshot, 1
+
+    async def in_between(*asked: Any, **how: Any) -> Any:
+        nonlocal doubts
+        found = await snapshot(*asked, **how)
+        if doubts:
+            doubts -= 1
+            place.hub.doubt()
+        return found
+
+    monkeypatch.setattr(place.world.store.history, "snapshot", in_between)
+    await device.attach(sent.conversation)
+    await device.settle()
+    assert [type(frame) for frame in device.wire.frames] == [Attached, Attached]
+    assert place.hub._channel(sent.conversation) is not None
+
+
 async def test_a_log_that_stays_away_gives_the_socket_up(
     place: Place, device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:

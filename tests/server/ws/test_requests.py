@@ -168,6 +168,31 @@ async def test_another_answer_and_another_question_go_beside_the_first(lobby: Lo
     assert anew.of("message")[0].message.siblings == [first.message, edited.message]
 
 
+@pytest.mark.parametrize("how", ["regenerate", "edit"])
+async def test_its_place_is_before_its_rows_whoever_tells_them(
+    how: str, lobby: Lobby, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another instance may tell them as soon as they are committed."""
+    first = await asked(await lobby.greeted())
+    head = await lobby.hub.head(first.conversation)
+    assert head is not None
+    commit = getattr(lobby.store.sending, how)
+
+    async def told_by_another(owner: Owner, *asked: Any, **more: Any) -> Sent:
+        sent: Sent = await commit(owner, *asked, **more)
+        await lobby.hub.tell(owner.tenant, sent.conversation)
+        return sent
+
+    monkeypatch.setattr(lobby.store.sending, how, told_by_another)
+    caller = await lobby.greeted()
+    more = {"content": '{"tokens":1}', "message": first.message} if how == "edit" else {}
+    caller.say(how, id="r-1", **(more or {"answer": first.answer}))
+    ack = await caller.answer_to("r-1")
+    assert (ack.epoch, ack.seq) == (head.epoch, head.seq)
+    await caller.complete(ack.answer)
+    assert ack.answer in [frame.message.id for frame in caller.of("message")]
+
+
 # ── the same id ──────────────────────────────────────────────────────────────────────────────────
 
 
