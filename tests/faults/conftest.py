@@ -18,6 +18,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("seeds", towns, ids=ids)
 
 
+@pytest.fixture(params=["first", "second", "third"])
+def thrice() -> None:
+    """A fault without chances of its own is met so often, each time from the beginning."""
+
+
 @pytest.fixture
 def database(fresh_postgres: Callable[[], str]) -> str:
     """A database of the test's own."""

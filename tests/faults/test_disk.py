@@ -64,6 +64,7 @@ async def slowest_pong(device: Device, until: "asyncio.Task[object]") -> float:
 
 @pytest.mark.alone
 @pytest.mark.row(28)
+@pytest.mark.usefixtures("thrice")
 async def test_a_slow_disk_delays_the_ack_and_nothing_else(house: House) -> None:
     """No `ack` before the commit is on the disk; the database is off the loop."""
     ada, bob = await house.connected("ada"), await house.connected("bob")
@@ -78,6 +79,7 @@ async def test_a_slow_disk_delays_the_ack_and_nothing_else(house: House) -> None
 
 
 @pytest.mark.row(28)
+@pytest.mark.usefixtures("thrice")
 async def test_a_broken_disk_acknowledges_nothing(house: House) -> None:
     """`unavailable`, and the same id is taken once the disk is well."""
     ada = await house.connected("ada")

@@ -12,7 +12,7 @@ from tests.faults.house import House, house_in
 from tests.faults.plans import script
 from tests.faults.town import get
 
-pytestmark = [pytest.mark.alone, pytest.mark.row(31)]
+pytestmark = [pytest.mark.alone, pytest.mark.row(31), pytest.mark.usefixtures("thrice")]
 
 SETTINGS = {"PARLEY_LIMITS_LOOP_HELD_S": "0.5", "PARLEY_LIMITS_LOOP_SMOOTH_S": "2"}
 

@@ -105,6 +105,7 @@ async def pong(device: Device) -> float:
 
 @pytest.mark.alone
 @pytest.mark.row(13)
+@pytest.mark.usefixtures("thrice")
 async def test_a_lock_that_others_hold_is_waited_for_no_longer_than_its_bound(
     town: Town, postgres: Postgres, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,7 +11,7 @@ from tests.faults.house import House, house_in
 from tests.faults.plans import script
 from tests.support.rawsocket import RawSocket, Response, request
 
-pytestmark = pytest.mark.row(30)
+pytestmark = [pytest.mark.row(30), pytest.mark.usefixtures("thrice")]
 
 LONG_ANSWER = script(" word", 2000, every_ms=2)
 SHORT_ANSWER = script(" word", 3)
