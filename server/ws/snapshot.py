@@ -4,6 +4,9 @@ What SQL says and where the log stands must fit together. The log's head is aske
 read, so every row told up to it is in the rows read. An answer's checkpoint may be further on, and
 whatever was told before it was committed before it, too. So the snapshot stands at the highest of
 these positions, and what answers said between their checkpoints and there is read from the log.
+
+An entry leaves the log only once SQL has what it tells. Where some are missing that SQL did not
+have when it was read, all is read again.
 """
 
 from collections.abc import Sequence
@@ -17,13 +20,13 @@ from protocol.frames import from_server as s
 from protocol.frames import objects as o
 from protocol.limits import SERVER_FRAME_BYTES
 from protocol.text import utf16_length, utf16_slice
-from protocol.types import AnswerState, Position
+from protocol.types import AnswerState, Position, Seq
 from server.streams import shapes
 from server.streams.entry import decode
 from server.streams.hub import Hub
 from storage.errors import Unavailable
 from storage.log import ROWS, Entry, Lost
-from storage.records import Message, Snapshot, Unfinished
+from storage.records import Answer, Message, Snapshot, Unfinished
 from storage.store import History
 from storage.values import Owner
 
@@ -48,11 +51,13 @@ class _Said(Struct):
     """An unfinished answer as of the snapshot's position."""
 
     row: Unfinished
+    behind: Seq  # what SQL has of it
     text: str
     length: int
     state: AnswerState
     attempt: int
     cited: list[o.Cited]
+    overlooked: bool = False  # the log keeps not all that came behind
 
     def hear(self, frame: s.Logged | Unknown) -> None:
         """What the log told of it behind its checkpoint."""
@@ -86,8 +91,8 @@ async def show(hub: Hub, history: History, owner: Owner, conversation: str, most
             await hub.position(owner.tenant, conversation)
             continue
         position = _position(head, snapshot)
-        said = await _said(hub, conversation, head, position, snapshot.unfinished)
-        if said is None:
+        said = await _said(hub, conversation, position, snapshot.unfinished)
+        if said is None or not await _complete(history, owner, position, said):
             continue
         shown = _shown(conversation, position, snapshot, said, most)
         forks = any(len(message.siblings) > 1 for message in snapshot.branch.messages)
@@ -153,16 +158,14 @@ def _position(head: Position, snapshot: Snapshot) -> Position:
 
 
 async def _said(
-    hub: Hub,
-    conversation: str,
-    head: Position,
-    position: Position,
-    unfinished: Sequence[Unfinished],
+    hub: Hub, conversation: str, position: Position, unfinished: Sequence[Unfinished]
 ) -> list[_Said] | None:
     """What each of them had said at the position; None: the log has changed meanwhile."""
     said = [
         _Said(
             each,
+            # What was checkpointed in an epoch before is told anew from this one's beginning.
+            each.answer.seq if each.answer.epoch == position.epoch else 0,
             each.text,
             utf16_length(each.text),
             shapes.state(each.answer),
@@ -173,13 +176,8 @@ async def _said(
     ]
     if not said:
         return said
-    # What was checkpointed in an epoch before this one is told anew from this one's beginning.
-    behind = {
-        each.answer.id: each.answer.seq if each.answer.epoch == head.epoch else 0
-        for each in unfinished
-    }
     by_id = {each.row.answer.id: each for each in said}
-    after = Position(head.epoch, min(behind.values()))
+    after = Position(position.epoch, min(each.behind for each in said))
     while after < position:
         answer = await hub.read(conversation, after, min(PAGE, position.seq - after.seq))
         if isinstance(answer, Lost):
@@ -187,21 +185,40 @@ async def _said(
                 return None
             if answer.oldest <= after.seq:
                 return None
-            # Only answers that never said anything reach so far back.
+            for each in said:
+                each.overlooked |= each.behind < answer.oldest
             after = Position(after.epoch, min(answer.oldest, position.seq))
             continue
         if not answer.entries:
             return None
         for entry in answer.entries:
-            _hear(by_id, behind, entry)
+            _hear(by_id, entry)
         after = Position(after.epoch, answer.entries[-1].seq)
     return said
 
 
-def _hear(by_id: dict[str, _Said], behind: dict[str, int], entry: Entry) -> None:
+def _hear(by_id: dict[str, _Said], entry: Entry) -> None:
     answer = by_id.get(entry.source)
-    if answer is not None and entry.seq > behind[entry.source]:
+    if answer is not None and entry.seq > answer.behind:
         answer.hear(decode(entry.body, entry.seq))
+
+
+async def _complete(
+    history: History, owner: Owner, position: Position, said: Sequence[_Said]
+) -> bool:
+    """Whether what the log gave up while or before it was read was nothing of these answers.
+
+    An entry leaves only when SQL has what it tells, so SQL would have more by now than was read.
+    """
+    overlooked = [each.row.answer for each in said if each.overlooked]
+    if not overlooked:
+        return True
+    standing = await history.standing(owner, overlooked[0].conversation, position)
+    return {_mark(answer) for answer in overlooked} <= {_mark(a) for a in standing.unfinished}
+
+
+def _mark(answer: Answer) -> tuple[object, ...]:
+    return answer.id, answer.attempt, answer.epoch, answer.seq, answer.length
 
 
 def _shown(

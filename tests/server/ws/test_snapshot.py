@@ -12,10 +12,12 @@ from protocol.frames.from_server import Attached, Chunk, Citation, MessageMade
 from protocol.frames.objects import Cited, Source, Unfinished
 from protocol.text import utf16_length
 from protocol.types import Position, ResetReason, ToolState
+from server.streams.writer import Writer
 from server.ws.snapshot import Shown, page, show
 from storage.errors import NotFound
 from storage.ids import Kind
-from storage.log import Checkpoint, Retention
+from storage.log import Checkpoint as Kept
+from storage.log import Lost, Retention, Slice
 from storage.records import NewToolCall, Sent, Snapshot
 from storage.values import Owner
 from tests.support.place import Listener, Place
@@ -44,6 +46,29 @@ async def text_after(place: Place, sent: Sent, snapshot: Shown) -> str:
             assert frame.offset == utf16_length(text)
             text += frame.text
     return text
+
+
+async def checkpoint(place: Place, sent: Sent, writer: Writer) -> None:
+    """SQL has all that was said, so the log need not keep it."""
+    tail = writer.unsaved()
+    await place.save(sent, tail)
+    writer.saved(writer.length)
+    assert tail.epoch is not None
+    await place.log.checkpoint([Kept(sent.conversation, tail.epoch, sent.answer, tail.seq)])
+
+
+def then(place: Place, happens: Callable[[], Awaitable[None]], patch: pytest.MonkeyPatch) -> None:
+    """Have something happen once, between the next look at SQL and the one at the log."""
+    history = place.world.store.history
+    real = history.snapshot
+
+    async def look(owner: Owner, conversation: str, *, limit: int = 50) -> Snapshot:
+        patch.setattr(history, "snapshot", real)
+        before = await real(owner, conversation, limit=limit)
+        await happens()
+        return before
+
+    patch.setattr(history, "snapshot", look)
 
 
 async def test_an_answer_under_way_is_shown_up_to_the_snapshots_place(place: Place) -> None:
@@ -348,13 +373,67 @@ async def test_a_log_that_keeps_little_shows_as_much(
     for number in range(5):
         writer.text(f"{number} ")
         await writer.settled()
-        await place.save(first, writer.unsaved())
-        writer.saved(writer.length)
-        tail = writer.unsaved()
-        assert tail.epoch is not None
-        kept = Checkpoint(first.conversation, tail.epoch, first.answer, tail.seq)
-        await place.log.checkpoint([kept])
+        await checkpoint(place, first, writer)
     attached = (await shown(place, first)).attached
     texts = {answer.answer: answer.text for answer in attached.answers}
     assert texts == {first.answer: "0 1 2 3 4 ", waiting.answer: ""}
     assert await place.hub.before_row(first.conversation, first.numbers[0]) is None
+
+
+async def test_what_the_log_gave_up_while_it_was_read_is_shown(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQL has it by then, and is asked again."""
+    sent = await place.sent()
+    writer = await place.writer(sent)
+    monkeypatch.setattr(place.log, "_retention", Retention(entries=1))
+    writer.text("said ")
+    await writer.settled()
+
+    async def given_up() -> None:
+        await checkpoint(place, sent, writer)
+        writer.text("and more")
+        await writer.settled()
+
+    then(place, given_up, monkeypatch)
+    assert await text_after(place, sent, await shown(place, sent)) == "said and more"
+
+
+async def test_what_an_answer_said_that_ended_while_the_log_was_read_is_shown(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its log keeps it no more, so it is the message that it has become."""
+    sent = await place.sent()
+    writer = await place.writer(sent)
+    monkeypatch.setattr(place.log, "_retention", Retention(entries=1))
+    writer.text("said")
+    await writer.settled()
+
+    async def ended() -> None:
+        await place.end(sent, writer)
+        await place.sent(conversation=sent.conversation)
+
+    then(place, ended, monkeypatch)
+    attached = (await shown(place, sent)).attached
+    assert sent.answer not in {answer.answer for answer in attached.answers}
+    assert "said" in [message.content for message in attached.messages or []]
+
+
+async def test_a_log_may_move_on_while_a_silent_answer_is_looked_for(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it gave up was not that answer's, so it is shown at the first try."""
+    sent = await place.sent()
+    monkeypatch.setattr(place.log, "_retention", Retention(entries=1))
+    looks = 0
+    real = place.hub.read
+
+    async def read(conversation: str, after: Position, limit: int) -> Slice | Lost:
+        nonlocal looks
+        looks += 1
+        await place.sent(conversation=conversation)
+        return await real(conversation, after, limit)
+
+    monkeypatch.setattr(place.hub, "read", read)
+    assert only((await shown(place, sent)).attached).answer == sent.answer
+    assert looks == 1
