@@ -185,7 +185,7 @@ class Verdict(StrEnum):
 
     STORED = "stored"
     FENCED = "fenced"
-    MISPLACED = "misplaced"  # the text stored so far ends elsewhere, at `length`
+    MISPLACED = "misplaced"  # not stored: the text so far ends elsewhere, at `length`
 
 
 class Checkpointed(Guarded, frozen=True, kw_only=True):

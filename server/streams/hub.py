@@ -179,12 +179,15 @@ class Hub:
         It is looked for from the end on: who repeats a request has mostly just made it.
         """
         head = await self.head(conversation)
-        if head is not None:
-            page = await self._log.read(conversation, head, 1)
-            if isinstance(page, Slice) and page.rows < number:  # it is to be told yet
-                return head
-        end = 0 if head is None else head.seq
-        while head is not None and end > 0:
+        if head is None:
+            return None
+        page = await self._log.read(conversation, head, 1)
+        if isinstance(page, Lost):
+            return None
+        if page.rows < number:  # it is to be told yet
+            return head
+        end = page.head  # it may have been told just now
+        while end > 0:
             begin = max(0, end - self._options.page)
             entries = await self._between(conversation, Position(head.epoch, begin), end)
             rows = {entry.ordinal: entry.seq for entry in entries if entry.source == ROWS}

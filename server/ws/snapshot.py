@@ -5,8 +5,8 @@ read, so every row told up to it is in the rows read. An answer's checkpoint may
 whatever was told before it was committed before it, too. So the snapshot stands at the highest of
 these positions, and what answers said between their checkpoints and there is read from the log.
 
-An entry leaves the log only once SQL has what it tells. Where some are missing that SQL did not
-have when it was read, all is read again.
+What an answer said leaves the log only once SQL has it. So where entries are missing behind an
+answer's checkpoint SQL is asked again, and if it has more of that answer by now, all is read anew.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from server.streams.entry import decode
 from server.streams.hub import Hub
 from storage.errors import Unavailable
 from storage.log import ROWS, Entry, Lost
-from storage.records import Answer, Message, Snapshot, Unfinished
+from storage.records import Answer, Message, RunState, Snapshot, Unfinished
 from storage.store import History
 from storage.values import Owner
 
@@ -51,13 +51,13 @@ class _Said(Struct):
     """An unfinished answer as of the snapshot's position."""
 
     row: Unfinished
-    behind: Seq  # what SQL has of it
+    after: Seq  # where in the log begins what SQL has not
     text: str
     length: int
     state: AnswerState
     attempt: int
     cited: list[o.Cited]
-    overlooked: bool = False  # the log keeps not all that came behind
+    in_doubt: bool = False  # entries behind that are gone, perhaps some of its own
 
     def hear(self, frame: s.Logged | Unknown) -> None:
         """What the log told of it behind its checkpoint."""
@@ -164,8 +164,7 @@ async def _said(
     said = [
         _Said(
             each,
-            # What was checkpointed in an epoch before is told anew from this one's beginning.
-            each.answer.seq if each.answer.epoch == position.epoch else 0,
+            _said_until(each.answer, position),
             each.text,
             utf16_length(each.text),
             shapes.state(each.answer),
@@ -177,7 +176,7 @@ async def _said(
     if not said:
         return said
     by_id = {each.row.answer.id: each for each in said}
-    after = Position(position.epoch, min(each.behind for each in said))
+    after = Position(position.epoch, min(each.after for each in said))
     while after < position:
         answer = await hub.read(conversation, after, min(PAGE, position.seq - after.seq))
         if isinstance(answer, Lost):
@@ -185,9 +184,9 @@ async def _said(
                 return None
             if answer.oldest <= after.seq:
                 return None
-            for each in said:
-                each.overlooked |= each.behind < answer.oldest
             after = Position(after.epoch, min(answer.oldest, position.seq))
+            for each in said:
+                each.in_doubt |= each.after < after.seq
             continue
         if not answer.entries:
             return None
@@ -197,24 +196,29 @@ async def _said(
     return said
 
 
+def _said_until(answer: Answer, position: Position) -> Seq:
+    """Up to where in the log SQL has what it told."""
+    if answer.state is RunState.QUEUED:  # it speaks behind the position, if it does by now
+        return position.seq
+    # What was checkpointed in an epoch before is told anew from this one's beginning.
+    return answer.seq if answer.epoch == position.epoch else 0
+
+
 def _hear(by_id: dict[str, _Said], entry: Entry) -> None:
     answer = by_id.get(entry.source)
-    if answer is not None and entry.seq > answer.behind:
+    if answer is not None and entry.seq > answer.after:
         answer.hear(decode(entry.body, entry.seq))
 
 
 async def _complete(
     history: History, owner: Owner, position: Position, said: Sequence[_Said]
 ) -> bool:
-    """Whether what the log gave up while or before it was read was nothing of these answers.
-
-    An entry leaves only when SQL has what it tells, so SQL would have more by now than was read.
-    """
-    overlooked = [each.row.answer for each in said if each.overlooked]
-    if not overlooked:
+    """Whether SQL still has no more than was read of those in doubt: then nothing is missing."""
+    doubtful = [each.row.answer for each in said if each.in_doubt]
+    if not doubtful:
         return True
-    standing = await history.standing(owner, overlooked[0].conversation, position)
-    return {_mark(answer) for answer in overlooked} <= {_mark(a) for a in standing.unfinished}
+    standing = await history.standing(owner, doubtful[0].conversation, position)
+    return {_mark(answer) for answer in doubtful} <= {_mark(a) for a in standing.unfinished}
 
 
 def _mark(answer: Answer) -> tuple[object, ...]:

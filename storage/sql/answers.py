@@ -269,7 +269,7 @@ async def _as_stored(c: Connection, refused: Sequence[Checkpoint]) -> dict[str, 
         return {}
     found = await c.all(
         f"""
-        SELECT a.id, a.length, a.stop_reason, p.text AS last
+        SELECT a.id, a.length, a.stop_reason, a.epoch, a.seq, a.citations, p.text AS last
         FROM {rows.each(c, "batch")}
         JOIN answers a ON a.tenant = item.value ->> 'tenant' AND a.id = item.value ->> 'answer'
             AND a.state = 'running' AND a.fence = CAST(item.value ->> 'fence' AS BIGINT)
@@ -287,7 +287,7 @@ def _verdict(checkpoint: Checkpoint, stored: Row | None, found: Mapping[str, Row
     if row is None:
         return Checkpointed(answer=answer, verdict=Verdict.FENCED)
     verdict = Verdict.STORED
-    if stored is None and row["last"] != checkpoint.text:
+    if stored is None and not _stands(checkpoint, row):
         verdict = Verdict.MISPLACED
     reason = row["stop_reason"]
     return Checkpointed(
@@ -295,6 +295,18 @@ def _verdict(checkpoint: Checkpoint, stored: Row | None, found: Mapping[str, Row
         verdict=verdict,
         length=row["length"],
         stop=None if reason is None else FinishReason(reason),
+    )
+
+
+def _stands(checkpoint: Checkpoint, row: Row) -> bool:
+    """Whether it was stored before, all of it: then the log need not keep what it covers."""
+    return (
+        row["last"] == checkpoint.text
+        and (row["epoch"], row["seq"]) == (checkpoint.epoch, checkpoint.seq)
+        and (
+            checkpoint.citations is None
+            or row["citations"] == rows.optional_text(checkpoint.citations)
+        )
     )
 
 

@@ -1,6 +1,7 @@
 """An answer's life: who may run it, what of its text is kept, and how fences shut others out."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -175,6 +176,20 @@ async def test_a_checkpoint_said_twice_is_stored_once(world: World) -> None:
     assert (result.verdict, result.length) == (Verdict.MISPLACED, 5)
     assert (await world.end(held, " world")).length == 11
     assert (await world.store.history.message(world.owner, sent.answer)).content == "hello world"
+
+
+@pytest.mark.parametrize("more", [{"seq": 3}, {"epoch": "f"}, {"citations": Raw(b'[{"end":5}]')}])
+async def test_a_checkpoint_is_stored_whole_or_not(world: World, more: dict[str, Any]) -> None:
+    """The same text with more beside it is told where the text ends, and comes again from there."""
+    _, held = await world.running()
+    piece = Checkpoint(held=held, start=0, text="hello", epoch="e", seq=2)
+    checkpoint = world.store.internal.answers.checkpoint
+    await checkpoint([piece])
+    further = structs.replace(piece, **more)
+    (result,) = await checkpoint([further])
+    assert (result.verdict, result.length) == (Verdict.MISPLACED, 5)
+    (result,) = await checkpoint([structs.replace(further, start=5, text="")])
+    assert (result.verdict, result.length) == (Verdict.STORED, 5)
 
 
 async def test_an_unfinished_answer_shows_what_was_checkpointed(world: World) -> None:

@@ -277,6 +277,26 @@ async def test_the_place_before_a_row_is_found(place: Place) -> None:
     assert await before_row("c_nowhere", 1) is None
 
 
+async def test_the_place_before_a_row_is_found_that_is_told_meanwhile(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stands behind the head that was looked at first."""
+    first = await place.sent()
+    second = await place.world.send(conversation=first.conversation)
+    real = place.hub.head
+
+    async def then_told(conversation: str) -> Position | None:
+        before = await real(conversation)
+        monkeypatch.setattr(place.hub, "head", real)
+        await place.other.tell(place.tenant, conversation)
+        return before
+
+    monkeypatch.setattr(place.hub, "head", then_told)
+    found = await place.hub.before_row(first.conversation, second.numbers[0])
+    assert found is not None
+    assert found.seq == 2
+
+
 @pytest.mark.parametrize("options", [Options(page=4, gather_ms=0)])
 async def test_the_place_before_a_row_is_looked_for_from_the_end(
     place: Place, monkeypatch: pytest.MonkeyPatch
