@@ -44,14 +44,17 @@ class FakeWire:
 
     def drain(self) -> None:
         """The peer has read everything."""
-        self.writable = True
-        if self.on_writable is not None:
-            self.on_writable()
+        self._has_room(sips=False)
 
     def sip(self) -> None:
         """The peer has read what makes room for one frame."""
-        self._sips = True
-        self.drain()
+        self._has_room(sips=True)
+
+    def _has_room(self, *, sips: bool) -> None:
+        self._sips = sips
+        self.writable = True
+        if self.on_writable is not None:
+            self.on_writable()
 
     @property
     def frames(self) -> list[FromServer]:

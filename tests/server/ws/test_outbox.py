@@ -4,7 +4,7 @@ import asyncio
 from itertools import count
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from protocol.codec import JSON, MSGPACK, Codec
@@ -236,6 +236,7 @@ def test_who_was_given_up_is_kept_nothing_more(live: bool) -> None:
 
 
 @given(st.lists(st.sampled_from(["chunk", "status", "ok", "jam", "drain", "sip"]), max_size=60))
+@example(["sip", "jam", "chunk", "status"])
 def test_whatever_happens_text_arrives_whole_and_in_order(steps: list[str]) -> None:
     """Jams and drains at any moment change where chunks end and nothing else."""
     box = Box(options=Options(outbox_bytes=1 << 20))
