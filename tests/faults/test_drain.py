@@ -77,7 +77,7 @@ async def test_a_drain_of_many_sockets_loses_nothing(tmp_path: Path) -> None:
     """Every client hears `goaway`; every answer ends with its text, or runs after a start."""
     async with house_in(tmp_path, PARLEY_ANSWERS_FIRST_TOKEN_S="60", **PACE) as house:
         await house.start()
-        devices = await asyncio.gather(*(house.connected(f"u{n}") for n in range(SOCKETS)))
+        devices = await house.all_connected(SOCKETS)
         streaming = devices[:STREAMING]
         short, long, silent = streaming[:14], streaming[14:18], streaming[18:]
         quick, beyond = script(" word", 20, every_ms=50), script(" word", 900, every_ms=50)

@@ -73,7 +73,7 @@ async def test_everybody_on_a_server_that_drains_goes_on_at_the_other_one(
         each.parley.set(**PACE)
     await town.start_all()
     ada, bob = town.instances
-    devices = await asyncio.gather(*(town.connected(f"u{n}", ada) for n in range(SOCKETS)))
+    devices = await town.all_connected(SOCKETS, ada)
     long, short = devices[:LONGER], devices[LONGER:STREAMING]
     waiting = [await queued(device) for device in long]
     for device in short:

@@ -23,6 +23,7 @@ from tests.faults.view import Frame
 from tests.support.chaos import How, Link, chaos
 
 HOUR = 3600
+AT_ONCE = 100  # handshakes that a server takes in without a word, also on a slow machine
 SECRET = "for tests of faults, a secret with more than 32 characters"
 SETTINGS = {
     "PARLEY_SCRIPTED": "1",
@@ -87,6 +88,14 @@ class Town:
         device = self.device(user)
         await self.connect(device, to)
         return device
+
+    async def all_connected(self, count: int, to: Instance | None = None) -> list[Device]:
+        """A new device of each of so many users; with more at once some would be refused."""
+        devices: list[Device] = []
+        while len(devices) < count:
+            users = range(len(devices), min(len(devices) + AT_ONCE, count))
+            devices += await asyncio.gather(*(self.connected(f"u{n}", to) for n in users))
+        return devices
 
     async def reconnect(self, device: Device) -> None:
         """To any server that lets it, and again if it is cut off meanwhile."""
