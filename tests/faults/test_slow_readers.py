@@ -249,7 +249,9 @@ async def test_who_reads_is_not_slowed_by_those_who_stop(
     tmp_path: Path,
 ) -> None:
     """The same load, by turns with all reading and with some stopped until they are let go."""
-    async with house_in(tmp_path, **SETTINGS, PARLEY_SOCKET_HEARTBEAT_S="300") as house:
+    # An act takes nearly as long as either would wait for who reads nothing.
+    patient = {"PARLEY_SOCKET_HEARTBEAT_S": "300", "PARLEY_NET_USER_TIMEOUT_S": "300"}
+    async with house_in(tmp_path, **SETTINGS, **patient) as house:
         await house.start()
         stage = Stage(house)
         await stage.open()
