@@ -156,7 +156,9 @@ class World:
         await device.until(lambda: asked.id in view.rows or asked.id in view.answers)
         self.check_made(there, view.rows, asked)
         if frame.get("on_busy") == "interrupt":
-            waited = view.waits_for.get(ack["message"], view.waits_for.get(asked.id, []))
+            # The question of another answer to it was told long before.
+            first = asked.id if frame["type"] == "regenerate" else ack["message"]
+            waited = view.waits_for.get(first, view.waits_for.get(asked.id, []))
             left = set(waited) & {each.id for each in there.asked if each is not asked}
             assert not left, f"told before the end of {left}"
         return asked
