@@ -6,7 +6,7 @@ import { test } from "node:test";
 
 import { decode, encode } from "@msgpack/msgpack";
 
-import { advice, CLOSE_CODES, ERROR_CODES, type Advice } from "../src/codes.ts";
+import { type Advice, advice, CLOSE_CODES, ERROR_CODES } from "../src/codes.ts";
 import type { ClientFrame, ServerFrame } from "../src/frames.ts";
 import { crc32 } from "./crc32.ts";
 import { clientFrames, serverFrames } from "./vectors.generated.ts";
@@ -29,7 +29,11 @@ interface Text {
   readonly length?: number;
   readonly crc32?: number;
   readonly mended?: string;
-  readonly slices: readonly { readonly start: number; readonly end: number; readonly text: string | null }[];
+  readonly slices: readonly {
+    readonly start: number;
+    readonly end: number;
+    readonly text: string | null;
+  }[];
 }
 
 // npm runs this in client-js; the vectors belong to the protocol and are not copied.
@@ -113,9 +117,15 @@ test("every pattern of the schema is a regular expression here too", () => {
 
 test("every close code gets the advice that the server's table gives", () => {
   const rows = vectors<{ readonly code: number; readonly advice: Advice }>("closes");
-  assert.deepEqual(rows.map(({ code }) => ({ code, advice: advice(code) })), rows);
+  assert.deepEqual(
+    rows.map(({ code }) => ({ code, advice: advice(code) })),
+    rows,
+  );
   const told = new Set(rows.map(({ code }) => code));
-  assert.deepEqual(Object.values(CLOSE_CODES).filter((code) => !told.has(code)), []);
+  assert.deepEqual(
+    Object.values(CLOSE_CODES).filter((code) => !told.has(code)),
+    [],
+  );
 });
 
 test("an error code says whether the same request may succeed later", () => {

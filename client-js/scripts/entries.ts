@@ -1,0 +1,26 @@
+/** What is built of `src`, under which names it goes out, and how big it may be. */
+
+export interface Entry {
+  /** Where it begins. */
+  readonly source: string;
+  /** Its name in package.json's `exports`. */
+  readonly exported?: string;
+  /** Its file in `server/static`, whole. */
+  readonly served?: string;
+  /** Of another entry's glue nothing but itself counts: what it imports of the others is theirs. */
+  readonly glue?: true;
+  /** The least and the most that it may be, minified and gzipped, in kB of 1024 bytes. */
+  readonly kB: readonly [floor: number, budget: number];
+}
+
+export const ENTRIES: readonly Entry[] = [];
+
+/** What package.json has to say under `exports`. */
+export function exportsOf(entries: readonly Entry[]): Record<string, unknown> {
+  const rows = entries.flatMap(({ source, exported }) => {
+    if (exported === undefined) return [];
+    const built = source.replace(/^src\//, "./dist/").replace(/\.ts$/, "");
+    return [[exported, { types: `${built}.d.ts`, default: `${built}.js` }] as const];
+  });
+  return Object.fromEntries(rows);
+}
