@@ -19,13 +19,14 @@ def document(name: str) -> Endpoint:
     headers = {"ETag": tag, "Cache-Control": "no-cache"}
 
     async def serve(request: Request) -> Response:
-        if _knows(request.headers.get("if-none-match", ""), tag):
+        if knows(request.headers.get("if-none-match", ""), tag):
             return Response(status_code=304, headers=headers)
         return Response(content, headers=headers, media_type="application/json")
 
     return serve
 
 
-def _knows(tags: str, tag: str) -> bool:
+def knows(tags: str, tag: str) -> bool:
+    """Whether an If-None-Match names this tag, however it is spelt."""
     known = {each.strip().removeprefix("W/") for each in tags.split(",")}
     return tag in known or "*" in known

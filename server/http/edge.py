@@ -4,7 +4,7 @@ A pure ASGI application around the routes. It decides what needs no route, trans
 route fails with, and sees to it that no answer leaves without the headers that all of them have.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeAlias
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -50,12 +50,22 @@ class Edge:
     """Around the application; sockets pass through it to their own endpoint."""
 
     def __init__(
-        self, app: ASGIApp, doors: Doors, *, base_path: str = "", trace: Mint = trace_from
+        self,
+        app: ASGIApp,
+        doors: Doors,
+        *,
+        base_path: str = "",
+        public: Collection[str] = (),
+        trace: Mint = trace_from,
     ) -> None:
-        """`base_path` is what stands before every path where a proxy does not cut it off."""
+        """`base_path` is what stands before every path where a proxy does not cut it off.
+
+        The paths in `public` are for the pages of every Origin.
+        """
         self._app = app
         self._doors = doors
         self._base_path = base_path.rstrip("/")
+        self._public = frozenset(public)
         self._trace = trace
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -104,7 +114,8 @@ class Edge:
         host, origin = single(request, "host"), single(request, "origin")
         path = request.scope["path"].removeprefix(self._base_path)
         if path not in WITHOUT_HOST:
-            refusal = self._doors.refuse(host, origin, browser=False)
+            of_page = None if path in self._public else origin
+            refusal = self._doors.refuse(host, of_page, browser=False)
             if refusal is not None:
                 raise ChatError(ErrorCode.FORBIDDEN, refusal)
         if token_in_query(request.scope["query_string"].decode("latin-1")):
@@ -149,10 +160,12 @@ class Exchange:
         headers["X-Request-ID"] = self._trace
         for name, value in UNLESS_SAID.items():
             headers.setdefault(name, value)
-        headers.add_vary_header("Origin")
-        if self._origin is not None:
-            headers["Access-Control-Allow-Origin"] = self._origin
-            headers["Access-Control-Expose-Headers"] = EXPOSED
+        # What says by itself who may read it says the same to every Origin.
+        if "Access-Control-Allow-Origin" not in headers:
+            headers.add_vary_header("Origin")
+            if self._origin is not None:
+                headers["Access-Control-Allow-Origin"] = self._origin
+                headers["Access-Control-Expose-Headers"] = EXPOSED
         if self._unread:
             # The rest of a body that nobody wants would be read as the next request, or for ever.
             headers["Connection"] = "close"

@@ -2,34 +2,39 @@
 
 from collections.abc import Awaitable, Callable
 from html import escape
+from importlib.resources import files
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<base href="{base}">
-<title>Parley</title>
-<h1>Parley is running</h1>
-<p>It is a chat server; clients talk to it over a WebSocket at <code>ws</code>, beside this page.
-<p>At a terminal, <code>parley chat "hello"</code> streams an answer.
-<ul>
-<li><a href="health">health</a>: what runs here
-<li><a href="health/ready">health/ready</a>: whether it can do its work
-<li><a href="schema/frames.json">schema/frames.json</a>: every frame of the socket
-<li><a href="asyncapi.json">asyncapi.json</a>: the socket as a document
-</ul>
-</html>
-"""
+from server.http.assets import assets
+
+# The strictest that the page can have. `connect-src 'self'` includes the socket.
+POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "connect-src 'self'",
+        "img-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    ]
+)
+HEADERS = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
 
 
 def landing(base_path: str) -> Callable[[Request], Awaitable[Response]]:
-    """A page without script, style or picture; its links hold below the base path."""
-    page = PAGE.replace("{base}", escape(f"{base_path}/"))
+    """The page with the chat, whose links hold below the base path and name the files' versions."""
+    page = (files("server") / "static" / "index.html").read_text(encoding="utf-8")
+    for asset in assets().values():
+        page = page.replace(f'"{{base}}{asset.name}"', f'"{{base}}{asset.address}"')
+    page = page.replace("{base}", escape(f"{base_path}/"))
 
     async def serve(_: Request) -> Response:
-        return HTMLResponse(page)
+        return HTMLResponse(page, headers=HEADERS)
 
     return serve

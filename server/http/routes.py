@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from protocol.codes import ErrorCode
 from server.errors import ChatError
+from server.http.assets import assets
 from server.http.documents import document
 from server.http.edge import Edge
 from server.http.errors import answer, translated
@@ -67,6 +68,7 @@ def routes(parts: HttpParts) -> list[Route]:
         Route("/api/v1/tickets", office.issue, methods=["POST"]),
         Route("/schema/frames.json", document("frames.json")),
         Route("/asyncapi.json", document("asyncapi.json")),
+        *(Route(path, asset.serve) for path, asset in assets().items()),
     ]
 
 
@@ -74,4 +76,4 @@ def application(parts: HttpParts, sockets: Sequence[BaseRoute] = ()) -> ASGIApp:
     """The whole application: these routes and those of the sockets, behind the edge."""
     # A redirect would repeat whatever Host it was asked by.
     router = Router([*routes(parts), *sockets], redirect_slashes=False, default=nowhere)
-    return Edge(router, parts.doors, base_path=parts.base_path)
+    return Edge(router, parts.doors, base_path=parts.base_path, public=assets())

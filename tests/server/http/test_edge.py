@@ -41,6 +41,10 @@ async def read(request: Request) -> Response:
     return Response(await request.body(), headers={"Cache-Control": "private"})
 
 
+async def public(_: Request) -> Response:
+    return Response("x", headers={"Access-Control-Allow-Origin": "*"})
+
+
 @pytest.fixture
 def client() -> Client:
     doors = Doors(development=True)
@@ -49,8 +53,9 @@ def client() -> Client:
         Route("/fail-late", fail_late),
         Route("/refuse", refuse, methods=["GET", "POST"]),
         Route("/read", read, methods=["POST"]),
+        Route("/public", public),
     ]
-    return Client(Edge(Router(routes, redirect_slashes=False), doors))
+    return Client(Edge(Router(routes, redirect_slashes=False), doors, public=["/public"]))
 
 
 async def test_every_answer_is_traced_and_guarded(world: World) -> None:
@@ -144,6 +149,18 @@ async def test_a_page_that_is_let_in_may_read_the_answer(world: World, origin: s
         assert "Retry-After" in headers["access-control-expose-headers"]
         assert "access-control-allow-credentials" not in headers
         assert "Origin" in headers["vary"]
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost:9"])
+async def test_what_is_public_is_the_same_for_every_page(client: Client, origin: str) -> None:
+    """A cache may hand on what it has; a name that is not ours is turned away as everywhere."""
+    headers = {"host": "localhost", "origin": origin}
+    answer = await client.get("/public", headers)
+    assert answer.status == 200
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert "vary" not in answer.headers
+    refused = await client.get("/public", {**headers, "host": "evil.example"})
+    assert refused.error() == (403, "forbidden")
 
 
 async def test_a_preflight_is_answered_for_the_pages_of_sites_too(world: World) -> None:

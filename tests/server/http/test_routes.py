@@ -1,5 +1,7 @@
 """The table of paths, and what leaks from none of them."""
 
+from pathlib import Path
+
 import pytest
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
@@ -8,6 +10,9 @@ from server.http.routes import application, routes
 from tests.server.http.world import World
 from tests.support.handshake import Handshake
 from tests.support.logs import logging_to_memory
+
+STATIC = Path(__file__).parents[3] / "server" / "static"
+BUILT = {path.name for path in STATIC.glob("*.js")}  # that it is what is built: scripts/check
 
 
 def test_the_table_is_what_the_contract_names(world: World) -> None:
@@ -23,6 +28,8 @@ def test_the_table_is_what_the_contract_names(world: World) -> None:
         ("/api/v1/tickets", "POST"),
         ("/schema/frames.json", "GET", "HEAD"),
         ("/asyncapi.json", "GET", "HEAD"),
+        *((f"/{name}", "GET", "HEAD") for name in BUILT),
+        *((f"/{name}", "GET", "HEAD") for name in ("demo.css", "icon.svg")),
     }
 
 
