@@ -1,10 +1,12 @@
 """Where the programs that tests start live on this machine.
 
-`python -m tests.support.programs` prints the Debian packages of those that are missing.
+`python -m tests.support.programs` prints the Debian packages of those that are missing;
+`python -m tests.support.programs chromium` what the browser tests have to know of theirs.
 """
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 PACKAGES = {
@@ -17,6 +19,7 @@ PACKAGES = {
     "strace": "strace",
     "faketime": "faketime libfaketime",
     "nginx": "nginx",
+    "chromium": "chromium fonts-noto-core",  # and letters for languages that it has none for
 }
 UNPACKED = Path(__file__).parents[2] / ".cache" / "debian"
 
@@ -50,10 +53,23 @@ def environment(program: Path) -> dict[str, str]:
     return {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(libraries)}
 
 
+def variables(name: str) -> list[str]:
+    """Where a program is, and its libraries if they lie apart, for a shell to hand on."""
+    program = find(name)
+    found = [f"PARLEY_{name.upper()}={program}"]
+    if program.is_relative_to(UNPACKED):
+        libraries = environment(program)["LD_LIBRARY_PATH"]
+        found.append(f"PARLEY_{name.upper()}_LIBRARIES={libraries}")
+    return found
+
+
 def _debian_folders(root: Path) -> list[Path]:
-    """PostgreSQL keeps a folder per version, outside PATH; the newest comes first."""
+    """PostgreSQL keeps a folder per version, outside PATH; the newest comes first.
+
+    What Debian calls chromium in /usr/bin is a script that looks for the browser in /usr/lib alone.
+    """
     versions = sorted(root.glob("usr/lib/postgresql/*/bin"), key=_version, reverse=True)
-    return [*versions, root / "usr/bin", root / "usr/sbin"]
+    return [*versions, root / "usr/lib/chromium", root / "usr/bin", root / "usr/sbin"]
 
 
 def _version(folder: Path) -> int:
@@ -71,5 +87,15 @@ def _missing() -> list[str]:
     return sorted(set(missing))
 
 
+def _main(names: list[str]) -> str | None:
+    """Print what scripts/install and scripts/test read; the complaint, if there is one."""
+    try:
+        lines = variables(names[0]) if names else _missing()
+    except ProgramMissing as missing:
+        return str(missing)
+    print(*lines, sep="\n")  # noqa: T201 - its output is what they read
+    return None
+
+
 if __name__ == "__main__":
-    print(*_missing())  # noqa: T201 - its output is what scripts/install reads
+    sys.exit(_main(sys.argv[1:]))
