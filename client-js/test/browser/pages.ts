@@ -9,7 +9,13 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, type TestContext } from "node:test";
 
-import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import {
+  type Browser,
+  type BrowserContextOptions,
+  chromium,
+  type JSHandle,
+  type Page,
+} from "playwright-core";
 
 const WAIT_MS = 10_000; // for what must happen; no test waits for it to pass
 
@@ -62,6 +68,11 @@ export async function opened(
     assert.deepEqual(unexpected, []);
   });
   return { page, seen };
+}
+
+/** A module as this page loads it. In what is evaluated there tsc would rewrite an `import()`. */
+export async function imported<Module>(page: Page, url: string): Promise<JSHandle<Module>> {
+  return (await page.evaluateHandle(`import(${JSON.stringify(url)})`)) as JSHandle<Module>;
 }
 
 async function watched(page: Page): Promise<Seen> {
