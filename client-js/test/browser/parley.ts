@@ -15,6 +15,13 @@ const ROOT = resolve(".."); // npm runs this in client-js
 const PYTHON = join(ROOT, ".venv/bin/python");
 const SERVES = /^Parley \S+ serves at (\S+) /;
 
+// Whom the test runner loses patience with must not leave servers behind.
+const running = new Set<ChildProcess>();
+process.once("exit", () => {
+  for (const server of running) server.kill("SIGKILL");
+});
+process.once("SIGTERM", () => process.exit(1));
+
 export type Settings = Readonly<Record<`PARLEY_${string}`, string>>;
 
 export class Parley {
@@ -55,6 +62,8 @@ export class Parley {
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.#process = server;
+    running.add(server);
+    server.once("exit", () => running.delete(server));
     this.#said = [];
     this.url = await new Promise<string>((found, failed) => {
       for (const stream of [server.stdout, server.stderr]) {
