@@ -8,6 +8,7 @@ import { after, type TestContext, test } from "node:test";
 import type axe from "axe-core";
 import type { Page } from "playwright-core";
 
+import { lastFirst } from "./ends.ts";
 import { browser, opened, type Seen } from "./pages.ts";
 import { Parley } from "./parley.ts";
 
@@ -41,10 +42,10 @@ async function visited(
 function frames(page: Page, count: number): Promise<void> {
   return page.evaluate(async (many) => {
     type Chat = HTMLElement & { seen(direction: string, frame: unknown): void };
-    const chat = document.querySelector("parley-chat") as Chat;
+    const chat = document.querySelector<Chat>("parley-chat");
     await customElements.whenDefined("parley-chat");
-    chat.seen("out", { type: "chat", id: "m1", content: "<img src=x onerror=alert(1)>" });
-    for (let seq = 1; seq < many; seq++) chat.seen("in", { type: "chunk", seq, text: "word" });
+    chat?.seen("out", { type: "chat", id: "m1", content: "<img src=x onerror=alert(1)>" });
+    for (let seq = 1; seq < many; seq++) chat?.seen("in", { type: "chunk", seq, text: "word" });
   }, count);
 }
 
@@ -130,7 +131,7 @@ test("nothing of the page is cut off, however narrow it is", async (t) => {
 });
 
 test("below a base path the page finds all that is its own", async (t) => {
-  const below = await Parley.started((ends) => t.after(ends), { PARLEY_BASE_PATH: "/chat" });
+  const below = await Parley.started(lastFirst(t), { PARLEY_BASE_PATH: "/chat" });
   const { page } = await opened(t, chromium);
   await page.route("**/chat/widget.js*", (route) =>
     route.fulfill({ contentType: "text/javascript", body: CHAT }),

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 
+import { lastFirst } from "./ends.ts";
 import { browser, opened, site } from "./pages.ts";
 import { Parley } from "./parley.ts";
 import { Wire } from "./wire.ts";
@@ -30,7 +31,7 @@ test("a server that is killed comes back on its port, with its data", async () =
 });
 
 test("a wire that is cut drops what is open, refuses, and is mended", async (t) => {
-  const wire = await Wire.to(parley.port, (ends) => t.after(ends));
+  const wire = await Wire.to(parley.port, lastFirst(t));
   const { page } = await opened(t, chromium);
   await page.goto((await site(t, "")).url);
   await page.evaluate(
@@ -66,4 +67,12 @@ test("a page that errs, throws or violates its policy is told of", async (t) => 
     assert.match(troubles, each);
   }
   assert.deepEqual([...seen.requests.keys()], [other.url]);
+});
+
+test("what a test began is ended from the last to the first", async (t) => {
+  const ended: number[] = [];
+  await t.test("for pages lean on their server", (inner) => {
+    for (const number of [1, 2, 3]) lastFirst(inner)(async () => void ended.push(number));
+  });
+  assert.deepEqual(ended, [3, 2, 1]);
 });

@@ -17,6 +17,8 @@ import {
   type Page,
 } from "playwright-core";
 
+import { lastFirst } from "./ends.ts";
+
 const WAIT_MS = 10_000; // for what must happen; no test waits for it to pass
 
 export interface Site {
@@ -62,7 +64,7 @@ export async function opened(
   context.setDefaultTimeout(WAIT_MS);
   const page = await context.newPage();
   const seen = await watched(page);
-  t.after(async () => {
+  lastFirst(t)(async () => {
     await context.close();
     const unexpected = seen.troubles.filter((trouble) => expected?.test(trouble) !== true);
     assert.deepEqual(unexpected, []);
@@ -106,7 +108,7 @@ export async function site(t: TestContext, html: string, host = "127.0.0.1"): Pr
     response.end(html);
   });
   server.listen(0, "127.0.0.1");
-  t.after(async () => {
+  lastFirst(t)(async () => {
     server.closeAllConnections();
     server.close();
     await once(server, "close");

@@ -11,6 +11,8 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 
+import type { After } from "./ends.ts";
+
 const ROOT = resolve(".."); // npm runs this in client-js
 const PYTHON = join(ROOT, ".venv/bin/python");
 const SERVES = /^Parley \S+ serves at (\S+) /;
@@ -37,10 +39,7 @@ export class Parley {
   }
 
   /** A server that serves, and ends with whatever `after` belongs to: a test, or a file of them. */
-  static async started(
-    after: (ends: () => Promise<void>) => void,
-    settings: Settings = {},
-  ): Promise<Parley> {
+  static async started(after: After, settings: Settings = {}): Promise<Parley> {
     const parley = new Parley(settings);
     after(async () => {
       await parley.kill();

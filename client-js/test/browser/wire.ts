@@ -3,7 +3,7 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 
-type After = (ends: () => Promise<void>) => void;
+import type { After } from "./ends.ts";
 
 export class Wire {
   readonly #listener: Server;
