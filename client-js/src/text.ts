@@ -1,0 +1,24 @@
+/** Text as the wire counts it: lengths and offsets in UTF-16 code units, limits and checksums in UTF-8. */
+
+const utf8 = new TextEncoder();
+let table: Int32Array | undefined;
+
+/** How many bytes `text` takes as UTF-8. */
+export function utf8Length(text: string): number {
+  return utf8.encode(text).length;
+}
+
+/** CRC-32 (ISO-HDLC, as in zlib) of the text's UTF-8 bytes, unsigned. */
+export function crc32(text: string): number {
+  const remainders = (table ??= Int32Array.from({ length: 256 }, remainder));
+  let crc = -1;
+  for (const byte of utf8.encode(text)) {
+    crc = (crc >>> 8) ^ (remainders[(crc ^ byte) & 255] as number);
+  }
+  return ~crc >>> 0;
+}
+
+function remainder(_: unknown, byte: number): number {
+  for (let bit = 0; bit < 8; bit++) byte = (byte >>> 1) ^ (byte & 1 && 0xedb88320);
+  return byte;
+}
