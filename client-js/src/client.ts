@@ -1,0 +1,287 @@
+import { type Codec, json } from "./codec.ts";
+import { Conversation, type Desk } from "./conversation.ts";
+import { ParleyError } from "./errors.ts";
+import { Emitter } from "./events.ts";
+import type {
+  AckFrame,
+  ClientFrame,
+  ClientInfo,
+  ConversationsChangedFrame,
+  ErrorFrame,
+  HistoryFrame,
+  NoticeFrame,
+  OkFrame,
+  ServerFrame,
+  WelcomeFrame,
+} from "./frames.ts";
+import { folderOf, type Request, request, type TokenReason, type TokenSource, visitors } from "./http.ts";
+import { Line } from "./line.ts";
+import { type Outside, type Store, safe, type WebSocketClass, world } from "./outside.ts";
+import { watchPage } from "./page.ts";
+import { type News, type Refusal, type RequestFrame, Session } from "./session.ts";
+import { utf8Length } from "./text.ts";
+
+export interface ClientOptions {
+  /** The server's folder (`https://chat.example/chat/`), or its socket (`wss://chat.example/chat/ws`). */
+  readonly url: string | URL;
+  /** A token, or who brings one. Without it the page's visitor gets one of the server's own. */
+  readonly token?: string | ((why: TokenReason) => string | undefined | Promise<string | undefined>);
+  /** The public key of the site that visitors are on. */
+  readonly site?: string;
+  /** Where there is none, as in Node 20: the class of `ws`. */
+  readonly WebSocket?: WebSocketClass;
+  /** Where messages wait that the server has not accepted; the tab's own memory, unless said. */
+  readonly storage?: Store | null;
+  /** Which program this is, as `hello` tells it. */
+  readonly client?: ClientInfo;
+  /** The encoding: `msgpack` of `parley-client/msgpack`, or JSON. */
+  readonly codec?: Codec;
+}
+
+/** How the connection stands. `reason` is a close code, 1006 where the network failed. */
+export type Connection =
+  | { readonly state: "idle" | "connecting" }
+  | { readonly state: "open"; readonly draining: boolean }
+  | { readonly state: "waiting"; readonly reason: number; readonly retryIn: number }
+  | { readonly state: "closed"; readonly reason: number; readonly error?: ParleyError };
+
+export interface ClientEvents {
+  state: Connection;
+  notice: NoticeFrame;
+  conversations: ConversationsChangedFrame;
+  /** A refusal of nothing that was asked here. */
+  error: ParleyError;
+  /** Every frame, for the curious; tokens are left out. */
+  frame: { readonly direction: "in" | "out"; readonly frame: ClientFrame | ServerFrame };
+}
+
+/** What a request came to. */
+export type Settled = AckFrame | OkFrame | HistoryFrame | ParleyError;
+
+/** A person's connection to a server, and the conversations that they follow over it. */
+export class ParleyClient extends Emitter<ClientEvents> {
+  connection: Connection = { state: "idle" };
+  readonly #session: Session;
+  readonly #line: Line;
+  readonly #folder: string;
+  readonly #outside: Outside;
+  readonly #store: Store;
+  readonly #token: TokenSource;
+  readonly #conversations = new Set<Conversation>();
+  readonly #asked = new Map<RequestFrame, (answer: Settled) => void>();
+  #next: Connection = this.connection;
+  #bearer: Promise<string | undefined> | undefined;
+  #unwatch: (() => void) | undefined;
+
+  constructor(options: ClientOptions, outside: Outside = world) {
+    super();
+    const { token, codec = json } = options;
+    const socketClass = options.WebSocket ?? outside.WebSocket;
+    if (!socketClass) throw new TypeError("No WebSocket here: pass the class of `ws` as `WebSocket`.");
+    this.#outside = outside;
+    this.#folder = folderOf(options.url);
+    this.#store = options.storage === undefined ? outside.tab : safe(() => options.storage);
+    const bring: TokenSource =
+      typeof token === "function"
+        ? async (why) => token(why)
+        : token === undefined
+          ? visitors(outside, this.#folder, options.site)
+          : async (why) => (why === "first" ? token : undefined);
+    this.#token = (why) => (this.#bearer = bring(why));
+    const size = (frame: ClientFrame) => {
+      const encoded = codec.encode(frame);
+      return typeof encoded === "string" ? utf8Length(encoded) : encoded.byteLength;
+    };
+    this.#session = new Session({ size, ...(options.client && { info: options.client }) });
+    this.#line = new Line(this.#session, outside, codec, socketClass, {
+      token: this.#token,
+      address: (bearer) => this.#address(bearer),
+      told: (news) => this.#told(news),
+      settled: () => this.#settled(),
+      frame: (direction, frame) => this.#frame(direction, frame),
+    });
+  }
+
+  /** The server's greeting, once there was one. */
+  get welcome(): WelcomeFrame | undefined {
+    return this.#session.welcome;
+  }
+
+  /** Connects, and comes back after every loss, until `close`, or until the server shuts us out. */
+  connect(): this {
+    this.#unwatch ??= watchPage({
+      wake: () => this.reconnect(),
+      drop: () => this.#line.drop(),
+    });
+    this.#line.connect();
+    return this;
+  }
+
+  /** Cuts a wait of our own choosing short; a delay that the server named is kept. */
+  reconnect(): void {
+    this.#line.run((now) => this.#session.wake(now));
+  }
+
+  /** Ends the connection; what is unsent stays, for another `connect`. */
+  close(): void {
+    this.#unwatch?.();
+    this.#unwatch = undefined;
+    this.#line.close();
+  }
+
+  /** A conversation to follow, the same object for the same id; without one, a new conversation. */
+  conversation(id?: string): Conversation {
+    for (const known of this.#conversations) if (id !== undefined && known.id === id) return known;
+    const made = new Conversation(this.#desk(), id);
+    this.#conversations.add(made);
+    if (id !== undefined) this.#line.run((now) => this.#session.follow(id, now));
+    return made;
+  }
+
+  /** A request to `api/v1/…`, as whoever is connected here. */
+  async fetch(path: string, init: Request = {}): Promise<unknown> {
+    const url = `${this.#folder}api/v1/${path}`;
+    const token = await (this.#bearer ?? this.#token("first"));
+    try {
+      return await request(this.#outside, url, init, token);
+    } catch (error) {
+      if (!(error instanceof ParleyError) || error.code !== "unauthenticated") throw error;
+      const renewed = await this.#token("expired");
+      if (!renewed || renewed === token) throw error;
+      return request(this.#outside, url, init, renewed);
+    }
+  }
+
+  #desk(): Desk {
+    const session = this.#session;
+    const unnamed = [...this.#conversations].filter(({ id }) => id === undefined).length;
+    return {
+      store: this.#store,
+      key: (id) => `parley:unsent:${this.#folder}:${id ?? `new ${unnamed}`}`,
+      replica: (id) => session.replicas.get(id),
+      user: () => session.welcome?.user,
+      submit: (frame, settle) => {
+        this.#asked.set(frame, settle);
+        this.#line.run((now) => session.submit(frame, now));
+      },
+      withdraw: (frame) => session.withdraw(frame.id) && this.#asked.delete(frame),
+      typing: (id) => this.#line.run(() => session.typing(id)),
+      fetch: (path) => this.fetch(path),
+      now: this.#outside.now,
+      leave: (left) => {
+        this.#conversations.delete(left);
+        const { id } = left;
+        if (id !== undefined) this.#line.run((now) => session.unfollow(id, now));
+      },
+    };
+  }
+
+  async #address(bearer: string | undefined): Promise<string> {
+    const address = `${this.#folder.replace(/^http/, "ws")}ws`;
+    if (!bearer) return address;
+    const url = `${this.#folder}api/v1/tickets`;
+    const said = await request(this.#outside, url, { method: "POST", body: {} }, bearer);
+    return `${address}?ticket=${encodeURIComponent((said as { ticket: string }).ticket)}`;
+  }
+
+  #told(news: News): void {
+    switch (news.type) {
+      case "moved":
+        this.#next = this.#connection(news);
+        break;
+      case "answered": {
+        const settle = this.#asked.get(news.request);
+        this.#asked.delete(news.request);
+        settle?.(settled(news.answer));
+        break;
+      }
+      case "delayed":
+        for (const one of this.#conversations) one.moved(news.request, "unsent");
+        break;
+      case "updated":
+        this.#updated(news.conversation, news.frame);
+        break;
+      case "unfollowed":
+        this.#of(news.conversation)?.lost(settled(news.why) as ParleyError);
+        break;
+      case "heard":
+        this.#heard(news.frame);
+        break;
+      default:
+    }
+  }
+
+  #updated(id: string, frame: ServerFrame): void {
+    const conversation = this.#of(id);
+    if (conversation) conversation.took(frame);
+    // Sending attaches: this is one that was left while a message into it had no answer yet.
+    else this.#line.run((now) => this.#session.unfollow(id, now));
+  }
+
+  #of(id: string): Conversation | undefined {
+    for (const conversation of this.#conversations) if (conversation.id === id) return conversation;
+    return undefined;
+  }
+
+  #heard(frame: ServerFrame): void {
+    switch (frame.type) {
+      case "welcome":
+        for (const conversation of this.#conversations) conversation.welcomed(frame.user);
+        break;
+      case "typing":
+      case "presence":
+        this.#of(frame.conversation)?.emit(frame.type, frame as never);
+        break;
+      case "notice":
+        this.emit("notice", frame);
+        break;
+      case "conversations":
+        this.emit("conversations", frame);
+        break;
+      case "error":
+        this.emit("error", settled(frame) as ParleyError);
+        break;
+      default:
+    }
+  }
+
+  #connection({ state, close = 1000, wait = 0 }: News & { type: "moved" }): Connection {
+    switch (state) {
+      case "open":
+      case "draining":
+        return { state: "open", draining: state === "draining" };
+      case "waiting":
+        return { state, reason: close, retryIn: wait };
+      case "stopped": {
+        const error = this.#line.refused;
+        return { state: "closed", reason: close, ...(error && { error }) };
+      }
+      default:
+        return { state: "connecting" };
+    }
+  }
+
+  #settled(): void {
+    const changed = this.#next !== this.connection;
+    const same = this.#next.state === "connecting" && this.connection.state === "connecting";
+    this.connection = this.#next;
+    if (!changed || same) return;
+    for (const conversation of this.#conversations) conversation.changed();
+    this.emit("state", this.connection);
+  }
+
+  #frame(direction: "in" | "out", frame: ClientFrame | ServerFrame): void {
+    if (direction === "out" && "id" in frame) {
+      for (const conversation of this.#conversations) conversation.moved(frame as ClientFrame, "sent");
+    }
+    if (!this.heard("frame")) return;
+    const shown = "token" in frame ? { ...frame, token: "…" } : frame;
+    this.emit("frame", { direction, frame: shown });
+  }
+}
+
+function settled(answer: AckFrame | OkFrame | HistoryFrame | ErrorFrame | Refusal): Settled {
+  return answer.type === "error" || answer.type === "refusal"
+    ? new ParleyError(answer.code, answer.message, answer as Partial<ErrorFrame>)
+    : answer;
+}

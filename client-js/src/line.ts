@@ -1,0 +1,218 @@
+/** One socket after another, as the machine wants them. It decides nothing that the machine could. */
+
+import type { Codec } from "./codec.ts";
+import { ParleyError } from "./errors.ts";
+import type { ClientFrame, ServerFrame } from "./frames.ts";
+import type { TokenReason, TokenSource } from "./http.ts";
+import type { Outside, WebSocketClass } from "./outside.ts";
+import type { Action, News, Session } from "./session.ts";
+
+/** What the handlers need of a socket, whichever class made it. */
+interface Socket {
+  binaryType: string;
+  onopen: (() => void) | null;
+  onmessage: ((event: { data: string | ArrayBuffer }) => void) | null;
+  onclose: ((event: { code: number }) => void) | null;
+  onerror: (() => void) | null;
+  send(data: string | Uint8Array<ArrayBuffer>): void;
+  close(code?: number): void;
+}
+
+export interface Ends {
+  /** The socket's address, with a ticket where the token is too long for `hello`. */
+  address(bearer: string | undefined): Promise<string>;
+  token: TokenSource;
+  told(news: News): void;
+  /** All that one event brought about has been told. */
+  settled(): void;
+  frame(direction: "in" | "out", frame: ClientFrame | ServerFrame): void;
+}
+
+const ABNORMAL = 1006;
+const EXPIRED = 4002;
+
+export class Line {
+  /** Why the server, or who brings tokens, lets us in no more. */
+  refused: ParleyError | undefined;
+  readonly #session: Session;
+  readonly #outside: Outside;
+  readonly #codec: Codec;
+  readonly #socketClass: WebSocketClass;
+  readonly #ends: Ends;
+  #socket: Socket | undefined;
+  #wanted: TokenReason | undefined = "first";
+  #attempt = 0;
+  #running = false;
+  readonly #queue: Action[] = [];
+  #cancel: (() => void) | undefined;
+
+  constructor(
+    session: Session,
+    outside: Outside,
+    codec: Codec,
+    socketClass: WebSocketClass,
+    ends: Ends,
+  ) {
+    this.#session = session;
+    this.#outside = outside;
+    this.#codec = codec;
+    this.#socketClass = socketClass;
+    this.#ends = ends;
+  }
+
+  connect(): void {
+    if (this.#session.state !== "stopped") return;
+    this.refused = undefined;
+    this.#wanted ??= "first"; // whoever was shut out comes with a new token
+    this.run((now) => this.#session.connect(now));
+  }
+
+  close(): void {
+    this.#attempt++;
+    this.#wanted = "first";
+    this.run(() => this.#session.stop());
+  }
+
+  /** The page goes out of sight for good or for long: its socket would keep it from coming back whole. */
+  drop(): void {
+    if (this.#socket) this.#lost(1001);
+  }
+
+  /**
+   * Does what the machine makes of something, and what follows from that. What a listener asks for
+   * meanwhile is done behind it, or frames would leave in another order than the machine sent them.
+   */
+  run(event: (now: number, chance: number) => Action[]): void {
+    this.#queue.push(...event(this.#outside.now(), this.#outside.chance()));
+    if (this.#running) return;
+    this.#running = true;
+    for (let action = this.#queue.shift(); action; action = this.#queue.shift()) {
+      this.#queue.push(...this.#do(action));
+    }
+    this.#ends.settled();
+    this.#running = false;
+    this.#cancel?.();
+    const { deadline } = this.#session;
+    this.#cancel =
+      deadline === Infinity
+        ? undefined
+        : this.#outside.after(Math.max(0, deadline - this.#outside.now()), () =>
+            this.run((now) => this.#session.tick(now)),
+          );
+  }
+
+  /** Asks for a token, and gives it to the machine. */
+  async renew(why: TokenReason): Promise<void> {
+    const token = await this.#ends.token(why);
+    if (token) this.run((now) => this.#session.auth(token, now));
+  }
+
+  #do(action: Action): Action[] {
+    switch (action.type) {
+      case "connect":
+        void this.#open(++this.#attempt);
+        return [];
+      case "send":
+        this.#send(action.frame);
+        return [];
+      case "close":
+        return this.#hangUp(action.code);
+      case "need_token":
+        return this.#needToken(action.why);
+      default:
+        this.#ends.told(action);
+        return [];
+    }
+  }
+
+  #needToken(why: "expiring" | "expired" | "refused"): Action[] {
+    if (why === "expired") {
+      this.#wanted = why;
+      return this.#session.connect(this.#outside.now());
+    }
+    if (why === "refused") this.#wanted = why; // for the next connection: asking at once could go on for ever
+    else this.renew(why).catch(() => {}); // there is time: it ends with `expired`
+    return [];
+  }
+
+  async #open(attempt: number): Promise<void> {
+    const stale = () => attempt !== this.#attempt;
+    try {
+      if (this.#wanted) {
+        const token = await this.#ends.token(this.#wanted);
+        if (stale()) return;
+        if (token === undefined && this.#wanted !== "first") return this.#shutOut(EXPIRED);
+        this.#wanted = undefined;
+        if (token) this.run((now) => this.#session.auth(token, now));
+      }
+      const address = await this.#ends.address(this.#session.bearer);
+      if (stale()) return;
+      this.#listen(this.#dial(address));
+    } catch (error) {
+      if (stale()) return;
+      const refused = error instanceof ParleyError && !error.retryable ? error : undefined;
+      if (refused) return this.#shutOut(ABNORMAL, refused);
+      const wait = error instanceof ParleyError ? error.retryAfter : undefined;
+      this.run((now, chance) => this.#session.closed(ABNORMAL, now, chance, wait));
+    }
+  }
+
+  /** Nobody lets us in any more: what is tried again must be asked for. */
+  #shutOut(code: number, error?: ParleyError): void {
+    this.refused = error ?? new ParleyError("closed", `The token has ended (${code}).`);
+    this.#wanted = "first";
+    this.run(() => this.#session.stop());
+  }
+
+  #dial(address: string): Socket {
+    try {
+      return new this.#socketClass(address, [this.#codec.protocol]) as unknown as Socket;
+    } catch (error) {
+      throw new ParleyError("closed", `No socket to ${address} can be opened from here: ${error}`);
+    }
+  }
+
+  #listen(socket: Socket): void {
+    this.#socket = socket;
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => this.run(() => this.#session.opened());
+    socket.onmessage = ({ data }) => this.#hear(data);
+    socket.onclose = ({ code }) => this.#lost(code);
+    socket.onerror = () => {}; // its `close` follows, and says as much
+  }
+
+  #hear(data: string | ArrayBuffer): void {
+    let frame: ServerFrame;
+    try {
+      frame = this.#codec.decode(data) as ServerFrame;
+    } catch {
+      return; // not a word of this protocol
+    }
+    this.#ends.frame("in", frame);
+    this.run((now, chance) => this.#session.receive(frame, now, chance));
+  }
+
+  #send(frame: ClientFrame): void {
+    this.#socket?.send(this.#codec.encode(frame));
+    this.#ends.frame("out", frame);
+  }
+
+  /** Lets go at once: a dead peer would never finish the closing handshake. */
+  #hangUp(code: number): Action[] {
+    this.#attempt++;
+    this.#letGo()?.close(code);
+    return this.#session.closed(code, this.#outside.now(), this.#outside.chance());
+  }
+
+  #lost(code: number): void {
+    this.#letGo()?.close();
+    this.run((now, chance) => this.#session.closed(code, now, chance));
+  }
+
+  #letGo(): Socket | undefined {
+    const socket = this.#socket;
+    this.#socket = undefined;
+    if (socket) socket.onopen = socket.onmessage = socket.onclose = null;
+    return socket;
+  }
+}

@@ -1,0 +1,147 @@
+/** A conversation as a screen shows it: the server's rows, what grows in them, what is yet unsent. */
+
+import type { Answer } from "./answer.ts";
+import type { ParleyError } from "./errors.ts";
+import type { AckFrame, AnswerState, CompleteFrame, Degradation, Failure, Message } from "./frames.ts";
+import type { Asking } from "./keeping.ts";
+import type { Growing, Replica } from "./replica.ts";
+
+/** A message of the server's, and what is known beyond it. One that did not change stays the same object. */
+export interface ChatMessage extends Message {
+  /** Of a message that the server has not accepted; its `id` is the client's own. */
+  readonly delivery?: Delivery;
+  readonly error?: ParleyError;
+  /** Of an answer that has not ended; `content` is its text so far. */
+  readonly state?: AnswerState;
+  readonly thought?: string;
+  /** Why an answer failed, and what it had to do without. */
+  readonly failure?: Failure;
+  readonly degraded?: readonly Degradation[];
+}
+
+export type Delivery = "unsent" | "sent" | "failed";
+
+/** What was asked and has no place among the server's rows yet. */
+export interface Asked {
+  frame: Asking;
+  readonly at: string;
+  answer: Answer;
+  delivery: Delivery;
+  /** The client was told of it, so only its frame's own bytes may be sent again under its id. */
+  known?: boolean;
+  /** An answer to it is to come. */
+  under?: boolean;
+  error?: ParleyError | undefined;
+  ack?: AckFrame;
+  /** To be stopped as soon as its answer has a name. */
+  stopping?: boolean;
+  shown?: ChatMessage | undefined;
+}
+
+export class Screen {
+  readonly #growing = new Map<string, ChatMessage>();
+  readonly #last = new Map<string, Growing>(); // outlives the replica's, which ends with the answer
+  readonly #beyond = new Map<string, Partial<ChatMessage>>();
+  readonly #settled = new WeakMap<Message, ChatMessage>();
+  #branch: readonly Message[] = [];
+  #shape: number | undefined;
+  #leaf: string | null | undefined;
+
+  /** The answer's text or state is another now. */
+  touched(growing: Growing): void {
+    this.#growing.delete(growing.id);
+    this.#last.set(growing.id, growing);
+  }
+
+  /** Keeps what `complete` tells, or was told before, and the row does not say. */
+  ended({ answer, error, degraded }: CompleteFrame): void {
+    const thought = this.#last.get(answer)?.thought;
+    this.#last.delete(answer);
+    const beyond = {
+      ...(thought && { thought }),
+      ...(error && { failure: error }),
+      ...(degraded.length && { degraded }),
+    };
+    if (Object.keys(beyond).length) this.#beyond.set(answer, beyond);
+    this.#growing.delete(answer);
+  }
+
+  /** All must be looked at anew. */
+  replaced(replica: Replica): void {
+    this.#growing.clear();
+    this.#shape = undefined;
+    for (const growing of replica.answers.values()) this.#last.set(growing.id, growing);
+  }
+
+  show(replica: Replica | undefined, asked: readonly Asked[], id: string | undefined): ChatMessage[] {
+    const unseen = asked.filter(({ ack }) => !ack || !replica?.messages.has(ack.message));
+    const rows: ChatMessage[] = replica ? this.#rows(replica, leafOf(replica, asked)) : [];
+    for (const one of unseen) {
+      if (one.frame.type !== "regenerate") rows.push((one.shown ??= unsent(one, rows.at(-1), id)));
+    }
+    return rows;
+  }
+
+  /** One row, on whatever branch. */
+  row(replica: Replica | undefined, id: string): ChatMessage | undefined {
+    const row = replica?.messages.get(id);
+    return row && this.#shown(replica as Replica, row);
+  }
+
+  #rows(replica: Replica, leaf: string | null): ChatMessage[] {
+    if (replica.shape !== this.#shape || leaf !== this.#leaf) {
+      this.#branch = leaf === null ? [] : replica.branch(leaf);
+      this.#shape = replica.shape;
+      this.#leaf = leaf;
+    }
+    return this.#branch.map((row) => this.#shown(replica, row));
+  }
+
+  #shown(replica: Replica, row: Message): ChatMessage {
+    if (row.role !== "assistant") return row;
+    const growing = replica.answers.get(row.id);
+    if (growing) {
+      let shown = this.#growing.get(row.id);
+      if (!shown) {
+        const { state, attempt, text: content, thought, citations } = growing;
+        const tools = [...growing.tools.values()];
+        shown = { ...row, content, state, attempt, citations, tools, ...(thought && { thought }) };
+        this.#growing.set(row.id, shown);
+      }
+      return shown;
+    }
+    const beyond = this.#beyond.get(row.id);
+    if (!beyond) return row;
+    let shown = this.#settled.get(row);
+    if (!shown) this.#settled.set(row, (shown = { ...row, ...beyond }));
+    return shown;
+  }
+}
+
+/** Where the branch ends that is shown: above what is being asked anew. */
+function leafOf(replica: Replica, asked: readonly Asked[]): string | null {
+  for (const { frame, ack, delivery } of asked) {
+    if (frame.type === "chat" || delivery === "failed" || (ack && replica.messages.has(ack.answer))) continue;
+    const replaced = frame.type === "edit" ? frame.message : frame.answer;
+    return replica.messages.get(replaced)?.parent ?? null;
+  }
+  return replica.leaf;
+}
+
+function unsent(
+  { frame, at, delivery, error }: Asked,
+  above: ChatMessage | undefined,
+  conversation = "",
+): ChatMessage {
+  return {
+    id: frame.id,
+    conversation,
+    role: "user",
+    content: "content" in frame ? frame.content : "",
+    parent: above?.id ?? null,
+    siblings: [frame.id],
+    created_at: at,
+    delivery,
+    ...(error && { error }),
+  };
+}

@@ -1,0 +1,563 @@
+/** The client over a server in memory: what a page asks, and what it gets whatever the network does. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { ParleyClient, type ClientOptions, type ParleyError } from "../src/index.ts";
+import { FakeOutside, quiet } from "./fakeOutside.ts";
+import { FakeServer, welcome } from "./fakeServer.ts";
+
+function made(options: Partial<ClientOptions> = {}) {
+  const server = new FakeServer();
+  const outside = new FakeOutside(server);
+  const parley = client(outside, options);
+  return { server, outside, parley };
+}
+
+function client(outside: FakeOutside, options: Partial<ClientOptions> = {}): ParleyClient {
+  return new ParleyClient({ url: "wss://chat.example/ws", token: "t-1", ...options }, outside);
+}
+
+async function open(options: Partial<ClientOptions> = {}) {
+  const all = made(options);
+  all.parley.connect();
+  await quiet();
+  assert.equal(all.parley.connection.state, "open");
+  return all;
+}
+
+const contents = (talk: { messages: readonly { content: string }[] }) =>
+  talk.messages.map(({ content }) => content);
+
+const fails = (code: ParleyError["code"]) => (error: ParleyError) => error.code === code;
+
+test("a message is shown at once, its answer grows, and `done` has the whole of it", async () => {
+  const { server, parley } = await open();
+  const talk = parley.conversation();
+  const answer = talk.send("Hello");
+  assert.deepEqual(contents(talk), ["Hello"]);
+  assert.equal(talk.status, "submitted");
+  await quiet();
+  assert.equal(answer.id, server.newest);
+  assert.equal(talk.id, (await answer.accepted).conversation);
+  server.say("Good ");
+  await quiet();
+  assert.equal(talk.status, "streaming");
+  assert.equal(answer.text, "Good ");
+  server.say("day.");
+  server.end();
+  const { outcome, usage, content } = await answer.done;
+  assert.deepEqual([outcome, usage?.total_tokens, content], ["complete", 2, "Good day."]);
+  assert.deepEqual(contents(talk), ["Hello", "Good day."]);
+  assert.equal(talk.status, "ready");
+});
+
+test("an answer is read piece by piece, and a slow reader gets bigger ones", async () => {
+  const { server, parley } = await open();
+  const answer = parley.conversation().send("Hello");
+  const pieces: (string | undefined)[] = [];
+  const reading = (async () => {
+    for await (const { delta } of answer) pieces.push(delta);
+  })();
+  await quiet();
+  server.say("one ");
+  await quiet();
+  server.say("two ");
+  server.say("three");
+  await quiet();
+  server.end();
+  await reading;
+  assert.equal(pieces.join(""), "one two three");
+  assert.ok(pieces.length <= 3);
+});
+
+test("after a reset what was said before is given up", async () => {
+  const { server, parley } = await open();
+  const answer = parley.conversation().send("Hello");
+  const told: unknown[] = [];
+  answer.on("text", (piece) => told.push(piece));
+  await quiet();
+  server.say("Hel");
+  await quiet();
+  server.reset();
+  server.say("Good day.");
+  server.end();
+  await answer.done;
+  assert.deepEqual(told, [
+    { text: "Hel", delta: "Hel" },
+    { text: "", delta: undefined },
+    { text: "Good day.", delta: "Good day." },
+  ]);
+});
+
+test("a cut in the middle changes nothing but the time", async () => {
+  const { server, outside, parley } = await open();
+  const talk = parley.conversation();
+  const answer = talk.send("Hello");
+  await quiet();
+  server.say("Good ");
+  await quiet();
+  server.cut();
+  await quiet();
+  assert.deepEqual(parley.connection, { state: "waiting", reason: 1006, retryIn: 250 });
+  assert.equal(talk.level, false);
+  server.say("day.");
+  server.end();
+  await outside.pass(250);
+  assert.equal((await answer.done).content, "Good day.");
+  assert.equal(talk.level, true);
+  assert.deepEqual(server.of("hello")[1]?.attach, [{ conversation: talk.id, epoch: "e1", seq: 4 }]);
+});
+
+test("a lost log replaces what is shown, and the end of an answer is not missed", async () => {
+  const { server, outside, parley } = await open();
+  const talk = parley.conversation();
+  const answer = talk.send("Hello");
+  await quiet();
+  server.say("Good ");
+  await quiet();
+  server.cut();
+  server.say("day.");
+  server.end();
+  server.lose(talk.id as string);
+  await outside.pass(500);
+  assert.equal((await answer.done).content, "Good day.");
+  assert.deepEqual(contents(talk), ["Hello", "Good day."]);
+});
+
+test("an answer that ended on a branch that is not shown is asked for", async () => {
+  const { server, outside, parley } = await open();
+  const talk = parley.conversation();
+  const answer = talk.send("Hello");
+  await quiet();
+  server.cut();
+  server.say("Good day.");
+  server.end();
+  const conversation = talk.id as string;
+  const row = server.log(conversation).rows.get(server.newest);
+  server.log(conversation).rows.delete(server.newest);
+  server.log(conversation).leaf = row?.parent ?? null;
+  server.lose(conversation);
+  outside.answer = () => Response.json({ items: [row] });
+  await outside.pass(500);
+  assert.equal((await answer.done).content, "Good day.");
+  assert.match(outside.requests[0]?.url ?? "", new RegExp(`conversations/${conversation}/messages\\?leaf=`));
+});
+
+test("what is sent offline leaves in order when the connection is back", async () => {
+  const { server, parley } = made();
+  const talk = parley.conversation();
+  const first = talk.send("one");
+  talk.send("two");
+  assert.deepEqual(talk.messages.map(({ delivery }) => delivery), ["unsent", "unsent"]);
+  parley.connect();
+  await quiet();
+  await first.accepted;
+  await quiet();
+  const [one, two] = server.of("chat");
+  assert.deepEqual([one?.content, one?.conversation], ["one", undefined]);
+  assert.deepEqual([two?.content, two?.conversation], ["two", talk.id]);
+  assert.equal(talk.messages.filter(({ role }) => role === "user").length, 2);
+});
+
+test("a message whose `ack` was lost is sent again with its id, and shown once", async () => {
+  const { server, outside, parley } = await open();
+  const talk = parley.conversation();
+  server.silent = true;
+  const answer = talk.send("Hello");
+  await quiet();
+  assert.equal(talk.messages[0]?.delivery, "sent");
+  server.cut();
+  server.silent = false;
+  await outside.pass(500);
+  await answer.accepted;
+  const [lost, again] = server.of("chat");
+  assert.deepEqual(again, lost);
+  await quiet();
+  assert.equal(talk.messages.filter(({ role }) => role === "user").length, 1);
+});
+
+test("an unsent message survives a reload, for whoever wrote it", async () => {
+  const { server, outside, parley } = made();
+  parley.conversation().send("Hello");
+  const { id } = parley.conversation().messages[0] ?? {};
+  assert.equal(id, undefined); // another new conversation has nothing of the first
+  const reloaded = client(outside);
+  const talk = reloaded.conversation();
+  assert.deepEqual(contents(talk), ["Hello"]);
+  reloaded.connect();
+  await quiet();
+  assert.equal(server.of("chat").length, 1);
+  await quiet();
+  assert.deepEqual(contents(client(outside).conversation()), []);
+});
+
+test("what somebody else left unsent in this tab is not sent", async () => {
+  const { server, outside, parley } = await open();
+  server.silent = true;
+  parley.conversation().send("Hello");
+  await quiet();
+  server.silent = false;
+  server.received.length = 0;
+  server.welcome = { ...welcome, user: "eve" };
+  const other = client(outside);
+  const talk = other.conversation();
+  other.connect();
+  await quiet();
+  assert.deepEqual(server.of("chat"), []);
+  assert.deepEqual(talk.messages, []);
+});
+
+test("a refused message fails visibly, and is sent again with the same id", async () => {
+  const { server, parley } = await open();
+  server.refusals = [{ type: "chat", code: "content_blocked", retryable: false, times: 1 }];
+  const talk = parley.conversation();
+  const answer = talk.send("Hello");
+  await assert.rejects(answer.accepted, fails("content_blocked"));
+  await assert.rejects(answer.done, fails("content_blocked"));
+  const [message] = talk.messages;
+  assert.equal(message?.delivery, "failed");
+  assert.equal(message?.error?.code, "content_blocked");
+  assert.equal(talk.status, "error");
+  const again = talk.retry(message?.id ?? "");
+  await again.accepted;
+  assert.equal(new Set(server.of("chat").map(({ id }) => id)).size, 1);
+});
+
+test("behind a failed first message of a new conversation the next ones wait", async () => {
+  const { server, parley } = await open();
+  server.refusals = [{ type: "chat", code: "content_blocked", retryable: false, times: 1 }];
+  const talk = parley.conversation();
+  talk.send("bad");
+  const good = talk.send("good");
+  await quiet();
+  assert.equal(server.of("chat").length, 1);
+  talk.discard(talk.messages[0]?.id ?? "");
+  await good.accepted;
+  assert.deepEqual(contents(talk), ["good", ""]);
+});
+
+test("an unsent message is taken back, a sent one is stopped when its answer has a name", async () => {
+  const { server, outside, parley } = made();
+  const talk = parley.conversation();
+  const unsent = talk.send("never");
+  await unsent.stop();
+  await assert.rejects(unsent.accepted, fails("withdrawn"));
+  assert.deepEqual(talk.messages, []);
+
+  parley.connect();
+  await quiet();
+  server.silent = true;
+  const sent = talk.send("Hello");
+  await quiet();
+  await sent.stop();
+  server.cut();
+  server.silent = false;
+  await outside.pass(500);
+  assert.equal((await sent.done).outcome, "stopped");
+});
+
+test("stop ends whatever the conversation waits for", async () => {
+  const { server, parley } = await open();
+  const talk = parley.conversation();
+  const answer = talk.send("Hello");
+  await quiet();
+  server.say("Go");
+  await talk.stop();
+  assert.equal((await answer.done).outcome, "stopped");
+  assert.deepEqual(contents(talk), ["Hello", "Go"]);
+});
+
+test("another answer and another question stand beside the first ones", async () => {
+  const { server, parley } = await open();
+  const talk = parley.conversation();
+  const first = await answered(server, talk.send("Hello"), "one");
+  const second = talk.regenerate(first.id);
+  assert.deepEqual(contents(talk), ["Hello"]);
+  assert.equal(talk.status, "submitted");
+  await quiet();
+  await answered(server, second, "two");
+  assert.deepEqual(contents(talk), ["Hello", "two"]);
+  assert.equal(talk.messages[1]?.siblings.length, 2);
+
+  const third = talk.edit(talk.messages[0]?.id ?? "", "Good day");
+  assert.deepEqual(contents(talk), ["Good day"]);
+  await quiet();
+  await answered(server, third, "three");
+  assert.deepEqual(contents(talk), ["Good day", "three"]);
+  assert.equal(talk.messages[0]?.siblings.length, 2);
+
+  await talk.select(first.id);
+  await quiet();
+  assert.deepEqual(contents(talk), ["Hello", "one"]);
+});
+
+async function answered(server: FakeServer, answer: ReturnType<ReturnType<ParleyClient["conversation"]>["send"]>, text: string) {
+  await answer.accepted;
+  server.say(text);
+  server.end();
+  return answer.done;
+}
+
+test("a chosen branch that is not known here is fetched", async () => {
+  const { server, parley } = await open();
+  const talk = parley.conversation();
+  const first = await answered(server, talk.send("Hello"), "one");
+  await answered(server, talk.edit(talk.messages[0]?.id ?? "", "Good day"), "two");
+  const other = client(new FakeOutside(server)).connect().conversation(talk.id);
+  await quiet();
+  assert.deepEqual(contents(other), ["Good day", "two"]);
+  await talk.select(first.id);
+  await quiet();
+  assert.deepEqual(contents(other), ["Hello", "one"]);
+});
+
+test("older messages come before those that are shown", async () => {
+  const { server, parley } = await open();
+  const talk = parley.conversation();
+  for (let turn = 0; turn < 30; turn++) await answered(server, talk.send(`q${turn}`), `a${turn}`);
+  const other = client(new FakeOutside(server)).connect().conversation(talk.id);
+  await quiet();
+  assert.equal(other.messages.length, 50);
+  assert.equal(other.more, true);
+  await other.history();
+  await quiet();
+  assert.equal(other.messages.length, 60);
+  assert.equal(other.more, false);
+  assert.equal(other.messages[0]?.content, "q0");
+});
+
+test("messages that did not change stay the same objects", async () => {
+  const { server, parley } = await open();
+  const talk = parley.conversation();
+  await answered(server, talk.send("one"), "first");
+  talk.send("two");
+  await quiet();
+  const before = talk.messages;
+  server.say("sec");
+  await quiet();
+  const after = talk.messages;
+  assert.deepEqual(after.map((message, at) => message === before[at]), [true, true, true, false]);
+});
+
+test("a change is told once per turn, however many frames came", async () => {
+  const { server, parley } = await open();
+  const talk = parley.conversation();
+  talk.send("Hello");
+  await quiet();
+  let told = 0;
+  talk.on("change", () => told++);
+  talk.took({ type: "presence", conversation: talk.id ?? "", sockets: 1 });
+  talk.took({ type: "presence", conversation: talk.id ?? "", sockets: 2 });
+  await quiet();
+  assert.equal(told, 1);
+  server.say("x");
+  await quiet();
+  assert.equal(told, 2);
+});
+
+test("a call is approved with the hash of the arguments that were shown", async () => {
+  const { server, parley } = await open();
+  const talk = parley.conversation();
+  talk.send("Send it");
+  await quiet();
+  const tool = { call: "k", name: "mail", state: "awaiting_approval", args_hash: "9f86" } as const;
+  server.tell({ type: "tool", conversation: talk.id ?? "", answer: server.newest, ...tool });
+  await quiet();
+  assert.equal(talk.messages.at(-1)?.tools?.[0]?.state, "awaiting_approval");
+  await talk.approve("k", true);
+  assert.deepEqual(server.of("approve").map(({ call, args_hash, allow }) => [call, args_hash, allow]), [["k", "9f86", true]]);
+});
+
+test("a conversation that is not ours says so", async () => {
+  const { parley } = await open();
+  const talk = parley.conversation("c_of_a_stranger");
+  await quiet();
+  assert.equal(talk.error?.code, "not_found");
+});
+
+test("one conversation is one object, and is followed until it is closed", async () => {
+  const { server, parley } = await open();
+  const talk = parley.conversation();
+  await answered(server, talk.send("Hello"), "Hi");
+  assert.equal(parley.conversation(talk.id), talk);
+  talk.close();
+  await quiet();
+  assert.equal(server.of("detach").length, 1);
+  assert.notEqual(parley.conversation(talk.id), talk);
+});
+
+test("typing leaves every three seconds at most", async () => {
+  const { server, outside, parley } = await open();
+  const talk = parley.conversation();
+  await answered(server, talk.send("Hello"), "Hi");
+  talk.typing();
+  talk.typing();
+  await outside.pass(3000);
+  talk.typing();
+  assert.equal(server.of("typing").length, 2);
+});
+
+test("tokens are renewed on the open socket, and asked for again when they ended", async () => {
+  const asked: string[] = [];
+  const token = (why: string) => {
+    asked.push(why);
+    return `t-${asked.length}`;
+  };
+  const { server, outside, parley } = await open({ token });
+  server.tellAll({ type: "expiring", in_s: 60 });
+  await quiet();
+  assert.deepEqual(server.of("auth").map((frame) => frame.token), ["t-2"]);
+  server.cut(4002);
+  await outside.pass(60_000);
+  assert.equal(parley.connection.state, "open");
+  assert.deepEqual(asked, ["first", "expiring", "expired"]);
+  assert.equal(server.of("hello").at(-1)?.token, "t-3");
+});
+
+test("without a new token the end of the old one is the end", async () => {
+  const { server, outside, parley } = await open();
+  server.cut(4002);
+  await outside.pass(120_000);
+  assert.equal(parley.connection.state, "closed");
+  assert.equal(server.of("hello").length, 1);
+});
+
+test("whoever brings tokens may be away for a while", async () => {
+  let fails = 2;
+  const token = async () => {
+    if (fails-- > 0) throw new TypeError("network");
+    return "t-1";
+  };
+  const { outside, parley } = made({ token });
+  parley.connect();
+  await outside.pass(60_000);
+  assert.equal(parley.connection.state, "open");
+});
+
+test("a visitor comes back as who they were", async () => {
+  const { server, outside, parley } = made({ token: undefined as never, site: "site-1" });
+  let served = 0;
+  outside.answer = () =>
+    Response.json({ token: `v-${++served}`, visitor: "v", renewal: `r-${served}`, expires_at: "" }, { status: 201 });
+  parley.connect();
+  await quiet();
+  assert.equal(server.of("hello")[0]?.token, "v-1");
+  client(outside, { token: undefined as never, site: "site-1" }).connect();
+  await quiet();
+  const bodies = outside.requests.map(({ init }) => JSON.parse(init.body as string) as unknown);
+  assert.deepEqual(bodies, [{ site: "site-1" }, { site: "site-1", renewal: "r-1" }]);
+});
+
+test("a page whose visitors are not let in is told why, and asks no more", async () => {
+  const { outside, parley } = made({ token: undefined as never });
+  const error = { code: "forbidden", message: "Not from there.", retryable: false, trace: "x" };
+  outside.answer = () => Response.json({ error }, { status: 403 });
+  parley.connect();
+  await outside.pass(120_000);
+  assert.equal(parley.connection.state, "closed");
+  assert.equal(parley.connection.state === "closed" && parley.connection.error?.message, "Not from there.");
+  assert.equal(outside.requests.length, 1);
+});
+
+test("a token too long for `hello` becomes a ticket", async () => {
+  const { server, outside, parley } = made({ token: "x".repeat(5000) });
+  outside.answer = () => Response.json({ ticket: "once", expires_at: "" }, { status: 201 });
+  parley.connect();
+  await quiet();
+  assert.equal([...server.sockets][0]?.url, "wss://chat.example/ws?ticket=once");
+  assert.equal(server.of("hello")[0]?.token, undefined);
+});
+
+test("a request over HTTP goes with a fresh token where the old one ended", async () => {
+  const { outside, parley } = made({ token: (why) => `t-${why}` });
+  outside.answer = (_, { headers }) =>
+    (headers as Record<string, string>)["Authorization"] === "Bearer t-expired"
+      ? Response.json({ items: [] })
+      : Response.json({ error: { code: "unauthenticated", message: "Ended.", retryable: false } }, { status: 401 });
+  assert.deepEqual(await parley.fetch("conversations"), { items: [] });
+  assert.deepEqual(outside.requests.map(({ url }) => url), Array(2).fill("https://chat.example/api/v1/conversations"));
+});
+
+test("the curious see every frame but no token", async () => {
+  const { server, parley } = made();
+  const seen: string[] = [];
+  parley.on("frame", ({ direction, frame }) => seen.push(`${direction} ${frame.type} ${JSON.stringify(frame).includes("t-1")}`));
+  parley.connect();
+  await quiet();
+  assert.deepEqual(seen, ["out hello false", "in welcome false"]);
+  assert.equal(server.of("hello")[0]?.token, "t-1");
+});
+
+test("a server that is going away is read on, and left when it says", async () => {
+  const { server, outside, parley } = await open();
+  server.tellAll({ type: "goaway", reason: "shutdown", reconnect_after_ms: 1840 });
+  await quiet();
+  assert.deepEqual(parley.connection, { state: "open", draining: true });
+  const answer = parley.conversation().send("One more");
+  await outside.pass(1839);
+  assert.deepEqual(server.of("chat"), []);
+  await outside.pass(1000);
+  await answer.accepted;
+  assert.equal(server.of("hello").length, 2);
+});
+
+test("a silent socket is asked for life, and given up", async () => {
+  const { server, outside, parley } = await open();
+  server.silent = true;
+  await outside.pass(37_500);
+  assert.equal(server.of("ping").length, 1);
+  server.refuses = true;
+  await outside.pass(10_000);
+  assert.deepEqual(server.closes, [4008]);
+  assert.notEqual(parley.connection.state, "open");
+});
+
+for (const code of [1002, 1003, 1007, 1009, 4500, 4501, 4503, 4507, 4999]) {
+  test(`after ${code} nothing more is tried`, async () => {
+    const { server, outside, parley } = await open();
+    server.cut(code);
+    await outside.pass(600_000);
+    assert.deepEqual(parley.connection, { state: "closed", reason: code });
+    assert.equal(server.of("hello").length, 1);
+  });
+}
+
+for (const code of [1000, 1001, 1005, 1006, 1011, 1012, 1013, 3000, 4001, 4004, 4499]) {
+  test(`after ${code} it comes back`, async () => {
+    const { server, outside, parley } = await open();
+    server.cut(code);
+    await outside.pass(1000);
+    assert.equal(parley.connection.state, "open");
+    assert.equal(server.of("hello").length, 2);
+  });
+}
+
+test("it never gives up, and can be told to try now", async () => {
+  const { server, outside, parley } = made();
+  outside.chanced = 0.999;
+  server.refuses = true;
+  parley.connect();
+  await outside.pass(3_600_000);
+  assert.equal(parley.connection.state, "waiting");
+  server.refuses = false;
+  parley.reconnect();
+  await quiet();
+  assert.equal(parley.connection.state, "open");
+});
+
+test("a listener that throws harms nobody", async () => {
+  const { server, parley } = await open();
+  const thrown: unknown[] = [];
+  const keep = (error: unknown) => thrown.push(error);
+  process.prependOnceListener("uncaughtException", keep);
+  const talk = parley.conversation();
+  talk.on("change", () => {
+    throw new Error("theirs");
+  });
+  const off = talk.on("change", () => {});
+  off();
+  process.removeListener("uncaughtException", keep);
+  assert.deepEqual(thrown, []);
+  assert.equal(server.sockets.size, 1);
+});

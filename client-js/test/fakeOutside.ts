@@ -1,0 +1,60 @@
+/** The world of a test: time stands still until it is moved on, and chance is what the test says. */
+
+import { type Outside, safe, type Store } from "../src/outside.ts";
+import type { FakeServer } from "./fakeServer.ts";
+
+interface Task {
+  readonly at: number;
+  readonly run: () => void;
+}
+
+export class FakeOutside implements Outside {
+  chanced = 0.5;
+  readonly tab: Store = safe(() => undefined);
+  readonly site: Store = safe(() => undefined);
+  readonly WebSocket: Outside["WebSocket"];
+  readonly requests: { readonly url: string; readonly init: RequestInit }[] = [];
+  answer: (url: string, init: RequestInit) => Response = () => new Response("{}", { status: 404 });
+  #now = 0;
+  readonly #tasks = new Set<Task>();
+
+  constructor(server: FakeServer) {
+    this.WebSocket = server.socketClass;
+  }
+
+  now = (): number => this.#now;
+
+  chance = (): number => this.chanced;
+
+  after = (ms: number, run: () => void): (() => void) => {
+    const task = { at: this.#now + ms, run };
+    this.#tasks.add(task);
+    return () => void this.#tasks.delete(task);
+  };
+
+  fetch = async (url: string, init: RequestInit): Promise<Response> => {
+    this.requests.push({ url, init });
+    return this.answer(url, init);
+  };
+
+  /** Lets time go on, and everything happen that is due meanwhile. */
+  async pass(ms: number): Promise<void> {
+    await quiet();
+    const until = this.#now + ms;
+    for (;;) {
+      const due = [...this.#tasks].filter(({ at }) => at <= until).sort((a, b) => a.at - b.at)[0];
+      if (!due) break;
+      this.#tasks.delete(due);
+      this.#now = Math.max(this.#now, due.at);
+      due.run();
+      await quiet();
+    }
+    this.#now = until;
+    await quiet();
+  }
+}
+
+/** Until everything has happened that needs no time. */
+export async function quiet(): Promise<void> {
+  for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
