@@ -119,8 +119,13 @@ class Conversations(Protocol):
     async def change(self, owner: Owner, conversation: str, change: Change) -> Conversation:
         """Change what is given; one commit of kind `conversation`."""
 
-    async def select(self, owner: Owner, once: Once, conversation: str, leaf: str) -> Conversation:
-        """Make the branch that ends in `leaf` the active one; a commit unless it was already."""
+    async def select(
+        self, owner: Owner, once: Once, conversation: str, message: str
+    ) -> Conversation:
+        """Make the branch with this message the active one; a commit unless it was already.
+
+        Below it, the newest child of each message is followed to the leaf.
+        """
 
     async def delete(self, owner: Owner, conversation: str) -> Deleted:
         """Take it out of sight, and stop its answers as `stop` does."""

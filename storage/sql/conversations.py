@@ -158,13 +158,16 @@ class SqlConversations:
 
         return await self._db.write(work)
 
-    async def select(self, owner: Owner, once: Once, conversation: str, leaf: str) -> Conversation:
+    async def select(
+        self, owner: Owner, once: Once, conversation: str, message: str
+    ) -> Conversation:
         async def work(c: Connection) -> Conversation:
             at, before = await idempotency.claim(c, owner, once, _Selected)
             if before is not None:
                 return rows.conversation(await history.owned(c, owner, conversation))
             active = await locking.owned_conversation(c, owner, conversation)
-            await history.message_of(c, owner, conversation, leaf)
+            await history.message_of(c, owner, conversation, message)
+            leaf = await history.newest_below(c, owner.tenant, conversation, message)
             await idempotency.settle(c, owner, once, _Selected(leaf=leaf))
             if active == leaf:
                 return rows.conversation(await history.owned(c, owner, conversation))

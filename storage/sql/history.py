@@ -403,6 +403,31 @@ async def message_of(c: Connection, owner: Owner, conversation: str, message: st
     return row
 
 
+async def newest_below(c: Connection, tenant: str, conversation: str, message: str) -> str:
+    """The leaf that the newest child of each message leads to; itself where it has none."""
+    found = await c.one(
+        """
+        WITH RECURSIVE branch (id, depth) AS (
+            SELECT CAST(:message AS TEXT), 0
+            UNION ALL
+            SELECT (
+                SELECT m.id FROM messages m
+                WHERE m.tenant = :tenant AND m.conversation = :conversation AND m.parent = b.id
+                ORDER BY m.number DESC LIMIT 1
+            ), b.depth + 1
+            FROM branch b WHERE b.id IS NOT NULL
+        )
+        SELECT said.id FROM branch said WHERE said.id IS NOT NULL ORDER BY said.depth DESC LIMIT 1
+        """,
+        tenant=tenant,
+        conversation=conversation,
+        message=message,
+    )
+    assert found is not None
+    leaf: str = found["id"]
+    return leaf
+
+
 async def _ancestors(
     c: Connection, owner: Owner, conversation: str, newest: str, limit: int
 ) -> list[Row]:

@@ -85,6 +85,21 @@ async def test_selecting_a_branch_makes_it_the_active_one(world: World) -> None:
     assert second.answer != third.answer
 
 
+async def test_a_message_within_a_branch_stands_for_its_newest_leaf(world: World) -> None:
+    """Choosing an earlier answer brings back what was said below it, not an end in its middle."""
+    first = await world.exchange()
+    below = await world.exchange(conversation=first.conversation)
+    regenerate = Regenerate(once=world.once(), request=REQUEST, max_queued=3, answer=below.answer)
+    newer = await world.store.sending.regenerate(world.owner, regenerate)
+    again = Regenerate(once=world.once(), request=REQUEST, max_queued=3, answer=first.answer)
+    latest = await world.store.sending.regenerate(world.owner, again)
+    select = world.store.conversations.select
+    chosen = await select(world.owner, world.once(), first.conversation, first.answer)
+    assert chosen.leaf == newer.answer
+    chosen = await select(world.owner, world.once(), first.conversation, first.message)
+    assert chosen.leaf == latest.answer
+
+
 async def test_selecting_the_active_leaf_tells_nothing(world: World) -> None:
     """There is no change."""
     sent = await world.exchange()

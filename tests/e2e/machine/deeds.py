@@ -19,11 +19,11 @@ async def command(world: World, device: Device, frame: Frame) -> None:
         world.requests.append(Request(device.person, frame, ok))
 
 
-async def select(world: World, device: Device, there: Conversation, leaf: str) -> None:
-    """Another branch is the active one, on every device."""
-    frame = world.named("select", conversation=there.id, leaf=leaf)
+async def select(world: World, device: Device, there: Conversation, message: str) -> None:
+    """The branch with this message is the active one, on every device."""
+    frame = world.named("select", conversation=there.id, leaf=message)
     await command(world, device, frame)
-    there.leaf = leaf
+    there.leaf = leaf = there.newest_below(message)
     for follower in world.followers(there):
         view = follower.views[there.id]
         await follower.until(lambda v=view: v.leaf == leaf)  # type: ignore[misc]

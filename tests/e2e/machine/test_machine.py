@@ -158,8 +158,8 @@ class Parley(Machine):
     def select(self, which: Picks) -> None:
         """Another branch is the active one."""
         there = self.conversation(which)
-        leaf = self.message(which, there)
-        self.run(deeds.select(self.w, self.device(which, there.owner), there, leaf))
+        message = self.message(which, there)
+        self.run(deeds.select(self.w, self.device(which, there.owner), there, message))
 
     @rule(
         which=picks,

@@ -155,6 +155,12 @@ class Conversation(Struct):
             leaf = line[0].parent
         return line
 
+    def newest_below(self, id: str) -> str:
+        """The leaf that the newest child of each message leads to."""
+        while id in self.children:
+            id = self.children[id][-1]
+        return id
+
     def answer(self, id: str) -> Asked:
         """The answer of that id."""
         return next(asked for asked in self.asked if asked.id == id)
