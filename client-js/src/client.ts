@@ -132,10 +132,7 @@ export class ParleyClient extends Emitter<ClientEvents> {
   /** A conversation to follow, the same object for the same id; without one, a new conversation. */
   conversation(id?: string): Conversation {
     for (const known of this.#conversations) if (id !== undefined && known.id === id) return known;
-    const made = new Conversation(this.#desk(), id);
-    this.#conversations.add(made);
-    if (id !== undefined) this.#line.run((now) => this.#session.follow(id, now));
-    return made;
+    return new Conversation(this.#desk(), id).open();
   }
 
   /** A request to `api/v1/…`, as whoever is connected here. */
@@ -168,9 +165,14 @@ export class ParleyClient extends Emitter<ClientEvents> {
       typing: (id) => this.#line.run(() => session.typing(id)),
       fetch: (path) => this.fetch(path),
       now: this.#outside.now,
-      leave: (left) => {
-        this.#conversations.delete(left);
-        const { id } = left;
+      enter: (one) => {
+        this.#conversations.add(one);
+        const { id } = one;
+        if (id !== undefined) this.#line.run((now) => session.follow(id, now));
+      },
+      leave: (one) => {
+        this.#conversations.delete(one);
+        const { id } = one;
         if (id !== undefined) this.#line.run((now) => session.unfollow(id, now));
       },
     };

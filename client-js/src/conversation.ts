@@ -42,7 +42,8 @@ export interface Desk extends Pick<Counter, "store" | "user" | "submit" | "withd
   typing(id: string): void;
   fetch(path: string): Promise<unknown>;
   now(): number;
-  leave(left: Conversation): void;
+  enter(one: Conversation): void;
+  leave(one: Conversation): void;
 }
 
 const TYPING_MS = 3000;
@@ -192,6 +193,12 @@ export class Conversation extends Emitter<ConversationEvents> {
     if (this.#id === undefined || now - this.#typedAt < TYPING_MS) return;
     this.#typedAt = now;
     this.#desk.typing(this.#id);
+  }
+
+  /** Follows it again, after `close`. */
+  open(): this {
+    this.#desk.enter(this);
+    return this;
   }
 
   /** Follows it no longer. */

@@ -1,0 +1,88 @@
+/** Hooks for React. The conversation lives outside: what did not change is not rendered again. */
+
+import { useCallback, useEffect, useId, useMemo, useSyncExternalStore } from "react";
+
+import type { Answer } from "./answer.ts";
+import type { Connection, ParleyClient } from "./client.ts";
+import type { Conversation, SendOptions, Status } from "./conversation.ts";
+import type { ChatMessage } from "./screen.ts";
+
+export interface Chat {
+  readonly conversation: Conversation;
+  readonly messages: readonly ChatMessage[];
+  readonly status: Status;
+  readonly connection: Connection;
+  /** Whether `loadMore` would bring older messages. */
+  readonly more: boolean;
+  send(content: string, options?: SendOptions): Answer;
+  stop(): Promise<void>;
+  regenerate(answer: string): Answer;
+  retry(message: string): Answer;
+  loadMore(): Promise<void>;
+}
+
+/** A conversation, followed for as long as somebody shows it; without an id, a new one. */
+export function useChat(client: ParleyClient, id?: string): Chat {
+  const place = useId();
+  const conversation = useMemo(() => begin(client, id, place), [client, id, place]);
+  useEffect(() => hold(conversation), [conversation]);
+  const changes = useCallback((tell: () => void) => conversation.on("change", tell), [conversation]);
+  const messages = useSyncExternalStore(changes, () => conversation.messages, () => conversation.messages);
+  const connection = useConnection(client);
+  return useMemo(
+    () => ({
+      conversation,
+      messages,
+      connection,
+      status: conversation.status,
+      more: conversation.more,
+      send: (content, options) => conversation.send(content, options),
+      stop: () => conversation.stop(),
+      regenerate: (answer) => conversation.regenerate(answer),
+      retry: (message) => conversation.retry(message),
+      loadMore: async () => void (await conversation.history()),
+    }),
+    [conversation, messages, connection],
+  );
+}
+
+/** One message: whoever shows it is rendered again only when it is another. */
+export function useMessage(conversation: Conversation, id: string): ChatMessage | undefined {
+  const changes = useCallback((tell: () => void) => conversation.on("change", tell), [conversation]);
+  const find = () => conversation.messages.find((message) => message.id === id);
+  return useSyncExternalStore(changes, find, find);
+}
+
+export function useConnection(client: ParleyClient): Connection {
+  const changes = useCallback((tell: () => void) => client.on("state", tell), [client]);
+  const now = () => client.connection;
+  return useSyncExternalStore(changes, now, now);
+}
+
+const begun = new Map<string, Conversation>();
+
+/** Strict mode asks twice for the same place in a page, and must not make two new conversations. */
+function begin(client: ParleyClient, id: string | undefined, place: string): Conversation {
+  if (id !== undefined) return client.conversation(id);
+  let conversation = begun.get(place);
+  if (!conversation) {
+    begun.set(place, (conversation = client.conversation()));
+    queueMicrotask(() => begun.delete(place));
+  }
+  return conversation;
+}
+
+const holders = new WeakMap<Conversation, number>();
+
+/** Strict mode lets go and takes hold again at once; only who stays away is left. */
+function hold(conversation: Conversation): () => void {
+  const count = (by: number) => {
+    const held = (holders.get(conversation) ?? 0) + by;
+    holders.set(conversation, held);
+    return held;
+  };
+  if (count(1) === 1) conversation.open();
+  return () => {
+    if (count(-1) === 0) queueMicrotask(() => holders.get(conversation) || conversation.close());
+  };
+}
