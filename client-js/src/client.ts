@@ -14,7 +14,14 @@ import type {
   ServerFrame,
   WelcomeFrame,
 } from "./frames.ts";
-import { folderOf, type Request, request, type TokenReason, type TokenSource, visitors } from "./http.ts";
+import {
+  folderOf,
+  type Request,
+  request,
+  type TokenReason,
+  type TokenSource,
+  visitors,
+} from "./http.ts";
 import { Line } from "./line.ts";
 import { type Outside, type Store, safe, type WebSocketClass, world } from "./outside.ts";
 import { watchPage } from "./page.ts";
@@ -25,7 +32,9 @@ export interface ClientOptions {
   /** The server's folder (`https://chat.example/chat/`), or its socket (`wss://chat.example/chat/ws`). */
   readonly url: string | URL;
   /** A token, or who brings one. Without it the page's visitor gets one of the server's own. */
-  readonly token?: string | ((why: TokenReason) => string | undefined | Promise<string | undefined>);
+  readonly token?:
+    | string
+    | ((why: TokenReason) => string | undefined | Promise<string | undefined>);
   /** The public key of the site that visitors are on. */
   readonly site?: string;
   /** Where there is none, as in Node 20: the class of `ws`. */
@@ -77,7 +86,8 @@ export class ParleyClient extends Emitter<ClientEvents> {
     super();
     const { token, codec = json } = options;
     const socketClass = options.WebSocket ?? outside.WebSocket;
-    if (!socketClass) throw new TypeError("No WebSocket here: pass the class of `ws` as `WebSocket`.");
+    if (!socketClass)
+      throw new TypeError("No WebSocket here: pass the class of `ws` as `WebSocket`.");
     this.#outside = outside;
     this.#folder = folderOf(options.url);
     this.#store = options.storage === undefined ? outside.tab : safe(() => options.storage);
@@ -274,7 +284,8 @@ export class ParleyClient extends Emitter<ClientEvents> {
 
   #frame(direction: "in" | "out", frame: ClientFrame | ServerFrame): void {
     if (direction === "out" && "id" in frame) {
-      for (const conversation of this.#conversations) conversation.moved(frame as ClientFrame, "sent");
+      for (const conversation of this.#conversations)
+        conversation.moved(frame as ClientFrame, "sent");
     }
     if (!this.heard("frame")) return;
     const shown = "token" in frame ? { ...frame, token: "…" } : frame;

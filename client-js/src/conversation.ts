@@ -3,8 +3,8 @@ import type { Settled } from "./client.ts";
 import { ParleyError } from "./errors.ts";
 import { Emitter } from "./events.ts";
 import type {
-  AckFrame,
   Conversation as About,
+  AckFrame,
   ChatFrame,
   ClientFrame,
   EditFrame,
@@ -90,7 +90,8 @@ export class Conversation extends Emitter<ConversationEvents> {
   get status(): Status {
     const running = [...(this.#replica?.answers.values() ?? [])];
     if (running.some(({ text }) => text)) return "streaming";
-    if (running.length || this.#pending.list.some(({ delivery }) => delivery !== "failed")) return "submitted";
+    if (running.length || this.#pending.list.some(({ delivery }) => delivery !== "failed"))
+      return "submitted";
     const last = this.messages.at(-1);
     return last?.delivery === "failed" || last?.outcome === "failed" ? "error" : "ready";
   }
@@ -283,10 +284,14 @@ export class Conversation extends Emitter<ConversationEvents> {
   #tell(id: string): void {
     const answer = this.#answers.get(id);
     const row = this.#row(id);
-    if (row && !row.outcome) return answer?.took(true);
+    if (!answer) return;
+    if (row && !row.outcome) {
+      answer.took(true);
+      return;
+    }
     this.#answers.delete(id);
-    if (row) answer?.end(row);
-    else if (answer) void this.#fetch(id, answer);
+    if (row) answer.end(row);
+    else void this.#fetch(id, answer);
   }
 
   /** It ended while we were away, on a branch that is not shown. */
@@ -302,7 +307,8 @@ export class Conversation extends Emitter<ConversationEvents> {
   /** Another branch was chosen that is not known here: a page of history is. */
   #seekLeaf(): void {
     const replica = this.#replica;
-    if (!replica?.leaf || replica.messages.has(replica.leaf) || this.#sought === replica.leaf) return;
+    if (!replica?.leaf || replica.messages.has(replica.leaf) || this.#sought === replica.leaf)
+      return;
     this.#sought = replica.leaf;
     const frame = { type: "history", id: mint(), conversation: this.#named() } as const;
     this.#request(frame).catch(() => (this.#sought = null));

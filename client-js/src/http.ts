@@ -48,11 +48,15 @@ export async function request(
 }
 
 function refusal(status: number, said: unknown): ParleyError {
-  const told = (said as { error?: { code: ParleyError["code"]; message: string } } | undefined)?.error;
+  const told = (said as { error?: { code: ParleyError["code"]; message: string } } | undefined)
+    ?.error;
   if (told) return new ParleyError(told.code, told.message, { ...told, status });
   // Not Parley's own words: something between, which may pass.
   const retryable = status >= 500 || status === 429;
-  return new ParleyError("unavailable", `The server answered with status ${status}.`, { retryable, status });
+  return new ParleyError("unavailable", `The server answered with status ${status}.`, {
+    retryable,
+    status,
+  });
 }
 
 /** Lets a page's visitor in, and in again: who they are is kept for as long as the site lets it. */

@@ -130,7 +130,8 @@ export class Line {
       this.#wanted = why;
       return this.#session.connect(this.#outside.now());
     }
-    if (why === "refused") this.#wanted = why; // for the next connection: asking at once could go on for ever
+    if (why === "refused")
+      this.#wanted = why; // for the next connection: asking at once could go on for ever
     else this.renew(why).catch(() => {}); // there is time: it ends with `expired`
     return [];
   }

@@ -40,7 +40,11 @@ export function refuse(frame: ClientFrame, offer: Offer): Refusal | undefined {
         over("attachments", attachments.length, limits.message_attachments) ??
         over("tools", tools.length, limits.tools) ??
         over("max_tokens", frame.max_tokens ?? 0, limits.max_tokens) ??
-        over("metadata", metadata ? utf8Length(JSON.stringify(metadata)) : 0, limits.metadata_bytes) ??
+        over(
+          "metadata",
+          metadata ? utf8Length(JSON.stringify(metadata)) : 0,
+          limits.metadata_bytes,
+        ) ??
         tooLong("content", frame.content) ??
         tooLong("system_prompt", frame.system_prompt)
       );

@@ -4,7 +4,11 @@
 export type WebSocketClass = new (
   url: string,
   protocols: string[],
-) => { binaryType: string; send(data: string | Uint8Array<ArrayBuffer>): void; close(code?: number): void };
+) => {
+  binaryType: string;
+  send(data: string | Uint8Array<ArrayBuffer>): void;
+  close(code?: number): void;
+};
 
 /** A place for small texts; `sessionStorage` is one. */
 export type Store = Pick<Storage, "getItem" | "setItem" | "removeItem">;
@@ -57,7 +61,11 @@ export function safe(store: () => Store | null | undefined): Store {
     getItem: (key) => memory.get(key) ?? attempt((held) => held.getItem(key)) ?? null,
     setItem(key, value) {
       removeItem(key); // a write that fails leaves nothing older behind
-      if (!attempt((held) => (held.setItem(key, value), true))) memory.set(key, value);
+      const kept = attempt((held) => {
+        held.setItem(key, value);
+        return true;
+      });
+      if (!kept) memory.set(key, value);
     },
   };
 }

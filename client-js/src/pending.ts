@@ -145,7 +145,8 @@ export class Pending {
     const kept = this.list
       .filter(({ ack }) => !ack)
       .map(({ frame, at, error, delivery }) => {
-        const refused = delivery === "failed" && error && { code: error.code, message: error.message };
+        const refused = delivery === "failed" &&
+          error && { code: error.code, message: error.message };
         return { frame, at, ...(refused && { refused }) };
       });
     save(store, this.#counter.key(), { user: user() ?? this.#sender, kept });

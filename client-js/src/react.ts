@@ -26,8 +26,15 @@ export function useChat(client: ParleyClient, id?: string): Chat {
   const place = useId();
   const conversation = useMemo(() => begin(client, id, place), [client, id, place]);
   useEffect(() => hold(conversation), [conversation]);
-  const changes = useCallback((tell: () => void) => conversation.on("change", tell), [conversation]);
-  const messages = useSyncExternalStore(changes, () => conversation.messages, () => conversation.messages);
+  const changes = useCallback(
+    (tell: () => void) => conversation.on("change", tell),
+    [conversation],
+  );
+  const messages = useSyncExternalStore(
+    changes,
+    () => conversation.messages,
+    () => conversation.messages,
+  );
   const connection = useConnection(client);
   return useMemo(
     () => ({
@@ -48,7 +55,10 @@ export function useChat(client: ParleyClient, id?: string): Chat {
 
 /** One message: whoever shows it is rendered again only when it is another. */
 export function useMessage(conversation: Conversation, id: string): ChatMessage | undefined {
-  const changes = useCallback((tell: () => void) => conversation.on("change", tell), [conversation]);
+  const changes = useCallback(
+    (tell: () => void) => conversation.on("change", tell),
+    [conversation],
+  );
   const find = () => conversation.messages.find((message) => message.id === id);
   return useSyncExternalStore(changes, find, find);
 }

@@ -17,8 +17,8 @@ import type {
   AttachedFrame,
   AttachFrame,
   ChunkFrame,
-  Cited,
   CitationFrame,
+  Cited,
   CompleteFrame,
   Conversation,
   LoggedFrame,
@@ -117,7 +117,8 @@ export class Replica {
   branch(leaf?: string | null): Message[] {
     const rows: Message[] = [];
     let row = this.#row(leaf ?? this.leaf);
-    while (row && rows.length < this.#rows.size) { // a ring of parents would never end
+    while (row && rows.length < this.#rows.size) {
+      // a ring of parents would never end
       rows.push(row);
       row = this.#row(row.parent);
     }
@@ -252,7 +253,16 @@ export class Replica {
       this.#growing.delete(answer.id);
       this.#set({
         ...(this.#row(answer.id) as Message),
-        ...told(frame, "outcome", "attempt", "finish_reason", "model", "provider", "usage", "sources"),
+        ...told(
+          frame,
+          "outcome",
+          "attempt",
+          "finish_reason",
+          "model",
+          "provider",
+          "usage",
+          "sources",
+        ),
         ...told(answer, "citations", "tools"),
         content: answer.text,
       });
@@ -354,7 +364,16 @@ function take(answer: Held, frame: OfAnswer): boolean {
 
 /** The calls as they stand now: what a later frame leaves out stays as it was told. */
 function withCall(calls: readonly ToolCall[], frame: ToolFrame): readonly ToolCall[] {
-  const now = told(frame, "call", "name", "state", "arguments", "args_hash", "result", "expires_at");
+  const now = told(
+    frame,
+    "call",
+    "name",
+    "state",
+    "arguments",
+    "args_hash",
+    "result",
+    "expires_at",
+  );
   const known = calls.some(({ call }) => call === now.call);
   return known
     ? calls.map((one) => (one.call === now.call ? { ...one, ...now } : one))

@@ -2,7 +2,14 @@
 
 import type { Answer } from "./answer.ts";
 import type { ParleyError } from "./errors.ts";
-import type { AckFrame, AnswerState, CompleteFrame, Degradation, Failure, Message } from "./frames.ts";
+import type {
+  AckFrame,
+  AnswerState,
+  CompleteFrame,
+  Degradation,
+  Failure,
+  Message,
+} from "./frames.ts";
 import type { Asking } from "./keeping.ts";
 import type { Growing, Replica } from "./replica.ts";
 
@@ -73,7 +80,11 @@ export class Screen {
     for (const growing of replica.answers.values()) this.#last.set(growing.id, growing);
   }
 
-  show(replica: Replica | undefined, asked: readonly Asked[], id: string | undefined): ChatMessage[] {
+  show(
+    replica: Replica | undefined,
+    asked: readonly Asked[],
+    id: string | undefined,
+  ): ChatMessage[] {
     const unseen = asked.filter(({ ack }) => !ack || !replica?.messages.has(ack.message));
     const rows: ChatMessage[] = replica ? this.#rows(replica, leafOf(replica, asked)) : [];
     for (const one of unseen) {
@@ -121,7 +132,8 @@ export class Screen {
 /** Where the branch ends that is shown: above what is being asked anew. */
 function leafOf(replica: Replica, asked: readonly Asked[]): string | null {
   for (const { frame, ack, delivery } of asked) {
-    if (frame.type === "chat" || delivery === "failed" || (ack && replica.messages.has(ack.answer))) continue;
+    if (frame.type === "chat" || delivery === "failed" || (ack && replica.messages.has(ack.answer)))
+      continue;
     const replaced = frame.type === "edit" ? frame.message : frame.answer;
     return replica.messages.get(replaced)?.parent ?? null;
   }

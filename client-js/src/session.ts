@@ -20,7 +20,7 @@
 
 import { delay, LONGEST_MS } from "./backoff.ts";
 import { advice, CLOSE_CODES } from "./codes.ts";
-import { Following, greeting, GREETING_BYTES, MOST_FOLLOWED } from "./following.ts";
+import { Following, GREETING_BYTES, greeting, MOST_FOLLOWED } from "./following.ts";
 import type {
   AckFrame,
   AttachedFrame,
@@ -34,9 +34,17 @@ import type {
   ServerFrame,
   WelcomeFrame,
 } from "./frames.ts";
-import { refusal, refuse, type Refusal } from "./offer.ts";
-import { free, isAsked, match, request, type Asked, type Request, type RequestFrame } from "./outbox.ts";
-import { Replica, type Position } from "./replica.ts";
+import { type Refusal, refusal, refuse } from "./offer.ts";
+import {
+  type Asked,
+  free,
+  isAsked,
+  match,
+  type Request,
+  type RequestFrame,
+  request,
+} from "./outbox.ts";
+import { type Position, Replica } from "./replica.ts";
 import { utf8Length } from "./text.ts";
 
 export type { Refusal, RequestFrame };
@@ -54,7 +62,12 @@ type Answer = AckFrame | OkFrame | HistoryFrame | ErrorFrame;
 /** What the application is told. */
 export type News =
   /** The state changed; `close` says why, `wait` how many ms until the next attempt. */
-  | { readonly type: "moved"; readonly state: State; readonly close?: number; readonly wait?: number }
+  | {
+      readonly type: "moved";
+      readonly state: State;
+      readonly close?: number;
+      readonly wait?: number;
+    }
   /** A request of the application and its one answer. */
   | {
       readonly type: "answered";
@@ -71,7 +84,11 @@ export type News =
   /** This frame changed the replica of its conversation. */
   | { readonly type: "updated"; readonly conversation: string; readonly frame: ServerFrame }
   /** The conversation cannot be followed; its replica is gone. */
-  | { readonly type: "unfollowed"; readonly conversation: string; readonly why: ErrorFrame | Refusal }
+  | {
+      readonly type: "unfollowed";
+      readonly conversation: string;
+      readonly why: ErrorFrame | Refusal;
+    }
   /** Any other word of the server: `welcome`, `notice`, `typing`, `presence`, a stray `error` … */
   | { readonly type: "heard"; readonly frame: ServerFrame }
   /** Hand a new token to `auth`; after "expired" the client has stopped, so `connect` too. */

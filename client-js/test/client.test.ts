@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { ParleyClient, type ClientOptions, type ParleyError } from "../src/index.ts";
+import { type ClientOptions, ParleyClient, type ParleyError } from "../src/index.ts";
 import { FakeOutside, quiet } from "./fakeOutside.ts";
 import { FakeServer, welcome } from "./fakeServer.ts";
 
@@ -141,7 +141,10 @@ test("an answer that ended on a branch that is not shown is asked for", async ()
   outside.answer = () => Response.json({ items: [row] });
   await outside.pass(500);
   assert.equal((await answer.done).content, "Good day.");
-  assert.match(outside.requests[0]?.url ?? "", new RegExp(`conversations/${conversation}/messages\\?leaf=`));
+  assert.match(
+    outside.requests[0]?.url ?? "",
+    new RegExp(`conversations/${conversation}/messages\\?leaf=`),
+  );
 });
 
 test("what is sent offline leaves in order when the connection is back", async () => {
@@ -149,7 +152,10 @@ test("what is sent offline leaves in order when the connection is back", async (
   const talk = parley.conversation();
   const first = talk.send("one");
   talk.send("two");
-  assert.deepEqual(talk.messages.map(({ delivery }) => delivery), ["unsent", "unsent"]);
+  assert.deepEqual(
+    talk.messages.map(({ delivery }) => delivery),
+    ["unsent", "unsent"],
+  );
   parley.connect();
   await quiet();
   await first.accepted;
@@ -292,7 +298,11 @@ test("another answer and another question stand beside the first ones", async ()
   assert.deepEqual(contents(talk), ["Hello", "one"]);
 });
 
-async function answered(server: FakeServer, answer: ReturnType<ReturnType<ParleyClient["conversation"]>["send"]>, text: string) {
+async function answered(
+  server: FakeServer,
+  answer: ReturnType<ReturnType<ParleyClient["conversation"]>["send"]>,
+  text: string,
+) {
   await answer.accepted;
   server.say(text);
   server.end();
@@ -337,7 +347,10 @@ test("messages that did not change stay the same objects", async () => {
   server.say("sec");
   await quiet();
   const after = talk.messages;
-  assert.deepEqual(after.map((message, at) => message === before[at]), [true, true, true, false]);
+  assert.deepEqual(
+    after.map((message, at) => message === before[at]),
+    [true, true, true, false],
+  );
 });
 
 test("a change is told once per turn, however many frames came", async () => {
@@ -366,7 +379,10 @@ test("a call is approved with the hash of the arguments that were shown", async 
   await quiet();
   assert.equal(talk.messages.at(-1)?.tools?.[0]?.state, "awaiting_approval");
   await talk.approve("k", true);
-  assert.deepEqual(server.of("approve").map(({ call, args_hash, allow }) => [call, args_hash, allow]), [["k", "9f86", true]]);
+  assert.deepEqual(
+    server.of("approve").map(({ call, args_hash, allow }) => [call, args_hash, allow]),
+    [["k", "9f86", true]],
+  );
 });
 
 test("a conversation that is not ours says so", async () => {
@@ -407,7 +423,10 @@ test("tokens are renewed on the open socket, and asked for again when they ended
   const { server, outside, parley } = await open({ token });
   server.tellAll({ type: "expiring", in_s: 60 });
   await quiet();
-  assert.deepEqual(server.of("auth").map((frame) => frame.token), ["t-2"]);
+  assert.deepEqual(
+    server.of("auth").map((frame) => frame.token),
+    ["t-2"],
+  );
   server.cut(4002);
   await outside.pass(60_000);
   assert.equal(parley.connection.state, "open");
@@ -439,7 +458,10 @@ test("a visitor comes back as who they were", async () => {
   const { server, outside, parley } = made({ token: undefined as never, site: "site-1" });
   let served = 0;
   outside.answer = () =>
-    Response.json({ token: `v-${++served}`, visitor: "v", renewal: `r-${served}`, expires_at: "" }, { status: 201 });
+    Response.json(
+      { token: `v-${++served}`, visitor: "v", renewal: `r-${served}`, expires_at: "" },
+      { status: 201 },
+    );
   parley.connect();
   await quiet();
   assert.equal(server.of("hello")[0]?.token, "v-1");
@@ -456,7 +478,10 @@ test("a page whose visitors are not let in is told why, and asks no more", async
   parley.connect();
   await outside.pass(120_000);
   assert.equal(parley.connection.state, "closed");
-  assert.equal(parley.connection.state === "closed" && parley.connection.error?.message, "Not from there.");
+  assert.equal(
+    parley.connection.state === "closed" && parley.connection.error?.message,
+    "Not from there.",
+  );
   assert.equal(outside.requests.length, 1);
 });
 
@@ -474,15 +499,23 @@ test("a request over HTTP goes with a fresh token where the old one ended", asyn
   outside.answer = (_, { headers }) =>
     (headers as Record<string, string>)["Authorization"] === "Bearer t-expired"
       ? Response.json({ items: [] })
-      : Response.json({ error: { code: "unauthenticated", message: "Ended.", retryable: false } }, { status: 401 });
+      : Response.json(
+          { error: { code: "unauthenticated", message: "Ended.", retryable: false } },
+          { status: 401 },
+        );
   assert.deepEqual(await parley.fetch("conversations"), { items: [] });
-  assert.deepEqual(outside.requests.map(({ url }) => url), Array(2).fill("https://chat.example/api/v1/conversations"));
+  assert.deepEqual(
+    outside.requests.map(({ url }) => url),
+    Array(2).fill("https://chat.example/api/v1/conversations"),
+  );
 });
 
 test("the curious see every frame but no token", async () => {
   const { server, parley } = made();
   const seen: string[] = [];
-  parley.on("frame", ({ direction, frame }) => seen.push(`${direction} ${frame.type} ${JSON.stringify(frame).includes("t-1")}`));
+  parley.on("frame", ({ direction, frame }) =>
+    seen.push(`${direction} ${frame.type} ${JSON.stringify(frame).includes("t-1")}`),
+  );
   parley.connect();
   await quiet();
   assert.deepEqual(seen, ["out hello false", "in welcome false"]);

@@ -7,7 +7,7 @@ import { test } from "node:test";
 import type { ServerFrame } from "../src/frames.ts";
 import { request } from "../src/outbox.ts";
 import type { Replica } from "../src/replica.ts";
-import { Session, type Action, type RequestFrame } from "../src/session.ts";
+import { type Action, type RequestFrame, Session } from "../src/session.ts";
 
 type Plain = { readonly [key: string]: unknown };
 

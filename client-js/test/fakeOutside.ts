@@ -1,6 +1,6 @@
 /** The world of a test: time stands still until it is moved on, and chance is what the test says. */
 
-import { type Outside, safe, type Store } from "../src/outside.ts";
+import { type Outside, type Store, safe } from "../src/outside.ts";
 import type { FakeServer } from "./fakeServer.ts";
 
 interface Task {

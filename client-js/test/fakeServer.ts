@@ -123,7 +123,8 @@ export class FakeServer {
   /** Takes what comes and answers nothing. */
   silent = false;
   /** Frames of these kinds are answered by this error, so many times. */
-  refusals: { type: ClientFrame["type"]; code: ErrorCode; retryable: boolean; times: number }[] = [];
+  refusals: { type: ClientFrame["type"]; code: ErrorCode; retryable: boolean; times: number }[] =
+    [];
   readonly #known = new Map<string, { readonly log: string; readonly answer: string }>();
   #names = 0;
 
@@ -142,7 +143,10 @@ export class FakeServer {
   }
 
   of<Type extends ClientFrame["type"]>(type: Type): Extract<ClientFrame, { type: Type }>[] {
-    return this.received.filter((frame) => frame.type === type) as Extract<ClientFrame, { type: Type }>[];
+    return this.received.filter((frame) => frame.type === type) as Extract<
+      ClientFrame,
+      { type: Type }
+    >[];
   }
 
   /** All connections end. */
@@ -192,7 +196,11 @@ export class FakeServer {
         this.end(frame.answer, "stopped");
         return;
       case "history":
-        socket.tell({ type: "history", ref: frame.id, ...this.#page(frame.conversation, frame.before, frame.limit) });
+        socket.tell({
+          type: "history",
+          ref: frame.id,
+          ...this.#page(frame.conversation, frame.before, frame.limit),
+        });
         return;
       case "select":
         socket.tell({ type: "ok", ref: frame.id });
@@ -236,7 +244,13 @@ export class FakeServer {
     const { conversation, held } = this.#find(answer);
     held.attempt++;
     held.text = "";
-    this.#append(conversation, { type: "reset", conversation, answer, attempt: held.attempt, reason: "fallback" });
+    this.#append(conversation, {
+      type: "reset",
+      conversation,
+      answer,
+      attempt: held.attempt,
+      reason: "fallback",
+    });
   }
 
   tell(frame: Frame<LoggedFrame>, answer = this.newest): void {
@@ -249,7 +263,9 @@ export class FakeServer {
     held.ended = true;
     const { attempt, text } = held;
     const row = log.rows.get(answer) as Message;
-    const finish_reason = { complete: "stop", stopped: "stopped", failed: "error" }[outcome] as "stop";
+    const finish_reason = { complete: "stop", stopped: "stopped", failed: "error" }[
+      outcome
+    ] as "stop";
     const usage = { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2, cost_usd: 0 };
     log.rows.set(answer, { ...row, content: text, outcome, attempt, finish_reason, usage });
     this.#append(conversation, {
@@ -279,7 +295,15 @@ export class FakeServer {
     const at = "2026-11-20T09:30:00.000Z";
     this.#append(conversation, {
       type: "conversation",
-      conversation: { id: conversation, title: null, status: "active", leaf, message_count: log.rows.size, created_at: at, updated_at: at },
+      conversation: {
+        id: conversation,
+        title: null,
+        status: "active",
+        leaf,
+        message_count: log.rows.size,
+        created_at: at,
+        updated_at: at,
+      },
     } as Frame<LoggedFrame>);
   }
 
@@ -293,7 +317,10 @@ export class FakeServer {
 
   #ask(socket: FakeSocket, frame: Asking): void {
     const known = this.#known.get(frame.id);
-    if (known) return this.#ack(socket, frame.id, known.log, known.answer, true);
+    if (known) {
+      this.#ack(socket, frame.id, known.log, known.answer, true);
+      return;
+    }
     const { conversation, parent } = this.#placeOf(frame);
     const log = this.log(conversation);
     const before = log.seq;
@@ -301,10 +328,23 @@ export class FakeServer {
     const answer = this.#name("a");
     this.#known.set(frame.id, { log: conversation, answer });
     this.#ack(socket, frame.id, conversation, answer, false, question ?? "", before);
-    if (frame.type !== "regenerate") this.#row(conversation, question ?? "", parent, "user", frame.content);
-    log.answers.set(answer, { id: answer, parent: question ?? "", attempt: 1, text: "", ended: false });
+    if (frame.type !== "regenerate")
+      this.#row(conversation, question ?? "", parent, "user", frame.content);
+    log.answers.set(answer, {
+      id: answer,
+      parent: question ?? "",
+      attempt: 1,
+      text: "",
+      ended: false,
+    });
     this.#row(conversation, answer, question, "assistant", "");
-    this.#append(conversation, { type: "status", conversation, answer, attempt: 1, state: "generating" });
+    this.#append(conversation, {
+      type: "status",
+      conversation,
+      answer,
+      attempt: 1,
+      state: "generating",
+    });
   }
 
   #placeOf(frame: Asking): { conversation: string; parent: string | null } {
@@ -321,22 +361,58 @@ export class FakeServer {
     throw new Error(`no message ${replaced}`);
   }
 
-  #ack(socket: FakeSocket, ref: string, conversation: string, answer: string, duplicate: boolean, message?: string, seq?: number): void {
+  #ack(
+    socket: FakeSocket,
+    ref: string,
+    conversation: string,
+    answer: string,
+    duplicate: boolean,
+    message?: string,
+    seq?: number,
+  ): void {
     const log = this.log(conversation);
     const parent = message ?? log.answers.get(answer)?.parent ?? "";
     const at = seq ?? log.seq;
-    socket.tell({ type: "ack", ref, conversation, message: parent, answer, duplicate, queued: 0, epoch: log.epoch, seq: duplicate ? log.since : at });
+    socket.tell({
+      type: "ack",
+      ref,
+      conversation,
+      message: parent,
+      answer,
+      duplicate,
+      queued: 0,
+      epoch: log.epoch,
+      seq: duplicate ? log.since : at,
+    });
     if (socket.follows.has(conversation)) return;
     socket.follows.add(conversation);
     if (duplicate) for (const frame of log.frames) socket.tell(frame);
   }
 
-  #row(conversation: string, id: string, parent: string | null, role: "user" | "assistant", content: string): void {
+  #row(
+    conversation: string,
+    id: string,
+    parent: string | null,
+    role: "user" | "assistant",
+    content: string,
+  ): void {
     const log = this.log(conversation);
-    const siblings = [...[...log.rows.values()].filter((row) => row.parent === parent).map((row) => row.id), id];
-    const message: Message = { id, conversation, role, content, parent, siblings, created_at: "2026-11-20T09:30:00.000Z" };
+    const siblings = [
+      ...[...log.rows.values()].filter((row) => row.parent === parent).map((row) => row.id),
+      id,
+    ];
+    const message: Message = {
+      id,
+      conversation,
+      role,
+      content,
+      parent,
+      siblings,
+      created_at: "2026-11-20T09:30:00.000Z",
+    };
     log.rows.set(id, message);
-    for (const sibling of siblings) log.rows.set(sibling, { ...(log.rows.get(sibling) as Message), siblings });
+    for (const sibling of siblings)
+      log.rows.set(sibling, { ...(log.rows.get(sibling) as Message), siblings });
     log.leaf = id;
     this.#append(conversation, { type: "message", conversation, message });
   }
@@ -348,16 +424,33 @@ export class FakeServer {
     for (const socket of this.sockets) if (socket.follows.has(conversation)) socket.tell(stamped);
   }
 
-  #attach(socket: FakeSocket, { conversation, epoch, seq, history = 50 }: Omit<AttachFrame, "type">): void {
+  #attach(
+    socket: FakeSocket,
+    { conversation, epoch, seq, history = 50 }: Omit<AttachFrame, "type">,
+  ): void {
     const log = this.logs.get(conversation);
     if (!log) {
-      socket.tell({ type: "error", code: "not_found", message: "None.", retryable: false, ref: conversation, trace: "x" });
+      socket.tell({
+        type: "error",
+        code: "not_found",
+        message: "None.",
+        retryable: false,
+        ref: conversation,
+        trace: "x",
+      });
       return;
     }
     socket.follows.add(conversation);
-    const recovered = epoch === log.epoch && seq !== undefined && seq >= log.since && seq <= log.seq;
+    const recovered =
+      epoch === log.epoch && seq !== undefined && seq >= log.since && seq <= log.seq;
     const running = [...log.answers.values()].filter(({ ended }) => !ended);
-    const base = { type: "attached", conversation, epoch: log.epoch, leaf: log.leaf, recovered } as const;
+    const base = {
+      type: "attached",
+      conversation,
+      epoch: log.epoch,
+      leaf: log.leaf,
+      recovered,
+    } as const;
     const answers = running.map(({ id, parent, attempt, text }) => ({
       answer: id,
       parent,
