@@ -97,7 +97,15 @@ export class ParleyClient extends Emitter<ClientEvents> {
         : token === undefined
           ? visitors(outside, this.#folder, options.site)
           : async (why) => (why === "first" ? token : undefined);
-    this.#token = (why) => (this.#bearer = bring(why));
+    this.#token = (why) => {
+      // The first one serves the socket and HTTP alike, whichever asks first.
+      if (why !== "first") this.#bearer = undefined;
+      this.#bearer ??= bring(why).catch((error: unknown) => {
+        this.#bearer = undefined;
+        throw error;
+      });
+      return this.#bearer;
+    };
     const size = (frame: ClientFrame) => {
       const encoded = codec.encode(frame);
       return typeof encoded === "string" ? utf8Length(encoded) : encoded.byteLength;
@@ -123,6 +131,7 @@ export class ParleyClient extends Emitter<ClientEvents> {
       wake: () => this.reconnect(),
       drop: () => this.#line.drop(),
     });
+    if (this.connection.state === "closed") this.#bearer = undefined;
     this.#line.connect();
     return this;
   }
@@ -148,7 +157,7 @@ export class ParleyClient extends Emitter<ClientEvents> {
   /** A request to `api/v1/…`, as whoever is connected here. */
   async fetch(path: string, init: Request = {}): Promise<unknown> {
     const url = `${this.#folder}api/v1/${path}`;
-    const token = await (this.#bearer ?? this.#token("first"));
+    const token = await this.#token("first");
     try {
       return await request(this.#outside, url, init, token);
     } catch (error) {

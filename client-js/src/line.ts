@@ -41,6 +41,7 @@ export class Line {
   readonly #ends: Ends;
   #socket: Socket | undefined;
   #wanted: TokenReason | undefined = "first";
+  #untried = false; // a token that no connection was opened with yet
   #attempt = 0;
   #running = false;
   readonly #queue: Action[] = [];
@@ -120,6 +121,7 @@ export class Line {
       case "need_token":
         return this.#needToken(action.why);
       default:
+        if (action.type === "moved" && action.state === "open") this.#untried = false;
         this.#ends.told(action);
         return [];
     }
@@ -127,6 +129,12 @@ export class Line {
 
   #needToken(why: "expiring" | "expired" | "refused"): Action[] {
     if (why === "expired") {
+      // One that is over as soon as it is made would be asked for without end.
+      if (this.#untried) {
+        this.refused = over(EXPIRED);
+        this.#wanted = "first";
+        return [];
+      }
       this.#wanted = why;
       return this.#session.connect(this.#outside.now());
     }
@@ -143,6 +151,7 @@ export class Line {
         const token = await this.#ends.token(this.#wanted);
         if (stale()) return;
         if (token === undefined && this.#wanted !== "first") return this.#shutOut(EXPIRED);
+        this.#untried = this.#wanted === "expired";
         this.#wanted = undefined;
         if (token) this.run((now) => this.#session.auth(token, now));
       }
@@ -160,7 +169,7 @@ export class Line {
 
   /** Nobody lets us in any more: what is tried again must be asked for. */
   #shutOut(code: number, error?: ParleyError): void {
-    this.refused = error ?? new ParleyError("closed", `The token has ended (${code}).`);
+    this.refused = error ?? over(code);
     this.#wanted = "first";
     this.run(() => this.#session.stop());
   }
@@ -216,4 +225,8 @@ export class Line {
     if (socket) socket.onopen = socket.onmessage = socket.onclose = null;
     return socket;
   }
+}
+
+function over(code: number): ParleyError {
+  return new ParleyError("closed", `The token has ended, and no other one is good (${code}).`);
 }

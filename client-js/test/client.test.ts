@@ -442,6 +442,28 @@ test("without a new token the end of the old one is the end", async () => {
   assert.equal(server.of("hello").length, 1);
 });
 
+test("tokens that are over as soon as they are made are not asked for without end", async () => {
+  let asked = 0;
+  const { server, outside, parley } = await open({ token: () => `t-${++asked}` });
+  server.over = true;
+  server.cut(4002);
+  await outside.pass(600_000);
+  assert.equal(parley.connection.state, "closed");
+  assert.equal(asked, 2);
+  server.over = false;
+  parley.connect();
+  await quiet();
+  assert.equal(parley.connection.state, "open");
+});
+
+test("the socket and HTTP share a token, whichever asks first", async () => {
+  let asked = 0;
+  const { outside, parley } = made({ token: () => `t-${++asked}` });
+  outside.answer = () => Response.json({ items: [] });
+  await Promise.all([parley.connect().fetch("conversations"), parley.fetch("conversations")]);
+  assert.equal(asked, 1);
+});
+
 test("whoever brings tokens may be away for a while", async () => {
   let fails = 2;
   const token = async () => {

@@ -120,6 +120,8 @@ export class FakeServer {
   readonly socketClass: WebSocketClass;
   welcome = welcome;
   refuses = false;
+  /** Every token has ended. */
+  over = false;
   /** Takes what comes and answers nothing. */
   silent = false;
   /** Frames of these kinds are answered by this error, so many times. */
@@ -180,6 +182,10 @@ export class FakeServer {
   #answer(socket: FakeSocket, frame: ClientFrame): void {
     switch (frame.type) {
       case "hello":
+        if (this.over) {
+          socket.drop(4002);
+          return;
+        }
         socket.tell(this.welcome);
         for (const attach of frame.attach ?? []) this.#attach(socket, attach);
         return;
