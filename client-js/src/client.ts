@@ -64,6 +64,8 @@ export interface ClientEvents {
   frame: { readonly direction: "in" | "out"; readonly frame: ClientFrame | ServerFrame };
 }
 
+type Moved = News & { readonly type: "moved" };
+
 /** What a request came to. */
 export type Settled = AckFrame | OkFrame | HistoryFrame | ParleyError;
 
@@ -78,7 +80,7 @@ export class ParleyClient extends Emitter<ClientEvents> {
   readonly #token: TokenSource;
   readonly #conversations = new Set<Conversation>();
   readonly #asked = new Map<RequestFrame, (answer: Settled) => void>();
-  #next: Connection = this.connection;
+  #moved: Moved | undefined;
   #bearer: Promise<string | undefined> | undefined;
   #unwatch: (() => void) | undefined;
 
@@ -208,7 +210,7 @@ export class ParleyClient extends Emitter<ClientEvents> {
   #told(news: News): void {
     switch (news.type) {
       case "moved":
-        this.#next = this.#connection(news);
+        this.#moved = news;
         break;
       case "answered": {
         const settle = this.#asked.get(news.request);
@@ -266,7 +268,7 @@ export class ParleyClient extends Emitter<ClientEvents> {
     }
   }
 
-  #connection({ state, close = 1000, wait = 0 }: News & { type: "moved" }): Connection {
+  #connection({ state, close = 1000, wait = 0 }: Moved): Connection {
     switch (state) {
       case "open":
       case "draining":
@@ -282,11 +284,13 @@ export class ParleyClient extends Emitter<ClientEvents> {
     }
   }
 
+  /** Where several steps were one event, only where they led is told. */
   #settled(): void {
-    const changed = this.#next !== this.connection;
-    const same = this.#next.state === "connecting" && this.connection.state === "connecting";
-    this.connection = this.#next;
-    if (!changed || same) return;
+    if (!this.#moved) return;
+    const before = this.connection;
+    this.connection = this.#connection(this.#moved);
+    this.#moved = undefined;
+    if (before.state === "connecting" && this.connection.state === "connecting") return;
     for (const conversation of this.#conversations) conversation.changed();
     this.emit("state", this.connection);
   }

@@ -448,7 +448,7 @@ test("tokens that are over as soon as they are made are not asked for without en
   server.over = true;
   server.cut(4002);
   await outside.pass(600_000);
-  assert.equal(parley.connection.state, "closed");
+  assert.equal(parley.connection.state === "closed" && parley.connection.error?.code, "closed");
   assert.equal(asked, 2);
   server.over = false;
   parley.connect();
