@@ -87,10 +87,12 @@ export class Line {
     this.#queue.push(...event(this.#outside.now(), this.#outside.chance()));
     if (this.#running) return;
     this.#running = true;
-    for (let action = this.#queue.shift(); action; action = this.#queue.shift()) {
-      this.#queue.push(...this.#do(action));
-    }
-    this.#ends.settled();
+    do {
+      for (let action = this.#queue.shift(); action; action = this.#queue.shift()) {
+        this.#queue.push(...this.#do(action));
+      }
+      this.#ends.settled(); // whoever hears of it may ask for more
+    } while (this.#queue.length);
     this.#running = false;
     this.#cancel?.();
     const { deadline } = this.#session;

@@ -601,6 +601,14 @@ test("it never gives up, and can be told to try now", async () => {
   assert.equal(parley.connection.state, "open");
 });
 
+test("what a listener asks for is done", async () => {
+  const { server, parley } = made();
+  parley.on("state", ({ state }) => state === "open" && parley.conversation().send("Hello"));
+  parley.connect();
+  await quiet();
+  assert.equal(server.of("chat").length, 1);
+});
+
 test("a listener that throws harms nobody", async () => {
   const { server, parley } = await open();
   const thrown: unknown[] = [];
