@@ -40,12 +40,12 @@ export type Advice = "reconnect" | "renew" | "stop";
 /** What to do after a close with `code`, for any code: ranges, so that this outlives the list. */
 export function advice(code: number): Advice {
   switch (code) {
-    case CLOSE_CODES.TOKEN_EXPIRED:
+    case 4002: // TOKEN_EXPIRED
       return "renew";
-    case CLOSE_CODES.PROTOCOL_ERROR:
-    case CLOSE_CODES.UNSUPPORTED_DATA:
-    case CLOSE_CODES.INVALID_TEXT:
-    case CLOSE_CODES.TOO_BIG:
+    case 1002: // PROTOCOL_ERROR
+    case 1003: // UNSUPPORTED_DATA
+    case 1007: // INVALID_TEXT
+    case 1009: // TOO_BIG
       return "stop";
     default:
       return code >= 4500 && code <= 4999 ? "stop" : "reconnect";

@@ -3,7 +3,6 @@
 export type { Answer, AnswerEvents, Piece } from "./answer.ts";
 export { type ClientEvents, type ClientOptions, type Connection, ParleyClient } from "./client.ts";
 export type { Codec } from "./codec.ts";
-export { CLOSE_CODES } from "./codes.ts";
 export type { Conversation, ConversationEvents, SendOptions, Status } from "./conversation.ts";
 export { ParleyError } from "./errors.ts";
 export type * from "./frames.ts";

@@ -30,6 +30,7 @@ export interface Ends {
 
 const ABNORMAL = 1006;
 const EXPIRED = 4002;
+const NOT_LEVEL = 4005;
 
 export class Line {
   /** Why the server, or who brings tokens, lets us in no more. */
@@ -87,13 +88,16 @@ export class Line {
     this.#queue.push(...event(this.#outside.now(), this.#outside.chance()));
     if (this.#running) return;
     this.#running = true;
-    do {
-      for (let action = this.#queue.shift(); action; action = this.#queue.shift()) {
-        this.#queue.push(...this.#do(action));
-      }
-      this.#ends.settled(); // whoever hears of it may ask for more
-    } while (this.#queue.length);
-    this.#running = false;
+    try {
+      do {
+        for (let action = this.#queue.shift(); action; action = this.#queue.shift()) {
+          this.#queue.push(...this.#do(action));
+        }
+        this.#ends.settled(); // whoever hears of it may ask for more
+      } while (this.#queue.length);
+    } finally {
+      this.#running = false;
+    }
     this.#cancel?.();
     const { deadline } = this.#session;
     this.#cancel =
@@ -194,14 +198,13 @@ export class Line {
   }
 
   #hear(data: string | ArrayBuffer): void {
-    let frame: ServerFrame;
     try {
-      frame = this.#codec.decode(data) as ServerFrame;
+      const frame = this.#codec.decode(data) as ServerFrame;
+      this.#ends.frame("in", frame);
+      this.run((now, chance) => this.#session.receive(frame, now, chance));
     } catch {
-      return; // not a word of this protocol
+      this.#lost(NOT_LEVEL); // no word of this protocol: what was missed by it is asked for anew
     }
-    this.#ends.frame("in", frame);
-    this.run((now, chance) => this.#session.receive(frame, now, chance));
   }
 
   #send(frame: ClientFrame): void {

@@ -85,15 +85,15 @@ export function isAsked(one: Request): one is Asked {
 
 /** Those that nothing older keeps back; without `starts`, none that starts an answer. */
 export function free(outbox: readonly Request[], starts: boolean): Request[] {
-  const taken = new Set(outbox.flatMap(({ sent, lanes }) => (sent ? lanes : [])));
-  const awaited = new Set<string>(); // by messages; they may wait for minutes
+  const taken = outbox.flatMap(({ sent, lanes }) => (sent ? lanes : []));
+  const awaited: string[] = []; // by messages; they may wait for minutes
   return outbox.filter(({ frame, lanes, sent }) => {
     if (sent) return false;
     const message = answeredBy(frame) === "ack";
-    const passes = frame.type === "attach";
-    const kept = lanes.some((lane) => taken.has(lane) || (!passes && awaited.has(lane)));
-    for (const lane of lanes) (message ? awaited : taken).add(lane);
-    return !kept && (starts || !message);
+    const ahead = frame.type === "attach" ? taken : [...taken, ...awaited];
+    const goes = (starts || !message) && !lanes.some((lane) => ahead.includes(lane));
+    (message ? awaited : taken).push(...lanes);
+    return goes;
   });
 }
 

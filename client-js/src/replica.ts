@@ -15,7 +15,7 @@
 import type {
   AnswerState,
   AttachedFrame,
-  AttachFrame,
+  Attachment,
   ChunkFrame,
   CitationFrame,
   Cited,
@@ -59,8 +59,8 @@ export interface Growing {
 interface Held extends Growing {
   /** How long a snapshot said that the text is. */
   promised: number;
-  /** Offset of the first piece of reasoning; undefined if that may be anywhere. */
-  thoughtAt: number | undefined;
+  /** Offset of the first piece of reasoning that is held. */
+  thoughtAt: number;
 }
 
 type OfAnswer =
@@ -104,9 +104,8 @@ export class Replica {
   }
 
   /** What brings it level; without a position, as of text that came only in part, by a snapshot. */
-  attach(): AttachFrame {
+  wanted(): Attachment {
     return {
-      type: "attach",
       conversation: this.conversation,
       ...(this.#whole() && this.position),
       ...(this.#history !== undefined && { history: this.#history }),
@@ -139,19 +138,21 @@ export class Replica {
   apply(frame: ServerFrame): Effect {
     if (frame.type === "attached") return this.#attached(frame);
     const { position } = this;
-    const logged = frame as LoggedFrame;
-    const text = isText(logged);
     if (!this.level || !position) return "ignored";
-    if (!logged.seq) return text ? this.#fill(logged) : "ignored";
-    if (logged.seq <= position.seq) return "repeated";
+    const logged = frame as LoggedFrame;
+    const { seq } = logged;
+    const text = logged.type === "chunk" || logged.type === "thought";
+    if (!seq) return text ? this.#judged(this.#ofAnswer(logged)) : "ignored";
+    if (seq <= position.seq) return "repeated";
     // Text that begins before our end and goes beyond it also counts as a hole: what is held is
     // sound, and attaching from here gives exactly the rest.
-    if (((text && logged.from) || logged.seq) !== position.seq + 1) return this.#broken("hole");
+    if (((text && logged.from) || seq) !== position.seq + 1) return this.#judged("hole");
     // The log goes on only behind the whole snapshot.
-    const effect = this.#whole() ? this.#take(logged) : "mismatch";
-    if (effect === "mismatch") return this.#broken(effect);
-    this.position = { ...position, seq: logged.seq };
-    this.breaks = 0;
+    const effect = this.#judged(this.#whole() ? this.#take(logged) : "mismatch");
+    if (this.level) {
+      this.position = { ...position, seq };
+      this.breaks = 0;
+    }
     return effect;
   }
 
@@ -159,16 +160,16 @@ export class Replica {
     if (!frame.recovered) {
       this.#replace(frame);
     } else if (frame.epoch !== this.position?.epoch) {
-      return this.#broken("mismatch");
+      return this.#judged("mismatch");
     } else if (frame.seq > this.position.seq) {
-      return this.#broken("hole");
+      return this.#judged("hole");
     }
     this.level = true;
     return "applied";
   }
 
   #replace(frame: AttachedFrame): void {
-    this.position = told(frame, "epoch", "seq");
+    this.position = { epoch: frame.epoch, seq: frame.seq };
     this.leaf = frame.leaf;
     this.more = !!frame.more;
     this.shape++;
@@ -186,34 +187,38 @@ export class Replica {
         parent: shown.parent,
         siblings: shown.siblings ?? [id],
         created_at: shown.created_at ?? "",
-        ...told(shown, "feedback"),
+        ...(shown.feedback && { feedback: shown.feedback }),
       });
     }
   }
 
-  /** Text outside the log completes a snapshot's, before anything else comes. */
-  #fill(frame: ChunkFrame | ThoughtFrame): Effect {
-    const answer = this.#growing.get(frame.answer);
-    if (!answer) return "ignored";
-    return isWhole(answer) || !take(answer, frame) ? this.#broken("mismatch") : "applied";
-  }
-
-  /** Ask to be brought level again; a second time without progress gives the position up. */
-  #broken(effect: "hole" | "mismatch"): Effect {
-    this.level = false;
-    if (++this.breaks > 1 || effect === "mismatch") this.position = undefined;
+  /** A fault asks to be brought level again; a second one without progress gives the position up. */
+  #judged(effect: Effect): Effect {
+    if (effect === "hole" || effect === "mismatch") {
+      this.level = false;
+      if (++this.breaks > 1 || effect === "mismatch") this.position = undefined;
+    }
     return effect;
   }
 
   #take(frame: LoggedFrame): Effect {
     switch (frame.type) {
-      case "message":
-        this.#made(frame.message);
+      case "message": {
+        const row = frame.message;
+        const { id } = row;
+        this.#add(row);
+        this.leaf = id; // until `conversation` says otherwise
+        this.shape++;
+        if (row.role === "assistant" && !this.#row(id)?.outcome && !this.#growing.has(id)) {
+          this.#growing.set(id, held({ answer: id, parent: null, state: "queued", attempt: 1 }));
+        }
         break;
+      }
       case "feedback": {
         const row = this.#row(frame.message);
         if (!row) return "ignored";
-        this.#set({ ...row, feedback: told(frame, "rating", "comment") });
+        const { message, ...feedback } = body(frame);
+        this.#set({ ...row, feedback });
         break;
       }
       case "conversation":
@@ -221,51 +226,22 @@ export class Replica {
         this.leaf = frame.conversation.leaf;
         this.shape++;
         break;
-      case "status":
-      case "chunk":
-      case "thought":
-      case "citation":
-      case "tool":
-      case "reset":
-      case "complete":
-        return this.#ofAnswer(frame);
+      default:
+        if ("answer" in frame) return this.#ofAnswer(frame);
     }
     return "applied";
-  }
-
-  /** A new row is the active leaf, until `conversation` says otherwise. */
-  #made(row: Message): void {
-    const { id } = row;
-    this.#add(row);
-    this.leaf = id;
-    this.shape++;
-    if (row.role === "assistant" && !this.#row(id)?.outcome && !this.#growing.has(id)) {
-      const begun = held({ answer: id, parent: null, state: "queued", attempt: 1 });
-      this.#growing.set(id, { ...begun, thoughtAt: 0 });
-    }
   }
 
   #ofAnswer(frame: OfAnswer): Effect {
     const answer = this.#growing.get(frame.answer);
     if (!answer) return "ignored";
-    if (!take(answer, frame)) return "mismatch";
+    // Text outside the log completes a snapshot's, before anything else comes.
+    if ((!frame.seq && isWhole(answer)) || !take(answer, frame)) return "mismatch";
     if (frame.type === "complete") {
-      this.#growing.delete(answer.id);
-      this.#set({
-        ...(this.#row(answer.id) as Message),
-        ...told(
-          frame,
-          "outcome",
-          "attempt",
-          "finish_reason",
-          "model",
-          "provider",
-          "usage",
-          "sources",
-        ),
-        ...told(answer, "citations", "tools"),
-        content: answer.text,
-      });
+      const { id, text, citations, tools } = answer;
+      const { length, crc32, degraded, timings_ms, error, ...ended } = body(frame);
+      this.#growing.delete(id);
+      this.#set({ ...(this.#row(id) as Message), ...ended, content: text, citations, tools });
     }
     return "applied";
   }
@@ -284,10 +260,12 @@ export class Replica {
   }
 
   #add(row: Message): void {
+    const { siblings, created_at, metadata } = row;
     const known = this.#row(row.id);
     if (!known) this.#set(row);
-    else if (!known.created_at) this.#set({ ...known, ...told(row, "created_at", "metadata") });
-    const { siblings } = row;
+    else if (!known.created_at) {
+      this.#set({ ...known, created_at, ...(metadata && { metadata }) });
+    }
     for (const sibling of siblings) {
       const other = this.#row(sibling);
       // The list only grows, so of two the longer is the later one.
@@ -296,25 +274,20 @@ export class Replica {
   }
 }
 
-/** As a snapshot shows it; where that leaves the reasoning out, it may go on anywhere. */
+/** As a snapshot shows it. */
 function held(shown: Unfinished): Held {
   const text = shown.text ?? "";
-  const thought = shown.thought ?? "";
   return {
     id: shown.answer,
     attempt: shown.attempt,
     state: shown.state,
     text,
-    thought,
+    thought: shown.thought ?? "",
     tools: shown.tools ?? [],
     citations: shown.citations ?? [],
     promised: shown.length ?? text.length,
-    thoughtAt: thought ? 0 : undefined,
+    thoughtAt: 0,
   };
-}
-
-function isText(frame: LoggedFrame): frame is ChunkFrame | ThoughtFrame {
-  return frame.type === "chunk" || frame.type === "thought";
 }
 
 /** Whether all the text is here that a snapshot promised. */
@@ -330,7 +303,8 @@ function take(answer: Held, frame: OfAnswer): boolean {
       answer.text += frame.text;
       break;
     case "thought":
-      answer.thoughtAt ??= frame.offset;
+      // A snapshot may leave the reasoning out, so its first piece may stand anywhere.
+      if (!answer.thought) answer.thoughtAt = frame.offset;
       if (frame.offset !== answer.thoughtAt + answer.thought.length) return false;
       answer.thought += frame.text;
       break;
@@ -339,7 +313,7 @@ function take(answer: Held, frame: OfAnswer): boolean {
       answer.state = frame.state;
       break;
     case "citation":
-      answer.citations = [...answer.citations, told(frame, "start", "end", "sources")];
+      answer.citations = [...answer.citations, body(frame)];
       break;
     case "tool":
       answer.tools = withCall(answer.tools, frame);
@@ -349,7 +323,7 @@ function take(answer: Held, frame: OfAnswer): boolean {
       if (frame.attempt <= answer.attempt) return false;
       answer.attempt = frame.attempt;
       answer.text = answer.thought = "";
-      answer.thoughtAt = answer.promised = 0;
+      answer.promised = 0;
       answer.citations = [];
       break;
     case "complete":
@@ -364,24 +338,23 @@ function take(answer: Held, frame: OfAnswer): boolean {
 
 /** The calls as they stand now: what a later frame leaves out stays as it was told. */
 function withCall(calls: readonly ToolCall[], frame: ToolFrame): readonly ToolCall[] {
-  const now = told(
-    frame,
-    "call",
-    "name",
-    "state",
-    "arguments",
-    "args_hash",
-    "result",
-    "expires_at",
-  );
+  const now = body(frame);
   const known = calls.some(({ call }) => call === now.call);
   return known
     ? calls.map((one) => (one.call === now.call ? { ...one, ...now } : one))
     : [...calls, now];
 }
 
-/** Those of these fields that `from` has; null means absent. */
-function told<From, Name extends keyof From>(from: From, ...names: Name[]): Pick<From, Name> {
-  const fields = names.filter((name) => from[name] != null).map((name) => [name, from[name]]);
-  return Object.fromEntries(fields) as Pick<From, Name>;
+type Head = "type" | "seq" | "conversation" | "answer";
+
+/** What a frame of the log says; null means absent. */
+function body<Frame extends LoggedFrame>(frame: Frame): Omit<Frame, Head> {
+  const { type, seq, conversation, answer, ...fields } = frame as Frame & {
+    answer?: string;
+    conversation?: string;
+  };
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value != null)) as Omit<
+    Frame,
+    Head
+  >;
 }

@@ -18,22 +18,38 @@
  *   state as it was.
  */
 
-import { delay, LONGEST_MS } from "./backoff.ts";
-import { advice, CLOSE_CODES } from "./codes.ts";
-import { Following, GREETING_BYTES, greeting, MOST_FOLLOWED } from "./following.ts";
+import { delay } from "./backoff.ts";
+import { advice } from "./codes.ts";
+import { greeting, homeOf } from "./following.ts";
 import type {
   AckFrame,
   AttachedFrame,
+  ChatFrame,
   ClientFrame,
   ClientInfo,
-  ErrorCode,
   ErrorFrame,
   HelloFrame,
-  HistoryFrame,
-  OkFrame,
   ServerFrame,
   WelcomeFrame,
 } from "./frames.ts";
+import {
+  BAD_REQUEST,
+  BREAKS,
+  CONNECT_MS,
+  CONVERSATIONS,
+  GREETING_BYTES,
+  HEARTBEAT_LOST,
+  HELLO_TIMEOUT,
+  LONGEST_MS,
+  NORMAL,
+  NOT_LEVEL,
+  PONG_MS,
+  REFUSALS,
+  REQUESTS,
+  SILENCE,
+  TOO_BIG,
+} from "./limits.ts";
+import type { Action, Answer, News, State } from "./news.ts";
 import { type Refusal, refusal, refuse } from "./offer.ts";
 import {
   type Asked,
@@ -47,76 +63,7 @@ import {
 import { type Position, Replica } from "./replica.ts";
 import { utf8Length } from "./text.ts";
 
-export type { Refusal, RequestFrame };
-
-export type State =
-  | "stopped" // nothing is tried until `connect`
-  | "connecting"
-  | "greeting" // the socket is open, and `hello` was sent
-  | "open"
-  | "draining" // `goaway` came: what runs is read on, what starts an answer waits
-  | "waiting"; // for its turn to connect
-
-type Answer = AckFrame | OkFrame | HistoryFrame | ErrorFrame;
-
-/** What the application is told. */
-export type News =
-  /** The state changed; `close` says why, `wait` how many ms until the next attempt. */
-  | {
-      readonly type: "moved";
-      readonly state: State;
-      readonly close?: number;
-      readonly wait?: number;
-    }
-  /** A request of the application and its one answer. */
-  | {
-      readonly type: "answered";
-      readonly request: RequestFrame;
-      readonly answer: Answer | Refusal;
-    }
-  /** A request that the server could not do now; it is sent again after `wait` ms. */
-  | {
-      readonly type: "delayed";
-      readonly request: RequestFrame;
-      readonly error: ErrorFrame;
-      readonly wait: number;
-    }
-  /** This frame changed the replica of its conversation. */
-  | { readonly type: "updated"; readonly conversation: string; readonly frame: ServerFrame }
-  /** The conversation cannot be followed; its replica is gone. */
-  | {
-      readonly type: "unfollowed";
-      readonly conversation: string;
-      readonly why: ErrorFrame | Refusal;
-    }
-  /** Any other word of the server: `welcome`, `notice`, `typing`, `presence`, a stray `error` … */
-  | { readonly type: "heard"; readonly frame: ServerFrame }
-  /** Hand a new token to `auth`; after "expired" the client has stopped, so `connect` too. */
-  | { readonly type: "need_token"; readonly why: "expiring" | "expired" | "refused" };
-
-export type Action =
-  | News
-  | { readonly type: "connect" }
-  | { readonly type: "send"; readonly frame: ClientFrame }
-  | { readonly type: "close"; readonly code: number };
-
-type Due = "welcome" | "silence" | "pong" | "reconnect";
-
-const CONNECT_MS = 15_000; // from "connect" to `welcome`, unless somebody chose another time
-const SILENCE = 1.5; // heartbeats without a word, after which this end asks for one
-const PONG_MS = 10_000;
-const REQUESTS = 100; // of the application, at once
-const REFUSALS = 8; // of one request, some two minutes of trying; then the application is told
-const BREAKS = 3; // re-attachments in a row that brought nothing; then the connection is given up
-
-/** The bytes of a request may be why the server closed so; sent again, they would do it again. */
-const BLAMING: Readonly<Record<number, ErrorCode>> = {
-  [CLOSE_CODES.PROTOCOL_ERROR]: "invalid_frame",
-  [CLOSE_CODES.UNSUPPORTED_DATA]: "invalid_frame",
-  [CLOSE_CODES.INVALID_TEXT]: "invalid_frame",
-  [CLOSE_CODES.TOO_BIG]: "payload_too_large",
-  [CLOSE_CODES.BAD_REQUEST]: "invalid_frame",
-};
+export type { Action, News, Refusal, RequestFrame, State };
 
 export interface SessionOptions {
   readonly token?: string;
@@ -126,14 +73,20 @@ export interface SessionOptions {
   readonly connectMs?: number;
 }
 
+type Due = "welcome" | "silence" | "pong" | "reconnect";
+
+/** For the machine itself; others only read. */
+type Writable = { -readonly [Name in "state" | "welcome"]: Session[Name] };
+
 /** A client, what it follows and what it asks. */
 export class Session {
-  readonly #following = new Following();
-  readonly replicas: ReadonlyMap<string, Replica> = this.#following.replicas;
+  readonly state: State = "stopped";
+  /** The newest one; it outlives its connection. */
+  readonly welcome: WelcomeFrame | undefined;
+  readonly #replicas = new Map<string, Replica>();
+  readonly replicas: ReadonlyMap<string, Replica> = this.#replicas;
   readonly #size: (frame: ClientFrame) => number;
   readonly #connectMs: number;
-  #state: State = "stopped";
-  #welcome: WelcomeFrame | undefined;
   #hello: HelloFrame;
   #untried = false; // a token came after the one that the server knows
   #outbox: Request[] = [];
@@ -146,19 +99,10 @@ export class Session {
   /** What is to be done; whoever called in takes it along. */
   readonly #actions: Action[] = [];
 
-  constructor({ token, info, size, connectMs }: SessionOptions = {}) {
+  constructor({ token, info, size = jsonSize, connectMs = CONNECT_MS }: SessionOptions = {}) {
     this.#hello = { type: "hello", ...(token && { token }), ...(info && { client: info }) };
-    this.#size = size ?? ((frame) => utf8Length(JSON.stringify(frame)));
-    this.#connectMs = connectMs ?? CONNECT_MS;
-  }
-
-  get state(): State {
-    return this.#state;
-  }
-
-  /** The newest one; it outlives its connection. */
-  get welcome(): WelcomeFrame | undefined {
-    return this.#welcome;
+    this.#size = size;
+    this.#connectMs = connectMs;
   }
 
   /** How many frames have no answer yet. */
@@ -179,25 +123,25 @@ export class Session {
 
   /** Whether frames may leave. */
   get #greeted(): boolean {
-    return this.#state === "open" || this.#state === "draining";
+    return this.state === "open" || this.state === "draining";
   }
 
   /** Whether there is a socket, or one is asked for. */
   get #socketed(): boolean {
-    return this.#state !== "stopped" && this.#state !== "waiting";
+    return this.state !== "stopped" && this.state !== "waiting";
   }
 
   /** Whether no more conversations can be followed. */
   get #full(): boolean {
-    const most = this.#welcome?.limits.attached_conversations ?? MOST_FOLLOWED;
-    return this.replicas.size >= most;
+    const most = this.welcome?.limits.attached_conversations ?? CONVERSATIONS;
+    return this.#replicas.size >= most;
   }
 
   // What the application wants.
 
   /** Begin, or begin again. */
   connect(now: number): Action[] {
-    if (this.#socketed) throw new Error(this.#state);
+    if (this.#socketed) throw new Error(this.state);
     this.#move("connecting");
     this.#due = { welcome: now + this.#connectMs };
     return this.#take({ type: "connect" });
@@ -206,15 +150,15 @@ export class Session {
   /** End it; what is followed and what has no answer stays for another `connect`. */
   stop(): Action[] {
     const closes = this.#socketed;
-    if (this.#state !== "stopped") this.#end(CLOSE_CODES.NORMAL);
-    if (closes) this.#close(CLOSE_CODES.NORMAL);
+    if (this.state !== "stopped") this.#end(NORMAL);
+    if (closes) this.#close(NORMAL);
     return this.#take();
   }
 
   /** The network is back or somebody looks: cut our own waiting short, or ask for life. */
   wake(now: number): Action[] {
     if (this.#greeted) this.#ping(now);
-    if (this.#state !== "waiting") return this.#take();
+    if (this.state !== "waiting") return this.#take();
     this.#due.reconnect = Math.max(now, this.#notBefore);
     return this.tick(now);
   }
@@ -222,7 +166,7 @@ export class Session {
   /** Ask; "answered" follows. */
   submit(frame: RequestFrame, now: number): Action[] {
     const full = this.#outbox.filter(isAsked).length >= REQUESTS;
-    const answer = full ? refusal("overloaded", `over ${REQUESTS}`) : this.#refusal(frame);
+    const answer = full ? refusal("overloaded", "requests") : this.#refusal(frame);
     if (answer) return this.#take({ type: "answered", request: frame, answer });
     this.#outbox.push(request(frame));
     this.#flush(now);
@@ -236,9 +180,9 @@ export class Session {
 
   /** Bring the conversation level and keep it so; "updated" or "unfollowed" follows. */
   follow(conversation: string, now: number, history?: number): Action[] {
-    if (this.replicas.has(conversation)) return [];
+    if (this.#replicas.has(conversation)) return [];
     if (this.#full) {
-      const why = refusal("quota_exceeded", `over ${this.replicas.size}`);
+      const why = refusal("quota_exceeded", "attached_conversations");
       return this.#take({ type: "unfollowed", conversation, why });
     }
     this.#attach(this.#begin(conversation, history), now);
@@ -247,7 +191,7 @@ export class Session {
 
   /** Stop following. */
   unfollow(conversation: string, now: number): Action[] {
-    if (!this.#following.end(conversation)) return [];
+    if (!this.#replicas.delete(conversation)) return [];
     this.#forget(conversation);
     this.#ask({ type: "detach", conversation }, now);
     return this.#take();
@@ -271,15 +215,17 @@ export class Session {
 
   /** The socket that "connect" asked for is open. */
   opened(): Action[] {
-    if (this.#state !== "connecting") throw new Error(this.#state);
+    if (this.state !== "connecting") throw new Error(this.state);
     this.#move("greeting");
     this.#untried = false;
     // The newest first: it is the likeliest to be looked at.
-    const attaches = [...this.replicas.values()].reverse().map((replica) => replica.attach());
+    const wanted = [...this.#replicas.values()].reverse().map((replica) => replica.wanted());
     const { token, ...anonymous } = this.#hello;
-    const hello = greeting(this.bearer ? anonymous : this.#hello, attaches, this.#size);
+    const hello = greeting(this.bearer ? anonymous : this.#hello, wanted, this.#size);
     const named = hello.attach?.length ?? 0;
-    this.#outbox.unshift(...attaches.map((frame, index) => request(frame, index < named)));
+    this.#outbox.unshift(
+      ...wanted.map((one, index) => request({ type: "attach", ...one }, index < named)),
+    );
     this.#send(hello);
     return this.#take();
   }
@@ -288,13 +234,24 @@ export class Session {
   closed(code: number, now: number, chance: number, retryAfter = 0): Action[] {
     if (!this.#socketed) return [];
     const what = advice(code);
-    if (what === "reconnect" || (what === "renew" && this.#untried)) {
-      this.#wait(code, now, chance, retryAfter);
-    } else {
-      const blamed = BLAMING[code];
-      if (blamed) this.#refuseEach((one) => one.sent && refusal(blamed, `${code}`, one.ref));
+    if (what === "stop") {
+      // The bytes of a request may be why it closed so; sent again, they would do it again.
+      const why = code === TOO_BIG ? "payload_too_large" : "invalid_frame";
+      if (code <= BAD_REQUEST) this.#refuseEach(({ sent }) => sent && refusal(why, `${code}`));
       this.#end(code);
-      if (what === "renew") this.#do({ type: "need_token", why: "expired" });
+    } else if (what === "renew" && !this.#untried) {
+      this.#end(code);
+      this.#do({ type: "need_token", why: "expired" });
+    } else {
+      if (now - this.#openedAt >= LONGEST_MS) this.#failures = 0;
+      this.#openedAt = Infinity;
+      this.#notBefore = Math.max(this.#notBefore, now + retryAfter);
+      // What the server named overrides our own delay, but cannot undercut it: else one that sends
+      // everybody away at once, with no delay, would see them again at once, for ever.
+      const wait = Math.max(this.#notBefore - now, delay(this.#failures++, chance));
+      this.#move("waiting", { close: code, wait });
+      this.#letGo();
+      this.#due.reconnect = now + wait;
     }
     return this.#take();
   }
@@ -305,7 +262,7 @@ export class Session {
       if (this.#greeted) {
         this.#listen(now);
         this.#read(frame, now, chance);
-      } else if (this.#state === "greeting") {
+      } else if (this.state === "greeting") {
         if (frame.type === "welcome") this.#welcomed(frame, now);
         // Of `hello`: its writer should know, for 4001 says less.
         if (frame.type === "error") this.#do({ type: "heard", frame });
@@ -317,11 +274,11 @@ export class Session {
   /** Do what is due at `now`. */
   tick(now: number): Action[] {
     const due = (what: Due) => (this.#due[what] ?? Infinity) <= now && delete this.#due[what];
-    if (due("welcome")) this.#close(CLOSE_CODES.HELLO_TIMEOUT);
-    else if (due("pong")) this.#close(CLOSE_CODES.HEARTBEAT_LOST);
+    if (due("welcome")) this.#close(HELLO_TIMEOUT);
+    else if (due("pong")) this.#close(HEARTBEAT_LOST);
     else if (due("reconnect")) {
-      if (this.#state === "waiting") return this.connect(now);
-      this.#close(CLOSE_CODES.NORMAL);
+      if (this.state === "waiting") return this.connect(now);
+      this.#close(NORMAL);
     } else {
       if (due("silence")) this.#ping(now);
       this.#flush(now);
@@ -349,7 +306,7 @@ export class Session {
   }
 
   #move(state: State, why: { readonly close?: number; readonly wait?: number } = {}): void {
-    this.#state = state;
+    (this as Writable).state = state;
     this.#do({ type: "moved", state, ...why });
   }
 
@@ -358,26 +315,12 @@ export class Session {
     this.#letGo();
   }
 
-  #wait(close: number, now: number, chance: number, retryAfter: number): void {
-    // So long a connection must last to count as a success: a server that lets us in only to throw
-    // us out is asked about once a minute in the long run, whatever its rhythm.
-    if (now - this.#openedAt >= LONGEST_MS) this.#failures = 0;
-    this.#openedAt = Infinity;
-    this.#hold(now + retryAfter);
-    // What the server named overrides our own delay, but cannot undercut it: else one that sends
-    // everybody away at once, with no delay, would see them again at once, for ever.
-    const wait = Math.max(this.#notBefore - now, delay(this.#failures++, chance));
-    this.#move("waiting", { close, wait });
-    this.#letGo();
-    this.#due.reconnect = now + wait;
-  }
-
   /** The next `hello` says again what was about the connection alone, or leaves it out. */
   #letGo(): void {
     this.#due = {};
     this.#outbox = this.#outbox.filter(isAsked);
     for (const one of this.#outbox) one.sent = false;
-    for (const replica of this.replicas.values()) replica.lost();
+    for (const replica of this.#replicas.values()) replica.lost();
   }
 
   #read(frame: ServerFrame, now: number, chance: number): void {
@@ -385,7 +328,11 @@ export class Session {
       case "welcome":
         break;
       case "goaway":
-        if (this.#state === "open") this.#drain(now, frame.reconnect_after_ms);
+        if (this.state === "open") {
+          const wait = frame.reconnect_after_ms;
+          this.#notBefore = this.#due.reconnect = now + wait;
+          this.#move("draining", { wait });
+        }
         break;
       case "pong":
         delete this.#due.pong;
@@ -415,7 +362,7 @@ export class Session {
 
   #welcomed(welcome: WelcomeFrame, now: number): void {
     this.#move("open");
-    this.#welcome = welcome;
+    (this as Writable).welcome = welcome;
     this.#openedAt = now;
     this.#due = {};
     this.#listen(now);
@@ -425,20 +372,9 @@ export class Session {
     this.#flush(now);
   }
 
-  #drain(now: number, wait: number): void {
-    this.#due.reconnect = now + wait;
-    this.#hold(now + wait);
-    this.#move("draining", { wait });
-  }
-
-  /** The server asked us not to come back before this time. */
-  #hold(until: number): void {
-    this.#notBefore = Math.max(this.#notBefore, until);
-  }
-
   /** The server is alive; when to ask whether it still is. */
   #listen(now: number): void {
-    this.#due.silence = now + SILENCE * 1000 * (this.#welcome?.heartbeat_s ?? Infinity);
+    this.#due.silence = now + SILENCE * (this.welcome as WelcomeFrame).heartbeat_s;
   }
 
   #ping(now: number): void {
@@ -449,11 +385,10 @@ export class Session {
 
   /** Why the server would refuse `frame`, as far as it has said what it takes. */
   #refusal(frame: RequestFrame): Refusal | undefined {
-    if (!this.#welcome) return undefined;
-    const most = this.#welcome.limits.client_frame_bytes;
-    return this.#size(frame) > most
-      ? refusal("payload_too_large", `over ${most}`)
-      : refuse(frame, this.#welcome);
+    if (!this.welcome) return undefined;
+    return this.#size(frame) > this.welcome.limits.client_frame_bytes
+      ? refusal("payload_too_large", "client_frame_bytes")
+      : refuse(frame, this.welcome);
   }
 
   /** Answer those of the application's requests that `why` has something against. */
@@ -469,7 +404,7 @@ export class Session {
 
   /** Put a frame about the connection at the end; before `hello` it is not needed. */
   #ask(frame: Request["frame"], now: number): void {
-    if (this.#greeted || this.#state === "greeting") {
+    if (this.#greeted || this.state === "greeting") {
       this.#outbox.push(request(frame));
       this.#flush(now);
     }
@@ -477,7 +412,7 @@ export class Session {
 
   /** What nothing but its time keeps back. */
   #free(): Request[] {
-    return this.#greeted ? free(this.#outbox, this.#state === "open") : [];
+    return this.#greeted ? free(this.#outbox, this.state === "open") : [];
   }
 
   /** Send what may leave now. */
@@ -499,13 +434,13 @@ export class Session {
 
   #begin(conversation: string, history?: number, at?: Position): Replica {
     const replica = new Replica(conversation, history, at);
-    this.#following.replicas.set(conversation, replica);
+    this.#replicas.set(conversation, replica);
     return replica;
   }
 
   #attach(replica: Replica, now: number): void {
     this.#forget(replica.conversation);
-    this.#ask(replica.attach(), now);
+    this.#ask({ type: "attach", ...replica.wanted() }, now);
   }
 
   /** Drop an attachment that still waits: it says an older position. */
@@ -521,7 +456,7 @@ export class Session {
     const { conversation } = frame;
     this.#remove(match(this.#outbox, frame)); // none: an epoch has ended, or an `ack` is to come
     if (!this.#about("detach", conversation).length) {
-      if (!this.replicas.has(conversation) && !this.#full) this.#begin(conversation);
+      if (!this.#replicas.has(conversation) && !this.#full) this.#begin(conversation);
       if (!this.#apply(frame, now)) return;
     }
     this.#flush(now);
@@ -529,12 +464,13 @@ export class Session {
 
   /** False if the connection is given up. */
   #apply(frame: ServerFrame, now: number): boolean {
-    const { replica, effect } = this.#following.take(frame);
+    const replica = homeOf(frame, this.#replicas);
+    const effect = replica?.apply(frame);
     if (effect === "applied" && replica) {
       this.#do({ type: "updated", conversation: replica.conversation, frame });
     } else if (replica && (effect === "hole" || effect === "mismatch")) {
       if (replica.breaks > BREAKS) {
-        this.#close(CLOSE_CODES.NOT_LEVEL);
+        this.#close(NOT_LEVEL);
         return false;
       }
       this.#attach(replica, now);
@@ -554,27 +490,26 @@ export class Session {
       this.#do({ type: "delayed", request: found.frame as RequestFrame, error, wait });
     } else {
       this.#remove(found);
-      this.#settle(found, answer, now);
+      this.#settle(found.frame, answer, now);
       this.#flush(now);
     }
   }
 
-  #settle(one: Request, answer: Answer, now: number): void {
-    const { frame } = one;
+  #settle(frame: Request["frame"], answer: Answer, now: number): void {
     const error = answer.type === "error" && answer;
     if (frame.type === "auth") {
       this.#untried = frame.token !== this.#hello.token;
       if (error) this.#do({ type: "need_token", why: "refused" });
     } else if (frame.type === "attach") {
       const { conversation } = frame;
-      if (error && this.#following.end(conversation)) {
+      if (error && this.#replicas.delete(conversation)) {
         this.#do({ type: "unfollowed", conversation, why: error });
       }
     } else if (frame.type !== "detach") {
       this.#do({ type: "answered", request: frame, answer });
       if (answer.type === "ack") this.#acknowledged(frame, answer, now);
       if (answer.type === "history" && frame.type === "history") {
-        this.replicas.get(frame.conversation)?.merge(answer.messages);
+        this.#replicas.get(frame.conversation)?.merge(answer.messages);
       }
     }
   }
@@ -586,7 +521,7 @@ export class Session {
    */
   #acknowledged(frame: RequestFrame, ack: AckFrame, now: number): void {
     const { conversation, epoch, seq } = ack;
-    if (this.replicas.has(conversation) || this.#about("detach", conversation).length) return;
+    if (this.#replicas.has(conversation) || this.#about("detach", conversation).length) return;
     if (frame.type === "chat" && frame.conversation == null) {
       this.#begin(conversation, undefined, { epoch, seq });
     } else {
@@ -595,8 +530,12 @@ export class Session {
   }
 }
 
+function jsonSize(frame: ClientFrame): number {
+  return utf8Length(JSON.stringify(frame));
+}
+
 /** Whether to ask again later: not where the application chose to be told at once. */
 function isWorthAnotherTry({ frame, refusals }: Request, error: ErrorFrame): boolean {
-  const chosen = "on_busy" in frame && frame.on_busy === "reject";
-  return error.retryable && refusals < REFUSALS && !(error.code === "busy" && chosen);
+  const told = error.code === "busy" && (frame as Partial<ChatFrame>).on_busy === "reject";
+  return error.retryable && refusals < REFUSALS && !told;
 }

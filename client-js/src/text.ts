@@ -4,21 +4,22 @@ const utf8 = new TextEncoder();
 let table: Int32Array | undefined;
 
 /** How many bytes `text` takes as UTF-8. */
-export function utf8Length(text: string): number {
+export function utf8Length(text = ""): number {
   return utf8.encode(text).length;
 }
 
 /** CRC-32 (ISO-HDLC, as in zlib) of the text's UTF-8 bytes, unsigned. */
 export function crc32(text: string): number {
-  const remainders = (table ??= Int32Array.from({ length: 256 }, remainder));
+  table ??= Int32Array.from({ length: 256 }, remainder);
   let crc = -1;
   for (const byte of utf8.encode(text)) {
-    crc = (crc >>> 8) ^ (remainders[(crc ^ byte) & 255] as number);
+    crc = (crc >>> 8) ^ (table[(crc ^ byte) & 255] as number);
   }
   return ~crc >>> 0;
 }
 
 function remainder(_: unknown, byte: number): number {
-  for (let bit = 0; bit < 8; bit++) byte = (byte >>> 1) ^ (byte & 1 && 0xedb88320);
-  return byte;
+  let rest = byte;
+  for (let bit = 0; bit < 8; bit++) rest = (rest >>> 1) ^ (rest & 1 && 0xedb88320);
+  return rest;
 }

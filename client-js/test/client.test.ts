@@ -601,6 +601,17 @@ test("it never gives up, and can be told to try now", async () => {
   assert.equal(parley.connection.state, "open");
 });
 
+test("a server that says nonsense is left, and what it meant is asked for anew", async () => {
+  const { server, outside, parley } = await open();
+  const talk = parley.conversation();
+  await answered(server, talk.send("Hello"), "Hi");
+  server.tellAll({ type: "attached", conversation: talk.id, recovered: false } as never);
+  await quiet();
+  assert.equal(parley.connection.state, "waiting");
+  await outside.pass(500);
+  assert.deepEqual([talk.level, contents(talk)], [true, ["Hello", "Hi"]]);
+});
+
 test("what a listener asks for is done", async () => {
   const { server, parley } = made();
   parley.on("state", ({ state }) => state === "open" && parley.conversation().send("Hello"));

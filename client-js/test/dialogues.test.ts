@@ -14,7 +14,9 @@ type Plain = { readonly [key: string]: unknown };
 interface Step extends Plain {
   readonly at: number;
   readonly chance?: number;
-  readonly expect?: readonly Plain[];
+  readonly retry_after_s?: number;
+  readonly history?: number;
+  readonly expect?: readonly { readonly send?: unknown }[];
 }
 
 interface Dialogue {
@@ -39,11 +41,10 @@ function done(machine: Session, step: Step): Action[] {
     connect: () => machine.connect(now),
     opened: () => machine.opened(),
     receive: (frame) => machine.receive(spelt(frame) as ServerFrame, now, chance),
-    closed: (code) =>
-      machine.closed(code as number, now, chance, Number(step["retry_after_s"] ?? 0) * 1000),
+    closed: (code) => machine.closed(code as number, now, chance, (step.retry_after_s ?? 0) * 1000),
     tick: () => machine.tick(now),
     submit: (frame) => machine.submit(spelt(frame) as RequestFrame, now),
-    follow: (name) => machine.follow(name as string, now, step["history"] as number | undefined),
+    follow: (name) => machine.follow(name as string, now, step.history),
     unfollow: (name) => machine.unfollow(name as string, now),
     auth: (token) => machine.auth(token as string, now),
     typing: (name) => machine.typing(name as string),
@@ -111,7 +112,7 @@ for (const file of files) {
     const session = new Session({ token: "token-1" });
     for (const step of steps) {
       const expected = (step.expect ?? []).map((action) =>
-        "send" in action ? { send: spelt(action["send"]) } : action,
+        "send" in action ? { send: spelt(action.send) } : action,
       );
       assert.deepEqual(done(session, step).map(plain), expected, JSON.stringify(step));
     }

@@ -124,7 +124,8 @@ def codes() -> str:
 def _case(kind: Advice) -> str:
     """The codes that get this advice by name, not by their range."""
     named = [code for code in CloseCode if advice(code) is kind and not 4500 <= code <= 4999]
-    cases = "".join(f"    case CLOSE_CODES.{code.name}:\n" for code in named)
+    # By number: to name them would bring the whole table to every page.
+    cases = "".join(f"    case {code.value}: // {code.name}\n" for code in named)
     return f'{cases}      return "{kind.value}";\n'
 
 
