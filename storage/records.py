@@ -6,6 +6,8 @@ Everything here, in `storage.work` and in `storage.accounts` is frozen. Times ar
 
 from enum import StrEnum
 
+from msgspec import UNSET, UnsetType
+
 from protocol.types import (
     AnswerState,
     ConversationStatus,
@@ -356,27 +358,54 @@ class Conversation(Guarded, frozen=True, kw_only=True):
     updated_at: int
 
 
-class Change(Guarded, frozen=True, kw_only=True):
-    """What is to be changed of a conversation; None leaves it."""
+class Created(Guarded, frozen=True):
+    """What `create` made, or had made before with that id: then it is not `fresh`."""
 
-    title: str | None = None
+    conversation: Conversation
+    fresh: bool
+
+
+class Change(Guarded, frozen=True, kw_only=True):
+    """What is to be changed of a conversation; what is not set stays, and None takes it away."""
+
+    title: str | UnsetType | None = UNSET
+    status: ConversationStatus | UnsetType = UNSET
+    model: str | UnsetType | None = UNSET
+    system_prompt: str | UnsetType | None = UNSET
+    collection: str | UnsetType | None = UNSET
+    metadata: Json | UnsetType = UNSET
+    summary: str | UnsetType | None = UNSET
+
+
+class ListedBy(StrEnum):
+    """What a list of conversations is sorted by; equal ones are told apart by their ids."""
+
+    UPDATED_AT = "updated_at"
+    CREATED_AT = "created_at"
+    TITLE = "title"  # ASCII letters of either case alike, other characters by their numbers
+
+
+class Listing(Guarded, frozen=True, kw_only=True):
+    """Which conversations are listed, and in what order. Without a status: all but archived ones.
+
+    `text`: those with it in their titles or in the messages of any branch.
+    """
+
     status: ConversationStatus | None = None
-    model: str | None = None
-    system_prompt: str | None = None
-    collection: str | None = None
-    metadata: Json | None = None
-    summary: str | None = None
+    text: str | None = None
+    by: ListedBy = ListedBy.UPDATED_AT
+    descending: bool = True
 
 
 class Cursor(Guarded, frozen=True):
-    """Where a page of conversations ended."""
+    """Where a page of conversations ended: its last one's place in the order, and its id."""
 
-    updated_at: int
+    text: int | str  # a time, or a title, which is private
     id: str
 
 
 class ConversationPage(Guarded, frozen=True, kw_only=True):
-    """Conversations, newest first; `next` is None on the last page, `total` counts all pages."""
+    """Some of a list; `next` is None on the last page, `total` counts all pages."""
 
     items: tuple[Conversation, ...]
     next: Cursor | None
@@ -384,8 +413,9 @@ class ConversationPage(Guarded, frozen=True, kw_only=True):
 
 
 class Deleted(Guarded, frozen=True, kw_only=True):
-    """What deleting a conversation did to its answers."""
+    """The conversation as it was, and what deleting it did to its answers."""
 
+    conversation: Conversation
     ended: tuple[Ended, ...] = ()
     stopping: tuple[Stopping, ...] = ()
 

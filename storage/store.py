@@ -14,7 +14,7 @@ it is asked for at the same time; the same id with another body or purpose is `I
 from collections.abc import Sequence
 from typing import Protocol
 
-from protocol.types import ConversationStatus, Position, ToolState
+from protocol.types import Position, ToolState
 from storage.accounts import (
     Act,
     AuditEntry,
@@ -35,6 +35,7 @@ from storage.records import (
     Commit,
     Conversation,
     ConversationPage,
+    Created,
     Cursor,
     Decided,
     Deleted,
@@ -44,6 +45,7 @@ from storage.records import (
     Feedback,
     Heartbeat,
     Held,
+    Listing,
     Message,
     NewConversation,
     NewToolCall,
@@ -60,6 +62,8 @@ from storage.records import (
 )
 from storage.values import Json, Once, Owner
 from storage.work import Expense, Job, JobState, NewJob, Progress, Schedule, SpentBy, SumBy
+
+SEARCHED = 1000
 
 # ── for a person's request ───────────────────────────────────────────────────────────────────────
 
@@ -100,7 +104,7 @@ class Sending(Protocol):
 class Conversations(Protocol):
     """Conversations themselves."""
 
-    async def create(self, owner: Owner, once: Once, new: NewConversation) -> Conversation:
+    async def create(self, owner: Owner, once: Once, new: NewConversation) -> Created:
         """Make an empty one."""
 
     async def get(self, owner: Owner, conversation: str) -> Conversation:
@@ -109,15 +113,20 @@ class Conversations(Protocol):
     async def list(
         self,
         owner: Owner,
+        listing: Listing | None = None,
         *,
-        status: ConversationStatus | None = None,
         after: Cursor | None = None,
         limit: int = 50,
     ) -> ConversationPage:
-        """The owner's, latest change first; one that changes while pages are read may move up."""
+        """The owner's; None: latest change first. One that changes between pages may be missed.
+
+        A text is looked for in the `SEARCHED` conversations that changed last, as it is written but
+        for the case of its letters, in any script and on every engine alike. It reads all that was
+        said in them, so the caller bounds how many do so at once.
+        """
 
     async def change(self, owner: Owner, conversation: str, change: Change) -> Conversation:
-        """Change what is given; one commit of kind `conversation`."""
+        """Change what is set, if anything is; one commit of kind `conversation`."""
 
     async def select(
         self, owner: Owner, once: Once, conversation: str, message: str
@@ -147,6 +156,19 @@ class History(Protocol):
 
         With `before`, the ancestors of that message.
         """
+
+    async def path(
+        self, owner: Owner, conversation: str, *, leaf: str | None = None
+    ) -> tuple[str, ...]:
+        """The ids of a branch's messages, from its root down to `leaf` (default: the active one).
+
+        For who wants to read or count a whole branch: ids alone, however long it is.
+        """
+
+    async def made(
+        self, owner: Owner, conversation: str, *, after: int = 0, limit: int = 50
+    ) -> tuple[Message, ...]:
+        """Messages of all branches in the order they were made, from behind number `after` on."""
 
     async def snapshot(self, owner: Owner, conversation: str, *, limit: int = 50) -> Snapshot:
         """The active branch, and the answers that have not ended, in the order they run."""
@@ -191,9 +213,19 @@ class Opinions(Protocol):
     """Feedback."""
 
     async def save(
-        self, owner: Owner, once: Once, message: str, *, rating: str, comment: str | None = None
+        self,
+        owner: Owner,
+        once: Once,
+        message: str,
+        *,
+        rating: str,
+        comment: str | None = None,
+        conversation: str | None = None,
     ) -> Feedback:
-        """The owner's opinion of a message replaces the one before; one commit each time."""
+        """The owner's opinion of a message replaces the one before; one commit each time.
+
+        `conversation`: the message must be of that one.
+        """
 
 
 class Spending(Protocol):

@@ -1,6 +1,6 @@
 """Conversations themselves: made, changed, listed, pointed at another branch, deleted."""
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, structs
 
 from protocol.types import ConversationStatus
 from storage.errors import NotFound
@@ -10,19 +10,16 @@ from storage.records import (
     CommitKind,
     Conversation,
     ConversationPage,
+    Created,
     Cursor,
     Deleted,
+    ListedBy,
+    Listing,
     NewConversation,
 )
-from storage.sql import commits, ending, history, idempotency, locking, rows
-from storage.sql.database import Connection, Database, Value
+from storage.sql import commits, ending, history, idempotency, locking, rows, searching
+from storage.sql.database import Connection, Database, Dialect, Value
 from storage.values import Once, Owner
-
-# The list's filter; a status of NULL lists them all.
-LISTED = """
-c.tenant = :tenant AND c.owner = :owner AND c.deleted_at IS NULL
-AND (CAST(:status AS TEXT) IS NULL OR c.status = :status)
-"""
 
 
 async def insert(c: Connection, owner: Owner, ids: Ids, new: NewConversation, *, at: int) -> str:
@@ -68,13 +65,14 @@ class SqlConversations:
         self._db = db
         self._ids = ids
 
-    async def create(self, owner: Owner, once: Once, new: NewConversation) -> Conversation:
-        async def work(c: Connection) -> Conversation:
+    async def create(self, owner: Owner, once: Once, new: NewConversation) -> Created:
+        async def work(c: Connection) -> Created:
             at, before = await idempotency.claim(c, owner, once, _Made)
+            made = before or _Made(id=await insert(c, owner, self._ids, new, at=at))
             if before is None:
-                before = _Made(id=await insert(c, owner, self._ids, new, at=at))
-                await idempotency.settle(c, owner, once, before)
-            return rows.conversation(await history.owned(c, owner, before.id))
+                await idempotency.settle(c, owner, once, made)
+            row = await history.owned(c, owner, made.id)
+            return Created(rows.conversation(row), fresh=before is None)
 
         return await self._db.write(work)
 
@@ -87,70 +85,65 @@ class SqlConversations:
     async def list(
         self,
         owner: Owner,
+        listing: Listing | None = None,
         *,
-        status: ConversationStatus | None = None,
         after: Cursor | None = None,
         limit: int = 50,
     ) -> ConversationPage:
-        beyond = "" if after is None else "AND (c.updated_at, c.id) < (:updated_at, :id)"
-        position: dict[str, Value] = (
-            {} if after is None else {"updated_at": after.updated_at, "id": after.id}
-        )
+        wanted = listing or Listing()
 
         async def work(c: Connection) -> ConversationPage:
+            which, binds = await _which(c, owner, wanted)
+            column, way = _column(wanted.by, c.dialect), "DESC" if wanted.descending else "ASC"
+            beyond, place = "", dict[str, Value]()
+            if after is not None:
+                beyond = f"AND ({column}, c.id) {'<' if wanted.descending else '>'} (:place, :id)"
+                place = {"place": after.text, "id": after.id}
             found = await c.all(
                 f"""
-                {history.CONVERSATIONS} WHERE {LISTED} {beyond}
-                ORDER BY c.updated_at DESC, c.id DESC LIMIT :limit
+                {history.CONVERSATIONS} WHERE {which} {beyond}
+                ORDER BY {column} {way}, c.id {way} LIMIT :limit
                 """,
-                tenant=owner.tenant,
-                owner=owner.user,
-                status=status,
                 limit=limit + 1,
-                **position,
+                **binds,
+                **place,
             )
             counted = await c.one(
-                f"SELECT COUNT(*) AS total FROM conversations c WHERE {LISTED}",
-                tenant=owner.tenant,
-                owner=owner.user,
-                status=status,
+                f"SELECT COUNT(*) AS total FROM conversations c WHERE {which}", **binds
             )
             assert counted is not None
             items = tuple(rows.conversation(row) for row in found[:limit])
-            more = len(found) > limit
             return ConversationPage(
                 items=items,
-                next=Cursor(items[-1].updated_at, items[-1].id) if more else None,
+                next=_cursor(items[-1], wanted.by) if len(found) > limit else None,
                 total=counted["total"],
             )
 
         return await self._db.read(work)
 
     async def change(self, owner: Owner, conversation: str, change: Change) -> Conversation:
+        given = {
+            name: value for name, value in structs.asdict(change).items() if value is not UNSET
+        }
+        if "metadata" in given:
+            given["metadata"] = rows.text(change.metadata)
+        if not given:
+            return await self.get(owner, conversation)
+        columns = ", ".join(f"{name} = :{name}" for name in given)
+
         async def work(c: Connection) -> Conversation:
             at = await rows.now(c)
             changed = await c.one(
-                """
-                UPDATE conversations SET title = COALESCE(:title, title),
-                    status = COALESCE(:status, status), model = COALESCE(:model, model),
-                    system_prompt = COALESCE(:system_prompt, system_prompt),
-                    collection = COALESCE(:collection, collection),
-                    metadata = COALESCE(:metadata, metadata),
-                    summary = COALESCE(:summary, summary), updated_at = :at
+                f"""
+                UPDATE conversations SET {columns}, updated_at = :at
                 WHERE tenant = :tenant AND id = :id AND owner = :owner AND deleted_at IS NULL
                 RETURNING id
                 """,
                 tenant=owner.tenant,
                 owner=owner.user,
                 id=conversation,
-                title=change.title,
-                status=change.status,
-                model=change.model,
-                system_prompt=change.system_prompt,
-                collection=change.collection,
-                metadata=rows.optional_text(change.metadata),
-                summary=change.summary,
                 at=at,
+                **given,
             )
             if changed is None:
                 raise NotFound("conversation", conversation)
@@ -190,6 +183,7 @@ class SqlConversations:
         async def work(c: Connection) -> Deleted:
             at = await rows.now(c)
             await locking.owned_conversation(c, owner, conversation)
+            before = rows.conversation(await history.owned(c, owner, conversation))
             ended, stopping = await ending.stop_all(c, owner, conversation, ending.STOPPED, at=at)
             await c.run(
                 """
@@ -201,7 +195,7 @@ class SqlConversations:
                 id=conversation,
                 at=at,
             )
-            return Deleted(ended=ended, stopping=stopping)
+            return Deleted(conversation=before, ended=ended, stopping=stopping)
 
         return await self._db.write(work)
 
@@ -211,3 +205,36 @@ async def _told(c: Connection, owner: Owner, conversation: str, *, at: int) -> C
     subject = (CommitKind.CONVERSATION, conversation)
     await commits.add(c, owner.tenant, conversation, [subject], at=at)
     return rows.conversation(await history.owned(c, owner, conversation))
+
+
+async def _which(c: Connection, owner: Owner, wanted: Listing) -> tuple[str, dict[str, Value]]:
+    """The condition that a listed conversation `c` fulfils, and its binds."""
+    status, only = wanted.status or ConversationStatus.ARCHIVED, wanted.status is not None
+    which = f"""
+        c.tenant = :tenant AND c.owner = :owner AND c.deleted_at IS NULL
+        AND c.status {"=" if only else "<>"} :status
+    """
+    binds: dict[str, Value] = {"tenant": owner.tenant, "owner": owner.user, "status": status}
+    if wanted.text is None:
+        return which, binds
+    found = await searching.found(c, wanted.text, which, binds)
+    return f"{which} AND c.id IN {rows.among(c, 'found')}", {**binds, "found": rows.ids(found)}
+
+
+def _column(by: ListedBy, dialect: Dialect) -> str:
+    """What the list is sorted by."""
+    if by is not ListedBy.TITLE:
+        return f"c.{by}"
+    # Under any other collation PostgreSQL has its own idea of what comes first, and of case.
+    collation = ' COLLATE "C"' if dialect == "postgresql" else ""
+    return f"lower(COALESCE(c.title, ''){collation})"
+
+
+def _cursor(last: Conversation, by: ListedBy) -> Cursor:
+    """The same of one that was listed; of bytes `lower` changes ASCII letters alone."""
+    place: dict[ListedBy, int | str] = {
+        ListedBy.UPDATED_AT: last.updated_at,
+        ListedBy.CREATED_AT: last.created_at,
+        ListedBy.TITLE: (last.title or "").encode().lower().decode(),
+    }
+    return Cursor(place[by], last.id)

@@ -13,13 +13,23 @@ class SqlOpinions:
         self._db = db
 
     async def save(
-        self, owner: Owner, once: Once, message: str, *, rating: str, comment: str | None = None
+        self,
+        owner: Owner,
+        once: Once,
+        message: str,
+        *,
+        rating: str,
+        comment: str | None = None,
+        conversation: str | None = None,
     ) -> Feedback:
         async def work(c: Connection) -> Feedback:
             at, before = await idempotency.claim(c, owner, once, Feedback)
             if before is not None:
                 return before
-            row = await history.owned_message(c, owner, message)
+            if conversation is None:
+                row = await history.owned_message(c, owner, message)
+            else:
+                row = await history.message_of(c, owner, conversation, message)
             await locking.owned_conversation(c, owner, row["conversation"])
             saved = Feedback(
                 message=message,

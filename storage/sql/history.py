@@ -258,6 +258,56 @@ class SqlHistory:
 
         return await self._db.read(work)
 
+    async def path(
+        self, owner: Owner, conversation: str, *, leaf: str | None = None
+    ) -> tuple[str, ...]:
+        async def work(c: Connection) -> tuple[str, ...]:
+            active = await _leaf(c, owner, conversation)
+            if leaf is not None and leaf != active:
+                await message_of(c, owner, conversation, leaf)
+            found = await c.all(
+                """
+                WITH RECURSIVE said (id, parent, depth) AS (
+                    SELECT m.id, m.parent, 0 FROM messages m
+                    WHERE m.tenant = :tenant AND m.id = :leaf
+                    UNION ALL
+                    SELECT m.id, m.parent, said.depth + 1
+                    FROM said JOIN messages m ON m.tenant = :tenant AND m.id = said.parent
+                )
+                SELECT id FROM said ORDER BY depth DESC
+                """,
+                tenant=owner.tenant,
+                leaf=leaf or active,
+            )
+            return tuple(row["id"] for row in found)
+
+        return await self._db.read(work)
+
+    async def made(
+        self, owner: Owner, conversation: str, *, after: int = 0, limit: int = 50
+    ) -> tuple[Message, ...]:
+        async def work(c: Connection) -> tuple[Message, ...]:
+            await _leaf(c, owner, conversation)
+            found = await c.all(
+                f"""
+                WITH made AS (
+                    SELECT m.*, CAST(:owner AS TEXT) AS user_id FROM messages m
+                    WHERE m.tenant = :tenant AND m.conversation = :conversation
+                        AND m.number > :after
+                    ORDER BY m.number LIMIT :limit
+                )
+                SELECT {MESSAGE_COLUMNS} FROM made said {MESSAGE_JOINS} ORDER BY said.number
+                """,
+                tenant=owner.tenant,
+                owner=owner.user,
+                conversation=conversation,
+                after=after,
+                limit=limit,
+            )
+            return tuple(await _whole(c, owner.tenant, conversation, found))
+
+        return await self._db.read(work)
+
     async def snapshot(self, owner: Owner, conversation: str, *, limit: int = 50) -> Snapshot:
         async def work(c: Connection) -> Snapshot:
             branch = await _branch(c, owner, conversation, limit=limit)

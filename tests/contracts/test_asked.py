@@ -47,7 +47,8 @@ async def beside(world: World, incarnation: str) -> Sent:
 
 
 async def into_an_empty_one(world: World, incarnation: str) -> Sent:
-    made = await world.store.conversations.create(world.owner, world.once(), NewConversation())
+    new = await world.store.conversations.create(world.owner, world.once(), NewConversation())
+    made = new.conversation
     return await world.send(conversation=made.id, incarnation=incarnation)
 
 

@@ -9,6 +9,7 @@ from storage.errors import NotFound
 from storage.records import (
     Checkpoint,
     Edit,
+    Message,
     NewConversation,
     NewToolCall,
     Regenerate,
@@ -164,7 +165,8 @@ async def test_an_unfinished_answer_is_an_empty_message_on_its_branch(world: Wor
 
 async def test_an_empty_conversation_has_an_empty_branch(world: World) -> None:
     """And nothing unfinished."""
-    made = await world.store.conversations.create(world.owner, world.once(), NewConversation())
+    new = await world.store.conversations.create(world.owner, world.once(), NewConversation())
+    made = new.conversation
     branch = await world.store.history.branch(world.owner, made.id)
     assert (branch.leaf, branch.messages, branch.more) == (None, (), False)
     snapshot = await world.store.history.snapshot(world.owner, made.id)
@@ -214,7 +216,8 @@ async def test_where_a_conversation_stands_is_one_statement(world: World) -> Non
     assert standing.unfinished == tuple(each.answer for each in snapshot.unfinished)
     assert [answer.id for answer in standing.unfinished] == [sent.answer, queued.answer]
     await world.end(held)
-    made = await world.store.conversations.create(world.owner, world.once(), NewConversation())
+    new = await world.store.conversations.create(world.owner, world.once(), NewConversation())
+    made = new.conversation
     for conversation, left in ((sent.conversation, [queued.answer]), (made.id, [])):
         standing = await world.store.history.standing(world.owner, conversation, AT)
         assert [answer.id for answer in standing.unfinished] == left
@@ -272,3 +275,39 @@ async def test_a_page_of_no_messages_has_none(world: World) -> None:
     sent = await world.exchange()
     branch = await world.store.history.branch(world.owner, sent.conversation, limit=0)
     assert (branch.leaf, branch.messages, branch.more) == (sent.answer, (), True)
+
+
+async def test_a_path_names_a_whole_branch_from_its_root(world: World) -> None:
+    """The active one, or the one that ends in a given message."""
+    first = await world.exchange()
+    second = await world.exchange(conversation=first.conversation)
+    again = Regenerate(once=world.once(), request=REQUEST, max_queued=3, answer=second.answer)
+    other = await world.store.sending.regenerate(world.owner, again)
+    path, root = world.store.history.path, (first.message, first.answer, second.message)
+    assert await path(world.owner, first.conversation) == (*root, other.answer)
+    leaf = second.answer
+    assert await path(world.owner, first.conversation, leaf=leaf) == (*root, second.answer)
+    assert await path(world.owner, first.conversation, leaf=first.message) == root[:1]
+    new = await world.store.conversations.create(world.owner, world.once(), NewConversation())
+    assert await path(world.owner, new.conversation.id) == ()
+
+
+async def test_messages_of_all_branches_come_in_the_order_they_were_made(world: World) -> None:
+    """Page by page, each whole: with its siblings, its tools and its reader's opinion."""
+    first = await world.exchange("1", "a")
+    edit = Edit(
+        once=world.once(), request=REQUEST, max_queued=3, message=first.message, content="2"
+    )
+    second = await world.store.sending.edit(world.owner, edit)
+    await world.store.feedback.save(world.owner, world.once(), first.answer, rating="up")
+    rows: list[Message] = []
+    while page := await world.store.history.made(
+        world.owner, first.conversation, after=rows[-1].number if rows else 0, limit=3
+    ):
+        rows += page
+    made = [first.message, first.answer, second.message, second.answer]
+    assert [row.id for row in rows] == made
+    for row in rows:
+        assert row == await world.store.history.message(world.owner, row.id)
+    assert rows[1].feedback is not None
+    assert rows[0].siblings == (first.message, second.message)

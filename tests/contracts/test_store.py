@@ -77,6 +77,11 @@ CASES: dict[str, list[Case]] = {
         lambda w, o, t: w.store.history.branch(o, t.own, leaf=t.message),
         lambda w, o, t: w.store.history.branch(o, t.own, before=t.answer),
     ],
+    "history.path": [
+        lambda w, o, t: w.store.history.path(o, t.conversation),
+        lambda w, o, t: w.store.history.path(o, t.own, leaf=t.message),
+    ],
+    "history.made": [lambda w, o, t: w.store.history.made(o, t.conversation)],
     "history.snapshot": [lambda w, o, t: w.store.history.snapshot(o, t.conversation)],
     "history.standing": [
         lambda w, o, t: w.store.history.standing(o, t.conversation, Position("e", 0))
@@ -93,6 +98,9 @@ CASES: dict[str, list[Case]] = {
     "feedback.save": [
         lambda w, o, t: w.store.feedback.save(o, w.once(), t.message, rating="up"),
         lambda w, o, t: w.store.feedback.save(o, w.once(), t.answer, rating="up"),
+        lambda w, o, t: w.store.feedback.save(
+            o, w.once(), t.message, rating="up", conversation=t.own
+        ),
     ],
 }
 # These name nothing; what they show is tested below.
@@ -127,9 +135,9 @@ async def victims(world: World) -> Things:
 
 
 async def refusal(case: Case, world: World, owner: Owner, things: Things) -> NotFound:
-    made = await world.store.conversations.create(owner, world.once(), NewConversation())
+    new = await world.store.conversations.create(owner, world.once(), NewConversation())
     with pytest.raises(NotFound) as refused:
-        await case(world, owner, structs.replace(things, own=made.id))
+        await case(world, owner, structs.replace(things, own=new.conversation.id))
     return refused.value
 
 

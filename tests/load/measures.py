@@ -114,7 +114,7 @@ async def prepare_conversations(database: str, users: Sequence[str]) -> list[str
             )
             for n, user in enumerate(users)
         ]
-        return [conversation.id for conversation in made]
+        return [each.conversation.id for each in made]
     finally:
         await db.close()
 

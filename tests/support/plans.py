@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import cache
 
 # Small by nature: a row per process, schedule, tenant or site; or what the statement brought.
-SMALL = {"incarnations", "i", "schedules", "tenants", "sites", "item", "b", "said"}
+SMALL = {"incarnations", "i", "schedules", "tenants", "sites", "item", "b", "said", "lately"}
 # These indexes hold what is unfinished or shut out and nothing else; reading one whole is meant.
 PARTIAL = {
     "answers_unfinished",
