@@ -127,7 +127,7 @@ class Codec:
             return Fatal(CloseCode.INVALID_TEXT)
         if len(raw) > cap:
             return Fatal(CloseCode.TOO_BIG)
-        if not self.binary and _is_laborious(raw):
+        if not self.binary and is_laborious(raw):
             return self._refuse(raw, msgspec.ValidationError("Too many numbers of extreme size"))
         try:
             frame: AnyClientFrame = self._client_frame(raw)
@@ -135,7 +135,7 @@ class Codec:
             return self._refuse(raw, error)
         # In JSON only an escape can hide U+0000, and unpaired surrogates and NaN cannot occur.
         if self.binary or rb"\u0000" in raw:
-            where = _unfit(frame)
+            where = unfit(frame)
             if where:
                 text = f"A text holds U+0000 or a number is not finite - in `{where}`"
                 return Refusal(ErrorCode.INVALID_FIELD, _cut(text), self._ref(raw))
@@ -222,7 +222,8 @@ def _cut(text: str) -> str:
     return text if len(text) <= MESSAGE_CHARACTERS else text[: MESSAGE_CHARACTERS - 1] + "…"
 
 
-def _is_laborious(raw: bytes) -> bool:
+def is_laborious(raw: bytes) -> bool:
+    """Whether JSON has so many numbers of extreme size that reading it holds up all others."""
     if (
         len(raw) < 4 * MOST_EXTREME_NUMBERS
         or raw.count(b"e") + raw.count(b"E") < MOST_EXTREME_NUMBERS
@@ -232,7 +233,7 @@ def _is_laborious(raw: bytes) -> bool:
     return len(_EXTREME.findall(bare)) > MOST_EXTREME_NUMBERS
 
 
-def _unfit(frame: Struct) -> str | None:
+def unfit(frame: Struct) -> str | None:
     """The field with what may not travel: U+0000 in a text, or a number that is not finite."""
     return next((name for name in frame.__struct_fields__ if not _fits(getattr(frame, name))), None)
 

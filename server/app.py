@@ -55,6 +55,7 @@ from storage.values import Owner
 
 FEATURES = ("approvals", "client_tools")
 HOUR_S = 3600.0
+SEARCHES_TOGETHER = 2  # each may keep one of a few readers of SQL for most of a second
 FETCHES_TOGETHER = 64  # more would only wait in the line of SQL, and not as long as they may
 NUDGE_PAUSE_S = 0.1  # many are shut out at once at times; one look is for all of them
 _log = get_logger()
@@ -132,6 +133,7 @@ class App:
         )
         at_once = settings.limits.requests_at_once
         fetches = Shares(at_once, FETCHES_TOGETHER)
+        commands = Shares(at_once, settings.database.waiting)  # that line is short: 2 s
         sockets = Parts(
             server=ServerInfo(name=NAME, version=VERSION, instance=self.instance),
             features=FEATURES,
@@ -146,7 +148,7 @@ class App:
             ),
             rates=rates,
             fetches=fetches,
-            commands=Shares(at_once, settings.database.waiting),  # that line is short: 2 s
+            commands=commands,
             limits=settings.limits,
             registry=self._registry,
             seating=self._seating,
@@ -172,6 +174,10 @@ class App:
             visitors=visitors,
             revocations=self._revocations,
             rates=rates,
+            conversations=self._conversations,
+            fetches=fetches,
+            commands=commands,
+            searches=Shares(1, SEARCHES_TOGETHER),
             probes=self._probes(),
             load=self._load,
             draining=lambda: self.draining,

@@ -7,16 +7,17 @@ import hashlib
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Literal
 
 import msgspec
-from msgspec import structs
+from msgspec import UNSET, structs
 
 from protocol.codes import ErrorCode
 from protocol.frames import from_client as c
 from protocol.frames import from_server as s
 from protocol.limits import Limits
-from protocol.types import Position
-from server.auth.policy import refuse_chat
+from protocol.types import ConversationStatus, Position
+from server.auth.policy import refuse_chat, refuse_conversation
 from server.auth.principal import Principal
 from server.errors import ChatError
 from server.generation import request
@@ -32,10 +33,17 @@ from storage.errors import NotFound, StorageError
 from storage.records import (
     Answer,
     Branch,
+    Change,
     Commit,
     CommitKind,
+    Conversation,
+    ConversationPage,
+    Cursor,
     Edit,
     Ended,
+    Feedback,
+    Listing,
+    Message,
     NewConversation,
     Regenerate,
     Send,
@@ -45,6 +53,7 @@ from storage.store import Store
 from storage.values import EMPTY_OBJECT, Json, Once, Owner
 
 Asking = c.Chat | c.Regenerate | c.Edit
+Told = Literal["created", "updated", "archived", "deleted"]
 # Tells the owner's sockets, wherever they are, of a change to the list of conversations.
 Announce = Callable[[Owner, s.ServerFrame], None]
 # The message is committed. The place is one in the log before it; None: there is none any more, and
@@ -130,6 +139,54 @@ class Conversations:
         finally:
             await self._proceed(owner, sent)
 
+    # ── conversations themselves ─────────────────────────────────────────────────────────────────
+
+    async def create(
+        self, principal: Principal, id: str, new: NewConversation, limits: Limits
+    ) -> Conversation:
+        """Make an empty one, once for this id."""
+        self._check(principal, new, limits)
+        body = hashlib.sha256(_CANONICAL.encode(new)).hexdigest()
+        made = await self._store.conversations.create(principal.owner, Once(id, body), new)
+        if made.fresh:
+            self._tell(principal.owner, made.conversation, "created")
+        return made.conversation
+
+    async def get(self, owner: Owner, conversation: str) -> Conversation:
+        """As it is now."""
+        return await self._store.conversations.get(owner, conversation)
+
+    async def listed(
+        self, owner: Owner, listing: Listing, *, after: Cursor | None, limit: int
+    ) -> ConversationPage:
+        """A page of the owner's."""
+        return await self._store.conversations.list(owner, listing, after=after, limit=limit)
+
+    async def change(
+        self, principal: Principal, conversation: str, change: Change, limits: Limits
+    ) -> Conversation:
+        """Rename it, archive it and the like; followers and the owner's lists are told."""
+        self._check(principal, change, limits)
+        owner = principal.owner
+        changed = await self._store.conversations.change(owner, conversation, change)
+        if change != Change():
+            await self._hub.tell(owner.tenant, conversation)
+            archived = change.status is ConversationStatus.ARCHIVED
+            self._tell(owner, changed, "archived" if archived else "updated")
+        return changed
+
+    async def delete(self, owner: Owner, conversation: str) -> None:
+        """Take it from all its owner's devices, and stop its answers."""
+        deleted = await self._store.conversations.delete(owner, conversation)
+        for stopping in deleted.stopping:
+            self._supervisor.wake(stopping)
+        await self._hub.tell(owner.tenant, conversation, [_end(ended) for ended in deleted.ended])
+        for ended in deleted.ended:
+            self._supervisor.ended(ended)
+        self._tell(owner, deleted.conversation, "deleted")
+
+    # ── answers and messages ─────────────────────────────────────────────────────────────────────
+
     async def stop(self, owner: Owner, answer: str) -> None:
         """Stop an answer; one that has ended stays as it is."""
         stopped = await self._store.sending.stop(owner, answer)
@@ -169,21 +226,48 @@ class Conversations:
         )
         self._supervisor.look(owner.tenant, decided.conversation)
 
-    async def feedback(self, owner: Owner, frame: c.GiveFeedback) -> None:
-        """Keep what the owner thinks of a message."""
+    async def feedback(
+        self, owner: Owner, frame: c.GiveFeedback, *, conversation: str | None = None
+    ) -> Feedback:
+        """Keep what the owner thinks of a message, which must be of that conversation, if any."""
         saved = await self._store.feedback.save(
-            owner, _once(frame), frame.message, rating=str(frame.rating), comment=frame.comment
+            owner,
+            _once(frame),
+            frame.message,
+            rating=str(frame.rating),
+            comment=frame.comment,
+            conversation=conversation,
         )
         await self._hub.tell(owner.tenant, saved.conversation)
+        return saved
 
-    async def history(self, owner: Owner, frame: c.ReadHistory, limits: Limits) -> Branch:
-        """A page of one branch."""
+    async def history(
+        self,
+        owner: Owner,
+        conversation: str,
+        limits: Limits,
+        *,
+        limit: int,
+        before: str | None = None,
+        leaf: str | None = None,
+    ) -> Branch:
+        """A page of one branch; without a leaf of the active one."""
+        most = min(limit, limits.history_messages)
         return await self._store.history.branch(
-            owner,
-            frame.conversation,
-            before=frame.before,
-            limit=min(frame.limit, limits.history_messages),
+            owner, conversation, leaf=leaf, before=before, limit=most
         )
+
+    async def path(
+        self, owner: Owner, conversation: str, *, leaf: str | None = None
+    ) -> tuple[str, ...]:
+        """The ids of a whole branch."""
+        return await self._store.history.path(owner, conversation, leaf=leaf)
+
+    async def made(
+        self, owner: Owner, conversation: str, *, after: int, limit: int
+    ) -> tuple[Message, ...]:
+        """Messages of all branches, oldest first."""
+        return await self._store.history.made(owner, conversation, after=after, limit=limit)
 
     async def conversation_of(self, owner: Owner, frame: Asking) -> str | None:
         """Where an answer to this would go; None: into a new conversation."""
@@ -194,6 +278,23 @@ class Conversations:
                 return (await self._store.history.answer(owner, frame.answer)).conversation
             case c.Edit():
                 return (await self._store.history.message(owner, frame.message)).conversation
+
+    def _check(self, principal: Principal, given: NewConversation | Change, limits: Limits) -> None:
+        """`ChatError` for what this principal may not say of a conversation."""
+        left_out = UNSET if isinstance(given, Change) else None
+        fields = structs.asdict(given)
+        names = [name for name, value in fields.items() if value is not left_out]
+        forbidden = refuse_conversation(principal, names)
+        if forbidden is not None:
+            raise forbidden
+        if given.model:
+            self._catalogue.find(given.model)
+        if given.system_prompt and len(given.system_prompt.encode()) > limits.system_prompt_bytes:
+            words = f"`system_prompt` is over its limit of {limits.system_prompt_bytes} bytes."
+            raise ChatError(ErrorCode.MESSAGE_TOO_LONG, words)
+        if given.metadata and len(bytes(given.metadata)) > limits.metadata_bytes:
+            words = f"`metadata` is over its limit of {limits.metadata_bytes}."
+            raise ChatError(ErrorCode.INVALID_FIELD, words)
 
     def _refuse(self, principal: Principal, frame: Asking) -> ChatError | None:
         forbidden = refuse_chat(principal, frame)
@@ -306,8 +407,12 @@ class Conversations:
         """Told at most once: if it cannot be read now, or was deleted already, lists go without."""
         with suppress(StorageError):
             made = await self._store.conversations.get(owner, conversation)
-            shown = shapes.conversation(made)
-            self._announce(owner, s.ConversationsChanged(conversation=shown, change="created"))
+            self._tell(owner, made, "created")
+
+    def _tell(self, owner: Owner, conversation: Conversation, change: Told) -> None:
+        """Keep the owner's lists level, at most once."""
+        shown = shapes.conversation(conversation)
+        self._announce(owner, s.ConversationsChanged(conversation=shown, change=change))
 
 
 def _once(frame: Asking | c.Select | c.Approve | c.ToolResult | c.GiveFeedback) -> Once:

@@ -1,5 +1,7 @@
 """What each kind, role and tier may do: the one place where that is said."""
 
+from collections.abc import Iterable
+
 from msgspec import structs
 
 from protocol.codes import ErrorCode
@@ -8,7 +10,18 @@ from protocol.limits import Limits
 from server.auth.principal import Kind, Principal, Role, Scope, Tier
 from server.errors import ChatError
 
-__all__ = ["FIELD_SCOPES", "GRANTS", "LIMITS", "Role", "Scope", "Tier", "limits_of", "refuse_chat"]
+__all__ = [
+    "CONVERSATION_SCOPES",
+    "FIELD_SCOPES",
+    "GRANTS",
+    "LIMITS",
+    "Role",
+    "Scope",
+    "Tier",
+    "limits_of",
+    "refuse_chat",
+    "refuse_conversation",
+]
 
 _TALK = frozenset({Scope.CHAT})
 _TUNE = frozenset(
@@ -42,6 +55,12 @@ FIELD_SCOPES: dict[str, Scope] = {
     "system_prompt": Scope.CHAT_PROMPT,
     "retrieval": Scope.CHAT_RETRIEVAL,
     "tools": Scope.CHAT_TOOLS,
+}
+# The same of a conversation, for what it says of its answers; the rest of it is its owner's.
+CONVERSATION_SCOPES: dict[str, Scope] = {
+    "model": Scope.CHAT_MODEL,
+    "system_prompt": Scope.CHAT_PROMPT,
+    "collection": Scope.CHAT_RETRIEVAL,
 }
 
 
@@ -81,6 +100,15 @@ def refuse_chat(principal: Principal, frame: ClientFrame) -> ChatError | None:
     given = structs.asdict(frame)
     for field, scope in FIELD_SCOPES.items():
         if given.get(field) is not None and scope not in principal.scopes:
+            return _lacks(f"The field `{field}`", scope)
+    return None
+
+
+def refuse_conversation(principal: Principal, fields: Iterable[str]) -> ChatError | None:
+    """Why this principal may not set these fields of a conversation, or take them away; or None."""
+    for field in fields:
+        scope = CONVERSATION_SCOPES.get(field)
+        if scope is not None and scope not in principal.scopes:
             return _lacks(f"The field `{field}`", scope)
     return None
 

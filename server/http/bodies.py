@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from protocol.codec import refused
+from protocol.codec import is_laborious, refused, unfit
 from protocol.codes import ErrorCode
 from server.errors import ChatError
 from server.telemetry.scrub import words
@@ -48,18 +49,45 @@ def single(request: Request, name: str) -> str | None:
 
 def decoded(raw: bytes, type: type[T]) -> T:
     """A JSON object as a `type`."""
+    if is_laborious(raw):
+        raise ChatError(ErrorCode.INVALID_FIELD, "The body has too many numbers of extreme size.")
     try:
         # msgspec takes the last of two equal names, another reader the first.
         if isinstance(json.loads(raw, object_pairs_hook=_each_once), dict):
-            return msgspec.json.decode(raw, type=type)
+            return _fit(msgspec.json.decode(raw, type=type))
     except msgspec.ValidationError as error:
-        refusal = refused(error)
-        # It quotes what it refuses, a secret in the wrong place too.
-        raise ChatError(refusal.code, words(refusal.message)) from error
+        raise _invalid(error) from error
     except (msgspec.DecodeError, ValueError, RecursionError):
         pass  # what it is not is said below, and nothing of what it is
     problem = "The body is not one readable JSON object whose names are each there once."
     raise ChatError(ErrorCode.BAD_JSON, problem)
+
+
+def read_query(request: Request, type: type[T]) -> T:
+    """The query's parameters as a `type`, each of which may be there once."""
+    given = dict[str, str]()
+    for name, value in request.query_params.multi_items():
+        if name in given:
+            problem = "A parameter of the query may be there only once."
+            raise ChatError(ErrorCode.INVALID_FRAME, problem)
+        given[name] = value
+    try:
+        return _fit(msgspec.convert(given, type=type, strict=False))
+    except msgspec.ValidationError as error:
+        raise _invalid(error) from error
+
+
+def _fit(value: T) -> T:
+    where = unfit(value) if isinstance(value, Struct) else None
+    if where is not None:
+        raise ChatError(ErrorCode.INVALID_FIELD, f"A text holds U+0000 - in `{where}`")
+    return value
+
+
+def _invalid(error: msgspec.ValidationError) -> ChatError:
+    refusal = refused(error)
+    # It quotes what it refuses, a secret in the wrong place too.
+    return ChatError(refusal.code, words(refusal.message))
 
 
 def _check_media(request: Request) -> None:

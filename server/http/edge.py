@@ -40,7 +40,10 @@ PREFLIGHT = {
     " Traceparent",
     "Access-Control-Max-Age": "600",
 }
-EXPOSED = "Retry-After, X-Request-ID, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"
+EXPOSED = (
+    "Content-Disposition, Retry-After, X-Request-ID, X-RateLimit-Limit, X-RateLimit-Remaining,"
+    " X-RateLimit-Reset"
+)
 
 Mint: TypeAlias = Callable[[str | None], str]
 _log = get_logger()

@@ -9,10 +9,12 @@ from server.auth.revocations import Revocations
 from server.auth.tickets import Tickets
 from server.auth.tokens import Tokens
 from server.auth.visitors import Visitors
+from server.conversations import Conversations
 from server.http.health import About, Load, Probe
 from server.http.options import Options
 from server.limits.options import Options as Limits
 from server.limits.rates import Rates
+from server.limits.shares import Shares
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,10 @@ class HttpParts:
     visitors: Visitors
     revocations: Revocations
     rates: Rates
+    conversations: Conversations
+    fetches: Shares  # requests that read, together with those of sockets
+    commands: Shares  # and those that change
+    searches: Shares  # each of which reads a lot
     probes: Mapping[str, Probe]  # by the dependency's name, as `/health/ready` tells it
     load: Callable[[], Load]
     draining: Callable[[], bool]

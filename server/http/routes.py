@@ -1,6 +1,6 @@
 """Every path of the plain HTTP side."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -12,6 +12,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from protocol.codes import ErrorCode
 from server.errors import ChatError
 from server.http.assets import assets
+from server.http.bearer import Bearer
+from server.http.conversations import ConversationDesk
 from server.http.documents import document
 from server.http.edge import Edge
 from server.http.errors import answer, translated
@@ -22,6 +24,8 @@ from server.http.tickets import TicketOffice
 from server.http.visitors import Reception
 from server.telemetry.lines import refused
 from server.telemetry.trace import trace_from
+
+CONVERSATIONS = "/api/v1/conversations"
 
 
 async def only_sockets(_: Request) -> Response:
@@ -45,6 +49,15 @@ async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:
     await answer(error, trace)(scope, receive, send)
 
 
+def resource(path: str, **methods: Callable[[Request], Awaitable[Response]]) -> Route:
+    """One route for all methods of a path, so that a wrong one is told all of them."""
+
+    async def serve(request: Request) -> Response:
+        return await methods["GET" if request.method == "HEAD" else request.method](request)
+
+    return Route(path, serve, methods=list(methods))
+
+
 def routes(parts: HttpParts) -> list[Route]:
     """Path, endpoint and methods."""
     readiness = Readiness(parts.probes, parts.options, parts.clock)
@@ -57,7 +70,19 @@ def routes(parts: HttpParts) -> list[Route]:
         per_minute=parts.limits.arrivals_per_minute,
         body_s=parts.options.body_s,
     )
-    office = TicketOffice(parts.tokens, parts.tickets, parts.revocations.is_void)
+    bearer = Bearer(parts.tokens, parts.revocations.is_void)
+    office = TicketOffice(bearer, parts.tickets)
+    desk = ConversationDesk(
+        bearer,
+        parts.conversations,
+        parts.rates,
+        parts.limits,
+        reads=parts.fetches,
+        changes=parts.commands,
+        searches=parts.searches,
+        body_s=parts.options.body_s,
+    )
+    one = f"{CONVERSATIONS}/{{id}}"
     return [
         Route("/", landing(parts.base_path)),
         Route("/ws", only_sockets),
@@ -66,6 +91,11 @@ def routes(parts: HttpParts) -> list[Route]:
         Route("/health", health.about),
         Route("/api/v1/visitors", reception.arrive, methods=["POST"]),
         Route("/api/v1/tickets", office.issue, methods=["POST"]),
+        resource(CONVERSATIONS, GET=desk.list, POST=desk.create),
+        resource(one, GET=desk.read, PATCH=desk.change, DELETE=desk.delete),
+        resource(f"{one}/messages", GET=desk.messages),
+        resource(f"{one}/export", GET=desk.export),
+        resource(f"{one}/feedback", POST=desk.feedback),
         Route("/schema/frames.json", document("frames.json")),
         Route("/asyncapi.json", document("asyncapi.json")),
         *(Route(path, asset.serve) for path, asset in assets().items()),

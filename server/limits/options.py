@@ -69,6 +69,14 @@ class Options(Struct, frozen=True, kw_only=True):
             description="Visitors who may come from one address, new or again.",
         ),
     ] = 600
+    reads_per_minute: Annotated[
+        int,
+        Meta(ge=1, le=1_000_000, description="Requests of a person over HTTP that read."),
+    ] = 600
+    changes_per_minute: Annotated[
+        int,
+        Meta(ge=1, le=1_000_000, description="Requests of a person over HTTP that change rows."),
+    ] = 120
     remembered: Annotated[
         int,
         Meta(

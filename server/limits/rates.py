@@ -38,6 +38,8 @@ class Rates:
         self._arrival = Rate.per_minute(options.arrivals_per_minute, options.burst_s)
         self._messages = Buckets[Owner](options.remembered)
         self._typing = Buckets[Owner](options.remembered)
+        self._reads = Buckets[Owner](options.remembered)
+        self._changes = Buckets[Owner](options.remembered)
         self._handshakes = Buckets[str](options.remembered)
         self._arrivals = Buckets[str](options.remembered)
 
@@ -70,6 +72,14 @@ class Rates:
         """A `typing` frame."""
         most = self._options.limits_of(principal).typing_per_minute
         return self._take(self._typing, principal.owner, most)
+
+    def read(self, owner: Owner) -> int:
+        """A request over HTTP that reads."""
+        return self._take(self._reads, owner, self._options.reads_per_minute)
+
+    def change(self, owner: Owner) -> int:
+        """A request over HTTP that changes rows."""
+        return self._take(self._changes, owner, self._options.changes_per_minute)
 
     def handshake(self, peer: str) -> int:
         """A handshake of a socket."""

@@ -113,6 +113,8 @@ class Connection:
         """Send a frame outside any answer."""
         if self._session.state in (State.OPEN, State.DRAINING):
             self._outbox.send(frame)
+        if isinstance(frame, s.ConversationsChanged) and frame.change == "deleted":
+            self._following.detach(frame.conversation.id)
 
     def close(self, code: CloseCode) -> None:
         """End it."""

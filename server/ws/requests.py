@@ -10,7 +10,7 @@ from protocol.session import Deliver, reference
 from protocol.types import Position
 from server.auth.principal import Principal
 from server.errors import ChatError
-from server.ws import snapshot
+from server.streams.pages import page
 from server.ws.following import Following
 from server.ws.parts import Parts
 from storage.errors import NotFound
@@ -55,8 +55,14 @@ class Requests:
             case c.ReadHistory() as frame:
                 owner = self.principal.owner
                 async with self._fetching():
-                    branch = await self._parts.conversations.history(owner, frame, self._limits)
-                    messages, cut = snapshot.page(branch.messages)
+                    branch = await self._parts.conversations.history(
+                        owner,
+                        frame.conversation,
+                        self._limits,
+                        before=frame.before,
+                        limit=frame.limit,
+                    )
+                    messages, cut = page(branch.messages)
                     answered(s.History(ref=frame.id, messages=messages, more=cut or branch.more))
             case c.Type() as frame:
                 if not self._parts.rates.typing(self.principal):

@@ -18,22 +18,19 @@ from protocol.codec import Unknown
 from protocol.folding import FOLDED_TEXT_BYTES
 from protocol.frames import from_server as s
 from protocol.frames import objects as o
-from protocol.limits import SERVER_FRAME_BYTES
 from protocol.text import utf16_length, utf16_slice
 from protocol.types import AnswerState, Position, Seq
 from server.streams import shapes
 from server.streams.entry import decode
 from server.streams.hub import Hub
+from server.streams.pages import ROOM_BYTES, TOOLS_BYTES, page, slim
 from storage.errors import Unavailable
 from storage.log import ROWS, Entry, Lost
-from storage.records import Answer, Message, RunState, Snapshot, Unfinished
+from storage.records import Answer, RunState, Snapshot, Unfinished
 from storage.store import History
 from storage.values import Owner
 
-# Of a frame's bytes, what `attached` or `history` may fill with messages and texts.
-ROOM_BYTES = SERVER_FRAME_BYTES - 4096
-TEXT_BYTES = 64 * 1024  # of them, what texts of unfinished answers may take
-TOOLS_BYTES = 64 * 1024  # and what tool calls of a message, or of all unfinished answers, may
+TEXT_BYTES = 64 * 1024  # of a frame's, what texts of unfinished answers may take
 TRIES = 3
 PAGE = 1000
 
@@ -125,29 +122,6 @@ async def _conceals(hub: Hub, shown: Shown) -> bool:
                 return True
         after = Position(after.epoch, found.entries[-1].seq)
     return False
-
-
-def page(messages: Sequence[Message], room: int = ROOM_BYTES) -> tuple[list[o.Message], bool]:
-    """The newest of these that fit a frame, oldest first, and whether some had to be left out."""
-    fitting: list[o.Message] = []
-    for row in reversed(messages):
-        message = shapes.message(row)
-        if message.tools:
-            message = structs.replace(message, tools=_slim(message.tools, TOOLS_BYTES))
-        size = _size(message)
-        if size > ROOM_BYTES:  # by itself: without its text it would be worth nothing
-            message = structs.replace(
-                message,
-                tools=message.tools and _slim(message.tools, 0),
-                citations=None,
-                sources=None,
-            )
-            size = _size(message)
-        room -= size
-        if room < 0:
-            return fitting[::-1], True
-        fitting.append(message)
-    return fitting[::-1], False
 
 
 def _position(head: Position, snapshot: Snapshot) -> Position:
@@ -242,7 +216,7 @@ def _shown(
             attempt=each.attempt,
             citations=each.cited,
         )
-        answers.append(structs.replace(shown, tools=_slim(shown.tools or [], tools_room)))
+        answers.append(structs.replace(shown, tools=slim(shown.tools or [], tools_room)))
         rest += _chunks(each.row.answer.id, each.text[len(text) :], utf16_length(text))
     # Unfinished answers stand in `answers` alone.
     under_way = {each.row.answer.id for each in said}
@@ -268,23 +242,6 @@ def _beginning(text: str, room: int) -> str:
     if len(msgspec.json.encode(text)) <= room:
         return text
     return text[: max(0, room) // 6]
-
-
-def _slim(calls: list[o.ToolCall], room: int) -> list[o.ToolCall]:
-    """Tool calls that fit: the oldest lose their results first, then their arguments."""
-    slim = list(calls)
-    room -= sum(map(_size, slim))
-    for left_out in ("result", "arguments"):
-        for at, call in enumerate(slim):
-            if room >= 0:
-                return slim
-            slim[at] = structs.replace(call, **{left_out: None})
-            room += _size(call) - _size(slim[at])
-    return slim
-
-
-def _size(shown: o.ToolCall | o.Message) -> int:
-    return len(msgspec.json.encode(shown)) + len(",")
 
 
 def _chunks(answer: str, text: str, offset: int) -> list[s.Chunk]:

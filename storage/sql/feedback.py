@@ -29,6 +29,7 @@ class SqlOpinions:
             if conversation is None:
                 row = await history.owned_message(c, owner, message)
             else:
+                await locking.owned_conversation(c, owner, conversation)
                 row = await history.message_of(c, owner, conversation, message)
             await locking.owned_conversation(c, owner, row["conversation"])
             saved = Feedback(

@@ -132,7 +132,10 @@ async def test_what_is_deleted_between_pages_makes_nobody_else_missing(world: Wo
     assert [one.id for one in rest.items] == ids[3:]
 
 
-TEXT = "50% of C:\\TEMP_1 [a-z]*? ^x$ (Ärger) 'q' \"Q\" Σίσυφος ПРИВЕТ ßtraße ΐ 😀 İi 한국어 e\u0301\nend"
+TEXT = (
+    "50% of C:\\TEMP_1 [a-z]*? ^x$ (Ärger) 'q' \"Q\" Σίσυφος ПРИВЕТ ßtraße ΐ 😀 İi 한국어"
+    " e\u0301\nend"
+)
 FOUND = [
     *("ärger", "ÄRGER", "σίσυφος", "ΣΊΣΥΦΟΣ", "привет", "ẞTRAẞE", "😀", "한국", "E\u0301"),
     *("50%", "%", "temp_1", "[A-Z]", "*", "*?", "C:\\t", "^X$", "(ärger)", "'Q'", '"q"'),

@@ -518,9 +518,8 @@ async def test_where_an_answer_would_go(
 async def test_a_page_of_history_has_no_more_than_the_limit(desk: Desk) -> None:
     """Whatever was asked for."""
     sent = await desk.lobby.world.exchange()
-    frame = c.ReadHistory(id="h", conversation=sent.conversation, limit=100)
     limits = structs.replace(Limits(), history_messages=1)
-    branch = await desk.conversations.history(ANN.owner, frame, limits)
+    branch = await desk.conversations.history(ANN.owner, sent.conversation, limits, limit=100)
     assert [message.id for message in branch.messages] == [sent.answer]
     assert branch.more
 

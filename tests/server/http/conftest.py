@@ -17,6 +17,7 @@ from server.http.options import Options
 from server.http.parts import HttpParts
 from server.limits.options import Options as Limits
 from server.limits.rates import Rates
+from server.limits.shares import Shares
 from storage.accounts import Site, Tenant
 from storage.ids import Ids
 from storage.memory.tickets import MemoryTickets
@@ -24,6 +25,7 @@ from storage.sql import open_database
 from storage.sql.migrate import migrate
 from storage.sql.store import SqlStore
 from tests.server.http.world import SECRET, World
+from tests.support.lobby import Lobby
 
 
 @pytest.fixture
@@ -48,18 +50,18 @@ async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
 
 
 @pytest.fixture
-def world(store: SqlStore) -> World:
+def world(store: SqlStore, lobby: Lobby) -> World:
     """In production: origins are configured."""
-    return make_world(store, development=False)
+    return make_world(store, lobby, development=False)
 
 
 @pytest.fixture
-def loopback(store: SqlStore) -> World:
+def loopback(store: SqlStore, lobby: Lobby) -> World:
     """In development."""
-    return make_world(store, development=True)
+    return make_world(store, lobby, development=True)
 
 
-def make_world(store: SqlStore, *, development: bool) -> World:
+def make_world(store: SqlStore, lobby: Lobby, *, development: bool) -> World:
     auth = AuthOptions()
     accounts = store.internal.accounts
     tokens = Tokens(
@@ -73,7 +75,7 @@ def make_world(store: SqlStore, *, development: bool) -> World:
     doors = Doors(development=development, origins=["https://chat.example"])
     doors.learn(["https://shop.example"])
     limits = Limits(arrivals_per_minute=3)
-    world = World(store, tokens)
+    world = World(store, tokens, lobby)
     world.parts = HttpParts(
         about=About(version="0.1.0", instance="i1", schema_version=2),
         options=Options(body_s=5.0),
@@ -91,6 +93,10 @@ def make_world(store: SqlStore, *, development: bool) -> World:
         ),
         revocations=Revocations(accounts, auth),
         rates=Rates(limits, clock=lambda: world.now),
+        conversations=lobby.conversations,
+        fetches=lobby.parts.fetches,
+        commands=lobby.parts.commands,
+        searches=Shares(1, 2),
         probes={},
         load=lambda: Load(sockets=3, answers=2),
         draining=lambda: world.draining,

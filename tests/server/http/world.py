@@ -9,6 +9,7 @@ from server.http.parts import HttpParts
 from server.http.routes import application
 from storage.sql.store import SqlStore
 from tests.support.asgi import Answer, Client
+from tests.support.lobby import Lobby
 
 SECRET = b"a secret of no fewer than 32 bytes, for tests"
 
@@ -19,8 +20,9 @@ class World:
     parts: HttpParts
     host: str
 
-    def __init__(self, store: SqlStore, tokens: Tokens) -> None:
+    def __init__(self, store: SqlStore, tokens: Tokens, lobby: Lobby) -> None:
         self.store = store
+        self.lobby = lobby
         self.tokens = tokens
         self.now = 1000.0
         self.draining = False

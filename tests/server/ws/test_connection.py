@@ -228,7 +228,7 @@ async def test_a_failure_is_an_answer_without_its_words(
 ) -> None:
     """Ours is reported under the trace that the client is told."""
 
-    async def fails(*_: object) -> None:
+    async def fails(*_: object, **__: object) -> None:
         raise failure
 
     monkeypatch.setattr(lobby.conversations, "history", fails)

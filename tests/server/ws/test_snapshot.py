@@ -3,19 +3,18 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-import msgspec
 import pytest
-from msgspec import Raw, structs
+from msgspec import Raw
 
 from protocol.codec import JSON
 from protocol.frames.from_server import Attached, Chunk, Citation, MessageMade
 from protocol.frames.objects import Cited, Source, Unfinished
 from protocol.text import utf16_length
 from protocol.types import Position, ResetReason, ToolState
+from server.streams.pages import page
 from server.streams.writer import Writer
-from server.ws.snapshot import Shown, page, show
+from server.ws.snapshot import Shown, show
 from storage.errors import NotFound
-from storage.ids import Kind
 from storage.log import Checkpoint as Kept
 from storage.log import Lost, Retention, Slice
 from storage.records import NewToolCall, Sent, Snapshot
@@ -178,32 +177,6 @@ async def test_none_of_the_messages_may_be_wanted(place: Place) -> None:
     assert attached.messages == []
     assert attached.more
     assert only(attached).answer == sent.answer
-
-
-async def test_a_page_has_the_newest_messages_that_fit(place: Place) -> None:
-    """And says that older ones exist."""
-    exchange = await place.world.exchange(text="b" * 1000)
-    row = await place.world.store.history.message(place.world.owner, exchange.answer)
-    rows = [structs.replace(row, content=str(n) * 1000) for n in range(5)]
-    messages, cut = page(rows, room=3 * 1500)
-    assert cut
-    assert [message.content[0] for message in messages] == ["2", "3", "4"]
-    assert page(rows)[1] is False
-
-
-async def test_a_message_that_fills_a_frame_by_itself_keeps_its_text(place: Place) -> None:
-    """What is said about it goes first, so that whoever reads on comes past it."""
-    exchange = await place.world.exchange(text="b" * 1000)
-    row = await place.world.store.history.message(place.world.owner, exchange.answer)
-    assert row.answered is not None
-    cited = Cited(start=0, end=1, sources=[Source(document="d", title="t" * 200)])
-    citations = Raw(msgspec.json.encode([cited] * 300))
-    answered = structs.replace(row.answered, citations=citations)
-    siblings = tuple(place.world.ids(Kind.MESSAGE) for _ in range(1000))
-    long = structs.replace(row, content="x" * 200 * 1024, answered=answered, siblings=siblings)
-    (_, message), _ = page([row, long])
-    assert (message.content, message.citations) == (long.content, None)
-    assert len(msgspec.json.encode(message)) <= 252 * 1024
 
 
 async def test_snapshots_taken_while_an_answer_streams_all_fit(place: Place) -> None:
