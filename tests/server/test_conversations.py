@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from msgspec import structs
+from msgspec import Raw, structs
 
 from protocol.codec import Unknown
 from protocol.codes import ErrorCode
@@ -23,7 +23,7 @@ from protocol.frames.from_server import (
     ServerFrame,
 )
 from protocol.limits import Limits
-from protocol.types import OnBusy, Position, ToolState
+from protocol.types import ConversationStatus, OnBusy, Position, ToolState
 from server.auth.policy import GRANTS, LIMITS
 from server.auth.principal import Kind, Principal, Tier
 from server.conversations import _once
@@ -31,7 +31,7 @@ from server.errors import ChatError
 from server.generation import request
 from storage.accounts import User
 from storage.errors import Busy, IdConflict, NotFound, Unavailable
-from storage.records import RunState, Sent
+from storage.records import Change, NewConversation, RunState, Sent
 from storage.sql import open_database
 from storage.sql.migrate import migrate
 from storage.values import Owner
@@ -522,6 +522,59 @@ async def test_a_page_of_history_has_no_more_than_the_limit(desk: Desk) -> None:
     branch = await desk.conversations.history(ANN.owner, sent.conversation, limits, limit=100)
     assert [message.id for message in branch.messages] == [sent.answer]
     assert branch.more
+
+
+# ── conversations themselves ─────────────────────────────────────────────────────────────────────
+
+
+async def test_a_conversation_is_made_changed_and_told_of(desk: Desk) -> None:
+    """Once for each id; its own log says what changed, its owner's lists hear of all of it."""
+    new, limits = NewConversation(title="a"), Limits()
+    made, again = [await desk.conversations.create(ANN, "c-1", new, limits) for _ in range(2)]
+    assert made == again
+    change = Change(title="b", status=ConversationStatus.ARCHIVED)
+    await desk.conversations.change(ANN, made.id, change, limits)
+    await desk.conversations.change(ANN, made.id, Change(), limits)
+    await desk.conversations.delete(ANN.owner, made.id)
+    told = [frame for owner, frame in desk.told if owner == ANN.owner]
+    assert all(isinstance(frame, ConversationsChanged) for frame in told)
+    said = [(frame.change, frame.conversation.title) for frame in told]  # type: ignore[attr-defined]
+    assert said == [("created", "a"), ("archived", "b"), ("deleted", "b")]
+
+
+async def test_what_is_deleted_stops_wherever_it_is(desk: Desk) -> None:
+    """Running, parked or queued; each end is told and leaves its line."""
+    running = await desk.chat("m-1", STALLS)
+    queued = await desk.chat("m-2", conversation=running.conversation)
+    other = await desk.chat("m-3", APPROVAL)
+    await until_parked(desk, other)
+    for sent in (running, other):
+        await desk.conversations.delete(ANN.owner, sent.conversation)
+    for sent in (running, queued, other):
+        await desk.ended(sent)
+        row = await desk.row(sent)
+        assert (row.state, row.stop) in {(RunState.ENDED, "stopped"), (RunState.ENDED, None)}
+    assert {line.outcome for line in desk.lobby.ended} == {"stopped"}
+    ends = [f.answer for f in await desk.frames(running) if isinstance(f, Complete)]
+    assert sorted(ends) == sorted([running.answer, queued.answer])
+
+
+async def test_what_may_not_be_said_of_a_conversation_is_refused_before_anything(
+    desk: Desk,
+) -> None:
+    """A model that is not offered, a prompt and metadata over what this principal may have."""
+    limits = structs.replace(Limits(), system_prompt_bytes=4, metadata_bytes=9)
+    cases: list[tuple[NewConversation, ErrorCode]] = [
+        (NewConversation(model="nobody/knows"), ErrorCode.INVALID_FIELD),
+        (NewConversation(system_prompt="äää"), ErrorCode.MESSAGE_TOO_LONG),
+        (NewConversation(metadata=Raw(b'{"a":1234}')), ErrorCode.INVALID_FIELD),
+    ]
+    for new, code in cases:
+        with pytest.raises(ChatError) as refused:
+            await desk.conversations.create(ANN, "c-1", new, limits)
+        assert refused.value.code is code
+    fits = NewConversation(model="offline", system_prompt="ää", metadata=Raw(b'{"a":123}'))
+    assert (await desk.conversations.create(ANN, "c-1", fits, limits)).model == "offline"
 
 
 def test_the_same_request_in_any_spelling_is_the_same() -> None:

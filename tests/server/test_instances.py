@@ -208,6 +208,27 @@ async def test_a_new_conversation_is_announced_to_the_persons_sockets_elsewhere(
         await each.socket.leave()
 
 
+async def test_a_change_over_http_is_told_to_the_persons_sockets_elsewhere(pair: Pair) -> None:
+    """To followers by the log and to all by word; who followed what is deleted is let go there."""
+    elsewhere = await pair.guest(pair.other)
+    ack = await elsewhere.chat(STALLS)
+    await until(lambda: elsewhere.text(ack.answer))
+    token = tokens_of(pair.settings).mint(user="ann", ttl_s=600)
+    headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+    path = f"/api/v1/conversations/{ack.conversation}"
+    client = Client(pair.one.asgi)
+    renamed = await client.request("PATCH", path, headers, [b'{"title":"New"}'])
+    assert renamed.status == 200
+    assert (await elsewhere.one("conversation")).conversation.title == "New"
+    told = await elsewhere.one("conversations", lambda told: told.change == "updated")
+    assert told.conversation.title == "New"
+    assert (await client.request("DELETE", path, headers)).status == 204
+    await elsewhere.one("conversations", lambda told: told.change == "deleted")
+    elsewhere.socket.say(type="attach", conversation=ack.conversation)
+    assert (await elsewhere.one("error")).code == "not_found"
+    await elsewhere.socket.leave()
+
+
 async def test_a_visitors_sockets_end_everywhere_when_one_becomes_a_users(pair: Pair) -> None:
     """Whatever they follow is the user's by then."""
     tokens = tokens_of(pair.settings)

@@ -9,8 +9,18 @@ from msgspec import structs
 from protocol.codes import ErrorCode
 from protocol.frames.from_client import Chat, Edit, Ping, Regenerate, Retrieval
 from protocol.limits import Limits
-from server.auth.policy import FIELD_SCOPES, GRANTS, LIMITS, limits_of, refuse_chat, scopes_of
+from server.auth.policy import (
+    CONVERSATION_SCOPES,
+    FIELD_SCOPES,
+    GRANTS,
+    LIMITS,
+    limits_of,
+    refuse_chat,
+    refuse_conversation,
+    scopes_of,
+)
 from server.auth.principal import Kind, Role, Scope, Tier
+from storage.records import Change
 from tests.support.people import person
 
 # The contract's own list.
@@ -97,6 +107,19 @@ def test_without_the_scope_chat_nobody_asks_for_answers() -> None:
 def test_a_retrieval_that_is_asked_for_is_given() -> None:
     """As is one that is declined."""
     assert refuse_chat(VISITOR, structs.replace(CHAT, retrieval=Retrieval())) is not None
+
+
+def test_every_field_of_a_conversation_is_its_owners_or_needs_a_scope() -> None:
+    """What the server alone sets is asked for by nobody."""
+    owners = {"title", "status", "metadata", "summary"}
+    assert set(Change.__struct_fields__) == owners | set(CONVERSATION_SCOPES)
+    assert refuse_conversation(VISITOR, owners) is None
+    for field in CONVERSATION_SCOPES:
+        refusal = refuse_conversation(VISITOR, ["title", field])
+        assert refusal is not None
+        assert refusal.code is ErrorCode.FORBIDDEN
+        assert field in refusal.message
+    assert refuse_conversation(person("ann"), Change.__struct_fields__) is None
 
 
 def test_in_development_visitors_have_a_users_scopes() -> None:

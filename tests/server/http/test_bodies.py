@@ -16,7 +16,7 @@ from starlette.routing import Route, Router
 from protocol.codes import ErrorCode
 from server.auth.doors import Doors
 from server.errors import ChatError
-from server.http.bodies import JsonResponse, decoded, read_json
+from server.http.bodies import JsonResponse, decoded, read_json, read_query
 from server.http.edge import Edge
 from tests.support.asgi import Answer, Client
 
@@ -34,7 +34,13 @@ def application(within_s: float = 5.0) -> Client:
         letter = await read_json(request, Letter, most_bytes=MOST, within_s=within_s)
         return JsonResponse(letter)
 
-    routes = [Route("/letters", take, methods=["POST"])]
+    async def find(request: Request) -> Response:
+        return JsonResponse(read_query(request, Letter))
+
+    routes = [
+        Route("/letters", take, methods=["POST"]),
+        Route("/letters", find, methods=["GET"]),
+    ]
     return Client(Edge(Router(routes, redirect_slashes=False), Doors(development=True)))
 
 
@@ -202,3 +208,52 @@ async def test_who_waits_for_a_slow_body_holds_nobody_up() -> None:
     assert not slow.done()
     slow.cancel()
     await asyncio.gather(slow, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("", {"to": None, "copies": 1}),
+        ("to=Ada&copies=2", {"to": "Ada", "copies": 2}),
+        ("to=%C3%84+%26", {"to": "Ä &", "copies": 1}),
+        ("to=null", {"to": "null", "copies": 1}),
+        ("to=", {"to": "", "copies": 1}),
+        ("to=12", {"to": "12", "copies": 1}),
+    ],
+)
+async def test_a_query_is_read_by_the_types_of_what_it_may_hold(
+    query: str, found: dict[str, object]
+) -> None:
+    """A text stays one, whatever it looks like."""
+    assert (await application().get(f"/letters?{query}")).json() == found
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("copies=10", "invalid_field"),
+        ("copies=two", "invalid_frame"),
+        ("to=123456789", "invalid_field"),
+        ("to=a%00b", "invalid_field"),
+        ("cc=Bob", "invalid_frame"),
+        ("to=a&to=b", "invalid_frame"),
+        ("%00=a", "invalid_frame"),
+    ],
+)
+async def test_a_query_that_is_not_what_it_may_be_is_refused(query: str, code: str) -> None:
+    """As a body is."""
+    assert (await application().get(f"/letters?{query}")).error()[1] == code
+
+
+@pytest.mark.parametrize("body", [b'{"to": "a\\u0000"}', b'{"to": "\\u0000"}'])
+async def test_no_text_holds_u0000(body: bytes) -> None:
+    """Which PostgreSQL does not take."""
+    assert (await post([body])).error() == (422, "invalid_field")
+
+
+async def test_numbers_of_extreme_size_are_few() -> None:
+    """Each takes longer to read than a thousand others."""
+    body = b"{" + b",".join(b'"%d":1e-999' % n for n in range(501)) + b"}"
+    with pytest.raises(ChatError) as refused:
+        decoded(body, Letter)
+    assert refused.value.code is ErrorCode.INVALID_FIELD

@@ -98,7 +98,7 @@ async def test_no_canary_reaches_a_log_or_an_error(world: World) -> None:
     """A text, a token, a ticket, a secret: put everywhere a request can carry one."""
     text = "wotan-the-dog@example.org"
     token = world.token()
-    paths = ("/", "/health", "/api/v1/visitors", "/api/v1/tickets", "/asyncapi.json")
+    paths = ("/", "/health", "/api/v1/visitors", "/api/v1/tickets", "/api/v1/conversations")
     with logging_to_memory("debug") as log:
         bought = await world.send("POST", "/api/v1/tickets", authorization=f"Bearer {token}")
         ticket = bought.json()["ticket"]

@@ -149,3 +149,14 @@ async def test_a_wall_clock_that_jumps_changes_nothing(monkeypatch: pytest.Monke
     for jump in (3600.0, -3600.0):
         monkeypatch.setattr(time, "time", lambda jump=jump: start + jump)
         assert 50_000 < await rates.message(ann) <= 60_000
+
+
+def test_reading_and_changing_over_http_have_rates_of_their_own(clock: Clock) -> None:
+    """Counted here, for each person; typing and messages are other ones."""
+    rates = Rates(Options(reads_per_minute=60, changes_per_minute=6), clock=clock)
+    ann, bob = person("ann").owner, person("bob").owner
+    assert [rates.read(ann) for _ in range(61)] == [0] * 60 + [1000]
+    assert [rates.change(ann) for _ in range(7)] == [0] * 6 + [10_000]
+    assert (rates.read(bob), rates.change(bob), rates.typing(person("ann"))) == (0, 0, 0)
+    clock.now += 1.0
+    assert (rates.read(ann), rates.change(ann)) == (0, 9000)

@@ -64,6 +64,11 @@ async def is_named(server: Server, row: Row) -> None:
     async with await server.connect(user) as again:
         attached = await again.ask(wanted)
         demand(attached["type"] == "attached", attached)
+    path = f"/api/v1/conversations/{ack['conversation']}"
+    for whose, status in ((user, 200), (visitor, 401)):
+        bearer = [f"Authorization: Bearer {whose.token}"]
+        answer = await http(server.port, "GET", path, headers=bearer)
+        demand(answer[0] == status, answer)
 
 
 async def in_public(server: Server, row: Row) -> None:
@@ -87,3 +92,8 @@ async def in_public(server: Server, row: Row) -> None:
             chat = {"type": "chat", "id": f"m-{name}", "content": "x", name: value}
             error = await peer.ask(chat)
             demand(error.get("code") == row["expect"]["error"], error)
+    bearer = [f"Authorization: Bearer {narrow.token}"]
+    for name, value in {"model": "offline", "system_prompt": "x", "collection": "c"}.items():
+        path, body = "/api/v1/conversations", {name: value}
+        status, said = await http(server.port, "POST", path, headers=bearer, body=body)
+        demand((status, said["error"]["code"]) == (403, row["expect"]["error"]), said)
