@@ -25,13 +25,23 @@ def forms(character: str) -> list[str]:
     return sorted({each for each in near if len(each) == 1 and each.casefold() == folded})
 
 
-def pattern(text: str, dialect: Dialect) -> str:
-    """What finds the text anywhere in another, by the dialect's `OPERATOR`."""
-    if dialect == "sqlite":
-        # In brackets no character has a meaning, but for `]` and `^`, which stand first or last.
-        alike = ("".join(forms(each)) for each in text)
-        return "*" + "".join("^" if each == "^" else f"[{each}]" for each in alike) + "*"
-    return "".join(_expression(each) for each in text)
+def patterns(text: str, dialect: Dialect) -> list[str]:
+    """What finds the text anywhere in another, by the dialect's `OPERATOR`: one of them must.
+
+    SQLite leaps to the next character that a pattern begins with, if it is one and no choice: that
+    takes a tenth of the time, so there is a pattern for each.
+    """
+    if dialect == "postgresql":
+        return ["".join(_expression(each) for each in text)]
+    rest = "".join(_choice(forms(each)) for each in text[1:])
+    return [f"*{_choice([first])}{rest}*" for first in forms(text[0])]
+
+
+def _choice(alike: list[str]) -> str:
+    """In brackets no character has a meaning, but for `]` and `^`, which stand alone there."""
+    if len(alike) == 1 and alike[0] not in "*?[":
+        return alike[0]
+    return f"[{''.join(alike)}]"
 
 
 def _expression(character: str) -> str:
@@ -43,19 +53,24 @@ def _expression(character: str) -> str:
 
 async def found(c: Connection, text: str, which: str, binds: dict[str, Value]) -> list[str]:
     """The ids of conversations with that text, of the last changed ones among `which`."""
-    matches = f"{OPERATOR[c.dialect]} :pattern"
+    sought = {f"sought{n}": each for n, each in enumerate(patterns(text, c.dialect))}
+
+    def matches(column: str) -> str:
+        return " OR ".join(f"{column} {OPERATOR[c.dialect]} :{bind}" for bind in sought)
+
     hits = await c.all(
         f"""
         SELECT lately.id FROM (
             SELECT c.tenant, c.id, c.title FROM conversations c WHERE {which}
             ORDER BY c.updated_at DESC, c.id DESC LIMIT :searched
         ) lately
-        WHERE lately.title {matches} OR EXISTS (
+        WHERE {matches("lately.title")} OR EXISTS (
             SELECT 1 FROM messages m
-            WHERE m.tenant = lately.tenant AND m.conversation = lately.id AND m.content {matches})
+            WHERE m.tenant = lately.tenant AND m.conversation = lately.id
+                AND ({matches("m.content")}))
         """,
-        pattern=pattern(text, c.dialect),
         searched=SEARCHED,
+        **sought,
         **binds,
     )
     return [row["id"] for row in hits]
