@@ -524,7 +524,7 @@ async def siblings(
             SELECT m.parent, m.id FROM messages m
             WHERE m.tenant = :tenant AND m.conversation = :conversation
                 AND m.parent IN {rows.among(c, "parents")}
-            ORDER BY m.number
+            ORDER BY +m.number -- else SQLite would read the whole conversation in that order
             """,
             tenant=tenant,
             conversation=conversation,

@@ -21,6 +21,10 @@ PARTIAL = {
 OF_TENANT = {"audit", "audit_heads", "keys", "sites"}
 
 _TENANT = re.compile(r"SEARCH (?P<table>\w+) .*\(tenant=\?\)$")
+# The whole of a conversation, which is read by who looks for a text in it and by nobody else.
+_OF_CONVERSATION = re.compile(
+    r"SEARCH \w+ .*\bmessages_in_order \(tenant=\? AND conversation=\?\)$"
+)
 _SCAN = re.compile(r"SCAN (?!CONSTANT)(?P<table>\w+)(?: USING (?:COVERING )?INDEX (?P<index>\w+))?")
 
 
@@ -45,10 +49,13 @@ def _scans(path: str, sql: str) -> tuple[str, ...]:
         connection.close()
     if ":visitor" in sql:  # who becomes a user, once: all rows that are theirs
         return ()
-    return tuple(f"{step[3]}: {sql}" for step in steps if _is_full(step[3]))
+    searching = ":sought0" in sql
+    return tuple(f"{step[3]}: {sql}" for step in steps if _is_full(step[3], searching=searching))
 
 
-def _is_full(step: str) -> bool:
+def _is_full(step: str, *, searching: bool) -> bool:
+    if _OF_CONVERSATION.match(step):
+        return not searching
     if search := _TENANT.match(step):
         return search["table"] not in OF_TENANT
     scan = _SCAN.match(step)
