@@ -259,6 +259,7 @@ export class ParleyClient extends Emitter<ClientEvents> {
         this.emit("notice", frame);
         break;
       case "conversations":
+        if (frame.change === "deleted") this.#of(frame.conversation.id)?.deleted();
         this.emit("conversations", frame);
         break;
       case "error":

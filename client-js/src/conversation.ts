@@ -231,6 +231,12 @@ export class Conversation extends Emitter<ConversationEvents> {
     this.changed();
   }
 
+  /** @internal Nobody can follow it any more. */
+  deleted(): void {
+    this.lost(new ParleyError("not_found", "This conversation was deleted."));
+    this.close();
+  }
+
   /** @internal The server knows us by this name. */
   welcomed(user: string): void {
     this.#pending.welcomed(user);

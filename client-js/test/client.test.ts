@@ -403,6 +403,19 @@ test("one conversation is one object, and is followed until it is closed", async
   assert.notEqual(parley.conversation(talk.id), talk);
 });
 
+test("a conversation that is deleted elsewhere is told to be gone, and its answers end", async () => {
+  const { server, parley } = await open();
+  const talk = parley.conversation();
+  const answer = talk.send("Hello");
+  await quiet();
+  const at = "2026-11-20T09:30:00.000Z";
+  const rest = { title: null, leaf: null, message_count: 2, created_at: at, updated_at: at };
+  const conversation = { id: talk.id as string, status: "active", ...rest } as const;
+  server.tellAll({ type: "conversations", change: "deleted", conversation });
+  await assert.rejects(answer.done, fails("not_found"));
+  assert.equal(talk.error?.code, "not_found");
+});
+
 test("typing leaves every three seconds at most", async () => {
   const { server, outside, parley } = await open();
   const talk = parley.conversation();
