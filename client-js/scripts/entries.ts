@@ -17,6 +17,7 @@ export const ENTRIES: readonly Entry[] = [
   { source: "src/index.ts", exported: ".", served: "client.js", kB: [3, 11] },
   { source: "src/react.ts", exported: "./react", served: "react.js", glue: true, kB: [0.3, 1] },
   { source: "src/msgpack.ts", exported: "./msgpack", glue: true, kB: [0.12, 0.7] },
+  { source: "src/ai-sdk.ts", exported: "./ai-sdk", glue: true, kB: [1.2, 2.5] },
   { source: "src/demo/index.ts", served: "demo.js", kB: [0.5, 2] },
 ];
 

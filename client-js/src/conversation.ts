@@ -87,6 +87,11 @@ export class Conversation extends Emitter<ConversationEvents> {
     return (this.#shown ??= this.#screen.show(this.#replica, this.#pending.list, this.#id));
   }
 
+  /** One message, on whatever branch, as far as it is known here. */
+  message(id: string): ChatMessage | undefined {
+    return this.#row(id) ?? this.messages.find((message) => message.id === id);
+  }
+
   get status(): Status {
     const running = [...(this.#replica?.answers.values() ?? [])];
     if (running.some(({ text }) => text)) return "streaming";

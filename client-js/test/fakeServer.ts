@@ -7,6 +7,7 @@
 import assert from "node:assert/strict";
 
 import type {
+  AnswerState,
   AttachedFrame,
   AttachFrame,
   ChatFrame,
@@ -17,6 +18,7 @@ import type {
   Message,
   RegenerateFrame,
   ServerFrame,
+  ToolCall,
   WelcomeFrame,
 } from "../src/frames.ts";
 import type { WebSocketClass } from "../src/outside.ts";
@@ -58,6 +60,8 @@ interface Answer {
   attempt: number;
   text: string;
   ended: boolean;
+  state: AnswerState;
+  tools: readonly ToolCall[];
 }
 
 class Log {
@@ -260,7 +264,15 @@ export class FakeServer {
   }
 
   tell(frame: Frame<LoggedFrame>, answer = this.newest): void {
-    this.#append(this.#find(answer).conversation, frame);
+    const { conversation, held } = this.#find(answer);
+    if (frame.type === "status") held.state = frame.state;
+    if (frame.type === "tool") {
+      const { type: _, conversation: __, answer: ___, ...call } = frame;
+      const known = held.tools.find((tool) => tool.call === call.call);
+      const others = held.tools.filter((tool) => tool !== known);
+      held.tools = [...others, { ...known, ...call }];
+    }
+    this.#append(conversation, frame);
   }
 
   end(answer = this.newest, outcome: "complete" | "stopped" | "failed" = "complete"): void {
@@ -342,6 +354,8 @@ export class FakeServer {
       attempt: 1,
       text: "",
       ended: false,
+      state: "generating",
+      tools: [],
     });
     this.#row(conversation, answer, question, "assistant", "");
     this.#append(conversation, {
@@ -457,12 +471,12 @@ export class FakeServer {
       leaf: log.leaf,
       recovered,
     } as const;
-    const answers = running.map(({ id, parent, attempt, text }) => ({
+    const answers = running.map(({ id, parent, attempt, text, state, tools }) => ({
       answer: id,
       parent,
       attempt,
-      state: "generating" as const,
-      ...(!recovered && { text }),
+      state,
+      ...(!recovered && { text, tools }),
     }));
     if (recovered) {
       socket.tell({ ...base, seq, answers } as AttachedFrame);
