@@ -6,6 +6,7 @@ import type { Answer } from "./answer.ts";
 import type { ParleyClient } from "./client.ts";
 import type { Conversation, SendOptions } from "./conversation.ts";
 import type { ParleyError } from "./errors.ts";
+import type { ChatMessage } from "./screen.ts";
 import { Telling, waiting } from "./telling.ts";
 
 export type { AnswerMetadata } from "./telling.ts";
@@ -83,11 +84,11 @@ export class ParleyChatTransport<Message extends UIMessage = UIMessage>
   /** The answer that runs in a chat, from its beginning; null where none does. */
   async reconnectToStream({ chatId, abortSignal }: Reconnecting): Promise<Stream | null> {
     this.#resuming.set(chatId, abortSignal);
-    if (this.#ids.get(chatId) === undefined) return null;
+    if (!this.#ids.get(chatId)) return null;
     const talk = this.conversation(chatId);
     let id: string | undefined;
+    // A chat that resumes once more aborts what it did before, and no person stopped anything.
     this.#onAbort(abortSignal, async () => {
-      // A chat that resumes once more aborts what it did before, and no person stopped anything.
       if (this.#resuming.get(chatId) === abortSignal) await talk.stop(id);
     });
     await this.#until(talk, () => {
@@ -98,35 +99,28 @@ export class ParleyChatTransport<Message extends UIMessage = UIMessage>
   }
 
   #ask(talk: Conversation, { trigger, messages, messageId, body }: Sending<Message>): Answer {
-    const last = messages.at(-1);
-    const name = (id = "") => (this.#taken.has(id) ? this.#taken.get(id) : id);
-    const text = last?.parts.map((part) => (part.type === "text" ? part.text : "")).join("") ?? "";
+    const last = messages.at(-1) as Message;
+    const name = (id: string) => (this.#taken.has(id) ? this.#taken.get(id) : id);
+    const text = last.parts.map((part) => (part.type === "text" ? part.text : "")).join("");
     if (trigger === "submit-message") {
       const replaced = messageId && name(messageId);
       if (replaced) return talk.edit(replaced, text, body);
     } else {
       // A message that is still shown, or none, stands for the answer below the last one.
-      const above = name(last?.id);
-      const answer =
-        messageId && messageId !== last?.id
-          ? messageId
-          : talk.messages.find(({ parent }) => parent === above)?.id;
+      const above = name(last.id);
+      const below = talk.messages.find(({ parent }) => parent === above)?.id;
+      const answer = messageId && messageId !== last.id ? messageId : below;
       if (answer) return talk.regenerate(answer, body);
     }
-    if (last) this.#taken.set(last.id, undefined);
+    this.#taken.set(last.id, undefined);
     return talk.send(text, body as SendOptions);
   }
 
-  async #accepted(
-    chatId: string,
-    talk: Conversation,
-    answer: Answer,
-    message = "",
-  ): Promise<string> {
+  async #accepted(chatId: string, talk: Conversation, answer: Answer, last = ""): Promise<string> {
     try {
       const ack = await answer.accepted;
       this.#ids.set(chatId, ack.conversation);
-      this.#taken.set(message, ack.message);
+      this.#taken.set(last, ack.message);
       return ack.answer;
     } catch (error) {
       // The chat shows it, and may send it again: it is not for us to keep as well.
@@ -138,28 +132,29 @@ export class ParleyChatTransport<Message extends UIMessage = UIMessage>
   /** Passes on what a person decided, or the page found out, about calls of tools. */
   async #decided(talk: Conversation, { id, parts }: Message): Promise<string> {
     await this.#until(talk, () => talk.level);
-    for (const tool of talk.message(id)?.tools?.filter(waiting) ?? []) {
-      const part = parts.find((one) => "toolCallId" in one && one.toolCallId === tool.call);
-      if (!part || !("toolCallId" in part)) continue;
-      const { output, approval, errorText: error } = part;
-      const content = typeof output === "string" ? output : JSON.stringify(output);
-      const done =
-        approval?.approved === undefined
-          ? (error ?? content) && talk.toolResult(tool.call, error ? { error } : { content })
-          : talk.approve(tool.call, approval.approved);
-      // Too late, or decided elsewhere: what became of the call is told like everything else.
-      await (done || undefined)?.catch((error: ParleyError) => {
-        if (!error.code.startsWith("approval_")) throw error;
-      });
+    for (const { call, ...tool } of talk.message(id)?.tools?.filter(waiting) ?? []) {
+      for (const part of parts) {
+        if (!("toolCallId" in part) || part.toolCallId !== call) continue;
+        const { output, approval, errorText: error } = part;
+        const content = typeof output === "string" ? output : JSON.stringify(output);
+        const done =
+          tool.state === "requested"
+            ? (error ?? content) && talk.toolResult(call, error ? { error } : { content })
+            : approval?.approved !== undefined && talk.approve(call, approval.approved);
+        // Too late, or decided elsewhere: what became of the call is told like everything else.
+        await (done || undefined)?.catch((error: ParleyError) => {
+          if (!error.code.startsWith("approval")) throw error;
+        });
+      }
     }
     return id;
   }
 
   #onAbort(signal: AbortSignal | undefined, stop: () => Promise<void>): void {
-    if (this.#options.stopOnAbort === false) return;
+    if (!signal || this.#options.stopOnAbort === false) return;
     const abort = () => queueMicrotask(() => stop().catch(() => {})); // it ended meanwhile
-    if (signal?.aborted) abort();
-    signal?.addEventListener("abort", abort);
+    if (signal.aborted) abort();
+    signal.onabort = abort;
   }
 
   #stream(chatId: string, talk: Conversation, id: string | Promise<string>, parts?: Parts): Stream {
@@ -185,22 +180,18 @@ export class ParleyChatTransport<Message extends UIMessage = UIMessage>
     let telling = new Telling(parts ?? []);
     yield { type: "start", messageId: id };
     yield { type: "start-step" };
-    for (;;) {
-      await this.#until(talk, () => talk.message(id) ?? talk.level);
-      const row = talk.message(id);
+    for (let row: ChatMessage | undefined; ; ) {
+      // Whatever changes is another object.
+      await this.#until(talk, () => talk.message(id) !== row || (talk.level && !row));
+      row = talk.message(id);
       if (!row) throw new Error("The answer ended on another branch.");
       if (telling.refuted(row)) {
         await this.#takeBack(chatId, !parts);
         yield { type: "reset-step" } as never; // a word of AI SDK 7 alone
         telling = new Telling([]);
       }
-      let quiet = true;
-      for (const chunk of telling.news(row)) {
-        quiet = false;
-        yield chunk;
-      }
+      yield* telling.news(row);
       if (row.outcome || (telling.waits && row.state === "parked")) return yield* telling.end(row);
-      if (quiet) await this.#change(talk);
     }
   }
 
@@ -212,23 +203,21 @@ export class ParleyChatTransport<Message extends UIMessage = UIMessage>
     // By such words AI SDK 6 knows a stream that is worth resuming.
     if (!resume) throw new TypeError("The answer began anew: resume it, as after a network error.");
     setTimeout(resume, 0, chatId); // when the chat has heard of the end of this stream
-    throw new DOMException("The answer began anew.", "AbortError");
+    throw new DOMException("", "AbortError");
   }
 
+  /** Watches a conversation, and fails where nothing can change any more. */
   async #until(talk: Conversation, settled: () => unknown): Promise<void> {
-    while (!settled()) await this.#change(talk);
-  }
-
-  /** Until anything is another, unless nothing can be any more. */
-  async #change(talk: Conversation): Promise<void> {
-    const { connection } = this.#client;
-    if (talk.error) throw talk.error;
-    if (connection.state === "closed") throw connection.error ?? new Error("The client is closed.");
-    await new Promise<void>((changed) => {
-      const off = talk.on("change", () => {
-        off();
-        changed();
+    while (!settled()) {
+      const { connection } = this.#client;
+      if (talk.error) throw talk.error;
+      if (connection.state === "closed") throw connection.error ?? new Error("closed");
+      await new Promise<void>((changed) => {
+        const off = talk.on("change", () => {
+          off();
+          changed();
+        });
       });
-    });
+    }
   }
 }

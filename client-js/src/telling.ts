@@ -22,8 +22,7 @@ export class Telling {
   /** Somebody was told of a call that is theirs to decide or to run, and has not done so. */
   waits = false;
   readonly #said = { text: "", reasoning: "" };
-  readonly #calls = new Map<string, ToolState>();
-  readonly #sources = new Set<string>();
+  readonly #known = new Map<string, ToolState | undefined>(); // calls as they were told, and sources
   #attempt: number | undefined;
   #open: Prose | undefined;
   #parts = 0;
@@ -32,11 +31,11 @@ export class Telling {
   constructor(parts: UIMessage["parts"]) {
     for (const part of parts) {
       if (part.type === "text" || part.type === "reasoning") this.#said[part.type] += part.text;
-      else if ("sourceId" in part) this.#sources.add(part.sourceId);
+      else if ("sourceId" in part) this.#known.set(part.sourceId, undefined);
       else if ("toolCallId" in part) {
-        const { state } = part;
-        this.#calls.set(part.toolCallId, state === "output-available" ? "done" : "running");
-        if (state === "approval-requested" || state === "input-available") this.waits = true;
+        const { toolCallId, state } = part;
+        this.#known.set(toolCallId, state === "output-available" ? "done" : "running");
+        this.waits ||= state === "approval-requested" || state === "input-available";
       }
     }
   }
@@ -44,20 +43,21 @@ export class Telling {
   /** Whether it says no longer what was told. */
   refuted({ content, attempt }: ChatMessage): boolean {
     if (attempt === this.#attempt) return false; // within an attempt it only grows
-    const first = this.#attempt === undefined;
+    const { text, reasoning } = this.#said;
+    const broken = !content.startsWith(text) || (this.#attempt && reasoning);
     this.#attempt = attempt;
-    return !content.startsWith(this.#said.text) || (!first && !!this.#said.reasoning);
+    return !!broken;
   }
 
   /** What is new about it. */
   *news(row: ChatMessage): Generator<Chunk, void> {
     yield* this.#prose("reasoning", row.thought);
-    yield* this.#tools(row);
+    for (const tool of row.tools ?? []) yield* this.#tool(tool, row);
     yield* this.#prose("text", row.content);
     const cited = row.citations?.flatMap(({ sources }) => sources) ?? [];
     for (const { document: sourceId, title, url } of [...cited, ...(row.sources ?? [])]) {
-      if (this.#sources.has(sourceId)) continue;
-      this.#sources.add(sourceId);
+      if (this.#known.has(sourceId)) continue;
+      this.#known.set(sourceId, undefined);
       if (url) yield { type: "source-url", sourceId, title, url };
       else yield { type: "source-document", sourceId, title, mediaType: "text/plain" };
     }
@@ -97,29 +97,28 @@ export class Telling {
     this.#open = undefined;
   }
 
-  *#tools({ tools = [], outcome, state: doing }: ChatMessage): Generator<Chunk, void> {
-    for (const { call: toolCallId, name: toolName, arguments: input = {}, ...tool } of tools) {
-      // With its answer a call ends as well, without a word of its own.
-      const open = waiting(tool) || tool.state === "running";
-      const state = outcome && open ? "unknown" : tool.state;
-      const before = this.#calls.get(toolCallId);
-      // The server's own calls wait in passing; for somebody else they do in a parked answer.
-      if (state === before || (waiting({ state }) && (before || doing !== "parked"))) continue;
-      this.#calls.set(toolCallId, state);
-      if (!before) {
-        yield* this.#close();
-        const more = { dynamic: true, providerExecuted: state !== "requested" };
-        yield { type: "tool-input-available", toolCallId, toolName, input, ...more };
-      }
-      const { result } = tool;
-      if (waiting({ state })) this.waits = true;
-      if (state === "awaiting_approval")
-        yield { type: "tool-approval-request", approvalId: toolCallId, toolCallId };
-      else if (state === "done")
-        yield { type: "tool-output-available", toolCallId, output: result };
-      else if (state === "denied") yield { type: "tool-output-denied", toolCallId };
-      else if (!waiting({ state }) && state !== "running")
-        yield { type: "tool-output-error", toolCallId, errorText: result ?? state };
+  *#tool(tool: ToolCall, { outcome, state: doing }: ChatMessage): Generator<Chunk, void> {
+    const { call: toolCallId, name: toolName, arguments: input = {}, result } = tool;
+    let { state } = tool;
+    const told = this.#known.get(toolCallId);
+    // With its answer a call ends as well, without a word of its own.
+    if (outcome && (waiting(tool) || state === "running")) state = "unknown";
+    // The server's own calls wait in passing; for somebody else they do in a parked answer.
+    else if (waiting(tool) && (told || doing !== "parked")) return;
+    if (state === told) return;
+    this.#known.set(toolCallId, state);
+    if (!told) {
+      yield* this.#close();
+      const more = { dynamic: true, providerExecuted: state !== "requested" };
+      yield { type: "tool-input-available", toolCallId, toolName, input, ...more };
     }
+    if (state === "done") yield { type: "tool-output-available", toolCallId, output: result };
+    else if (state === "denied") yield { type: "tool-output-denied", toolCallId };
+    else if (waiting({ state })) {
+      this.waits = true;
+      if (state !== "requested")
+        yield { type: "tool-approval-request", approvalId: toolCallId, toolCallId };
+    } else if (state !== "running")
+      yield { type: "tool-output-error", toolCallId, errorText: result ?? state };
   }
 }
