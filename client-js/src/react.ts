@@ -59,7 +59,7 @@ export function useMessage(conversation: Conversation, id: string): ChatMessage 
     (tell: () => void) => conversation.on("change", tell),
     [conversation],
   );
-  const find = () => conversation.messages.find((message) => message.id === id);
+  const find = () => conversation.message(id);
   return useSyncExternalStore(changes, find, find);
 }
 
@@ -69,15 +69,17 @@ export function useConnection(client: ParleyClient): Connection {
   return useSyncExternalStore(changes, now, now);
 }
 
-const begun = new Map<string, Conversation>();
+const begun = new WeakMap<ParleyClient, Map<string, Conversation>>();
 
 /** Strict mode asks twice for the same place in a page, and must not make two new conversations. */
 function begin(client: ParleyClient, id: string | undefined, place: string): Conversation {
   if (id !== undefined) return client.conversation(id);
-  let conversation = begun.get(place);
+  let places = begun.get(client);
+  if (!places) begun.set(client, (places = new Map()));
+  let conversation = places.get(place);
   if (!conversation) {
-    begun.set(place, (conversation = client.conversation()));
-    queueMicrotask(() => begun.delete(place));
+    places.set(place, (conversation = client.conversation()));
+    queueMicrotask(() => places.delete(place));
   }
   return conversation;
 }
