@@ -16,7 +16,10 @@ export interface TransportOptions {
    * Which conversation each chat is: chats are named by the page, conversations by the server.
    * One that outlives the page finds them again after a reload; unless said, a `Map`.
    */
-  readonly conversations?: Pick<Map<string, string>, "get" | "set">;
+  readonly conversations?: {
+    get(chatId: string): string | undefined;
+    set(chatId: string, conversation: string): unknown;
+  };
   /** Whether the abortion of a request stops its answer, as the chat's `stop()` means it to; true, unless said. */
   readonly stopOnAbort?: boolean;
   /**
