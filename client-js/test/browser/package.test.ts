@@ -132,5 +132,5 @@ test("the eight lines, bundled, are a page that asks, and shows the answer", asy
   const said = page.waitForEvent("console");
   await page.goto(parley.url);
   assert.match((await said).text(), /^complete/);
-  assert.match(await page.textContent("body"), /\S/);
+  assert.match((await page.textContent("body")) ?? "", /\S/);
 });
