@@ -1,0 +1,390 @@
+/**
+ * Blocks, line by line. Every whole line is read once and for all; a last line that is not whole yet is read on trial
+ * and taken back before more is read. So whatever a whole line has closed never changes again.
+ */
+
+import { matchAt, unescape } from "./links.ts";
+import { alignments, cells } from "./tables.ts";
+import { type Attributes, offsetOf, place, type Text } from "./tree.ts";
+
+/** Past this many open blocks the marks of quotes and lists are text. */
+const DEPTH = 40;
+
+/** Wider tables are text; so short rows cannot blow up into many cells. */
+const COLUMNS = 64;
+
+/** Empty cells that a table may add to short rows. */
+const PADDING = 1000;
+
+/** A last line of nothing but marks says too little: `-` may become a heading, a list, a rule or a table. */
+const UNDECIDED = /^[-+*_=#~`|:>.)\d\s]*(?:\[[ x]?\]?)?$/i;
+
+export class Block implements Text {
+  tag: string;
+  attributes: Attributes = {};
+  readonly kids: Block[] = [];
+  /** Of a paragraph, heading, cell or code block: its characters without the marks of what it stands in. */
+  text = "";
+  map: number[] = [];
+  /** Of a list its bullet, of code its fence, of a paragraph the box of a task, of a table its alignments. */
+  mark: string;
+  /** How many columns the lines of an item or of fenced code are indented; of a table how many empty cells it has. */
+  width: number;
+  /** How many kids are closed for good. */
+  settled = 0;
+
+  constructor(tag: string, mark = "", width = 0) {
+    this.tag = tag;
+    this.mark = mark;
+    this.width = width;
+  }
+}
+
+/** Blocks that hold text, not blocks. */
+export const isLeaf = ({ tag }: Block): boolean => /^(?:p|h\d|hr|pre|t[hd])$/.test(tag);
+
+const isList = ({ tag }: Block): boolean => /^[uo]l$/.test(tag);
+
+function holds(parent: Block, tag: string): boolean {
+  if (isList(parent)) return tag === "li";
+  if (parent.tag === "table") return /^t(?:head|body)$/.test(tag);
+  if (/^t/.test(parent.tag)) return tag === "tr";
+  return !isLeaf(parent);
+}
+
+interface Saved {
+  readonly block: Block;
+  readonly fields: Partial<Block>;
+  readonly kids: number;
+  readonly map: number;
+}
+
+/** Nobody is behind a blank line. */
+const NEVER = Number.POSITIVE_INFINITY;
+
+export class Blocks {
+  readonly root = new Block("");
+  /** Up to where the source is read, a trial included. */
+  end = 0;
+  #stack = [this.root];
+  #source = "";
+  /** Offset of the first line that is not read for good. */
+  #next = 0;
+  #saved: Saved[] = [];
+  /** After a blank line: how deep the innermost quote stood; what stands deeper in a list is set loosely. */
+  #blank = NEVER;
+  #savedBlank = NEVER;
+
+  // The line that is being read: where, in which column, and up to where.
+  #at = 0;
+  #column = 0;
+  #lineEnd = 0;
+  // The next character that is no space, and how many columns away.
+  #mark = 0;
+  #indent = 0;
+
+  /** Reads on in a source that begins with what was read before; `whole`: nothing more will come. */
+  read(source: string, whole: boolean): void {
+    this.#restore();
+    this.#source = source;
+    for (let end = source.indexOf("\n", this.#next); end >= 0; end = source.indexOf("\n", this.#next)) {
+      this.#line(this.#next, end);
+      this.#next = end + 1;
+    }
+    if (whole && this.#next < source.length) {
+      this.#line(this.#next, source.length);
+      this.#next = source.length;
+    }
+    if (whole) this.#stack.length = 1;
+    const deepest = this.#stack.length - 1;
+    this.#stack.forEach((block, i) => {
+      block.settled = block.kids.length - (i < deepest ? 1 : 0);
+    });
+    if (!whole && !UNDECIDED.test(source.slice(this.#next))) {
+      this.#save();
+      this.#line(this.#next, source.length);
+      this.end = source.length;
+    } else this.end = this.#next;
+  }
+
+  #save(): void {
+    this.#savedBlank = this.#blank;
+    this.#saved = this.#stack.map((block) => {
+      const { tag, attributes, text, map, mark, width } = block;
+      return { block, fields: { tag, attributes, text, map, mark, width }, kids: block.kids.length, map: map.length };
+    });
+  }
+
+  #restore(): void {
+    if (this.#saved.length === 0) return;
+    this.#blank = this.#savedBlank;
+    this.#stack = this.#saved.map(({ block, fields, kids, map }) => {
+      Object.assign(block, fields);
+      block.kids.length = kids;
+      block.map.length = map;
+      return block;
+    });
+    this.#saved = [];
+  }
+
+  get #top(): Block {
+    return this.#stack.at(-1) as Block;
+  }
+
+  #line(start: number, end: number): void {
+    this.#at = start;
+    this.#column = 0;
+    this.#lineEnd = this.#source[end - 1] === "\r" ? end - 1 : end;
+    const depth = this.#continued();
+    if (depth < 0) return;
+    const opened = this.#open(depth);
+    if (opened === null) this.#blank = NEVER;
+    else this.#rest(opened);
+  }
+
+  /** Finds the next character that is no space; tabs go to the next multiple of four. */
+  #look(): void {
+    this.#mark = this.#at;
+    let column = this.#column;
+    for (; this.#mark < this.#lineEnd; this.#mark++) {
+      const char = this.#source[this.#mark];
+      if (char === " ") column++;
+      else if (char === "\t") column += 4 - (column % 4);
+      else break;
+    }
+    this.#indent = column - this.#column;
+  }
+
+  get #isBlank(): boolean {
+    return this.#mark >= this.#lineEnd;
+  }
+
+  /** Goes past so many columns of spaces, as far as there are any. */
+  #skip(columns: number): void {
+    const to = this.#column + columns;
+    for (; this.#at < this.#lineEnd && this.#column < to; this.#at++) {
+      const char = this.#source[this.#at];
+      if (char === "\t") this.#column += 4 - (this.#column % 4);
+      else if (char === " ") this.#column++;
+      else break;
+    }
+  }
+
+  /** Goes past spaces and so many characters of a mark. */
+  #pass(length: number): void {
+    this.#column += this.#indent + length;
+    this.#at = this.#mark + length;
+  }
+
+  /** How deep the open blocks go that this line continues; -1 if it belongs to open code and was read. */
+  #continued(): number {
+    let depth = 1;
+    for (; depth < this.#stack.length; depth++) {
+      const block = this.#stack[depth] as Block;
+      this.#look();
+      if (block.tag === "blockquote") {
+        if (this.#indent > 3 || this.#source[this.#mark] !== ">" || this.#isBlank) break;
+        this.#pass(1);
+        this.#skip(1);
+      } else if (block.tag === "li") {
+        if (this.#isBlank ? block.kids.length === 0 : this.#indent < block.width) break;
+        this.#skip(block.width);
+      } else if (block.tag === "pre" && block.mark) {
+        this.#fenced(block);
+        return -1;
+      } else if (block.tag === "pre") {
+        if (this.#indent < 4 && !this.#isBlank) break;
+        this.#skip(4);
+      } else if (isLeaf(block) || /^t/.test(block.tag)) {
+        if (this.#isBlank) break;
+      }
+    }
+    return depth - 1;
+  }
+
+  #fenced(block: Block): void {
+    this.#blank = NEVER;
+    const rest = this.#source.slice(this.#mark, this.#lineEnd).trimEnd();
+    const closes = this.#indent < 4 && rest.startsWith(block.mark) && rest === (rest[0] as string).repeat(rest.length);
+    if (closes) {
+      this.#stack.pop();
+      return;
+    }
+    this.#skip(block.width);
+    this.#append(block, this.#at);
+  }
+
+  /** Adds a line of text to a block. */
+  #append(block: Block, from: number, to = this.#lineEnd): void {
+    if (block.map.length > 0) block.text += "\n";
+    place(block.map, block.text.length, from);
+    block.text += this.#source.slice(from, to);
+  }
+
+  /** Closes what cannot hold a block and opens it. */
+  #begin(depth: number, block: Block): Block {
+    this.#stack.length = depth + 1;
+    while (!holds(this.#top, block.tag)) this.#stack.pop();
+    const parent = this.#top;
+    if (this.#blank < this.#stack.length - 1 && parent.kids.length > 0) {
+      const list = parent.tag === "li" ? this.#stack.at(-2) : parent;
+      if (list && isList(list)) list.attributes = { ...list.attributes, class: "loose" };
+    }
+    parent.kids.push(block);
+    this.#stack.push(block);
+    return block;
+  }
+
+  /** Opens the blocks that begin in this line; how deep it then is, or null if the line was all read. */
+  #open(continued: number): number | null {
+    let depth = continued;
+    for (;;) {
+      this.#look();
+      const container = this.#stack[depth] as Block;
+      if (this.#isBlank || container.tag === "pre") return depth;
+      const paragraph = container.tag === "p" ? container : null;
+      if (this.#indent > 3) {
+        if (this.#top.tag === "p" || /^t/.test(container.tag)) return depth;
+        this.#skip(4);
+        this.#begin(depth, new Block("pre"));
+        return this.#stack.length - 1;
+      }
+      const rest = this.#source.slice(this.#mark, this.#lineEnd);
+      if (this.#heading(depth, rest, paragraph) || this.#fence(depth, rest) || this.#table(depth, rest, paragraph)) {
+        return null;
+      }
+      if (/^([-*_])[ \t]*(?:\1[ \t]*){2,}$/.test(rest)) {
+        this.#begin(depth, new Block("hr"));
+        this.#stack.pop();
+        return null;
+      }
+      if (this.#stack.length > DEPTH) return depth;
+      if (rest[0] === ">") {
+        this.#begin(depth, new Block("blockquote"));
+        this.#pass(1);
+        this.#skip(1);
+      } else if (!this.#item(depth, rest, paragraph)) return depth;
+      depth = this.#stack.length - 1;
+    }
+  }
+
+  #heading(depth: number, rest: string, paragraph: Block | null): boolean {
+    const underline = paragraph && /^(?:=+|-+)[ \t]*$/.test(rest);
+    if (underline) {
+      paragraph.tag = rest[0] === "=" ? "h1" : "h2";
+      paragraph.text = paragraph.text.trimEnd();
+      this.#stack.length = depth;
+      return true;
+    }
+    const marks = /^#{1,6}(?=[ \t]|$)/.exec(rest)?.[0].length;
+    if (!marks) return false;
+    let text = rest.trimEnd();
+    const open = text.length;
+    while (text.length > marks && text.endsWith("#")) text = text.slice(0, -1);
+    if (!/[ \t]$/.test(text) && text.length > marks) text = rest.slice(0, open);
+    text = text.trimEnd();
+    const from = marks + text.length - marks - text.slice(marks).trimStart().length;
+    const heading = this.#begin(depth, new Block(`h${marks}`));
+    if (text.length > from) this.#append(heading, this.#mark + from, this.#mark + text.length);
+    this.#stack.pop();
+    return true;
+  }
+
+  #fence(depth: number, rest: string): boolean {
+    const [, backticks, word, tildes, words] = /^(?:(`{3,})([^`]*)|(~{3,})(.*))$/.exec(rest) ?? [];
+    const fence = backticks ?? tildes;
+    if (!fence) return false;
+    const block = this.#begin(depth, new Block("pre", fence, this.#indent));
+    const [language] = unescape((word ?? words ?? "").trim()).split(/\s/);
+    if (language) block.attributes = { class: `language-${language}` };
+    return true;
+  }
+
+  #item(depth: number, rest: string, paragraph: Block | null): boolean {
+    const found = /^(?:([-+*])|(\d{1,9})([.)]))(?=[ \t]|$)/.exec(rest);
+    if (!found) return false;
+    const [{ length }, bullet, number, delimiter] = found;
+    const mark = (bullet ?? delimiter) as string;
+    const empty = rest.slice(length).trim() === "";
+    if (paragraph && (empty || (number && Number(number) !== 1))) return false;
+    const indent = this.#indent;
+    this.#pass(length);
+    this.#look();
+    const spaces = empty || this.#indent > 4 ? 1 : this.#indent;
+    this.#skip(spaces);
+    const container = this.#stack[depth] as Block;
+    const listed = isList(container) && container.mark === mark;
+    if (!listed) {
+      const list = this.#begin(depth, new Block(bullet ? "ul" : "ol", mark));
+      list.attributes = { class: "tight", ...(number && Number(number) !== 1 && { start: `${Number(number)}` }) };
+    }
+    const parent = listed ? depth : this.#stack.length - 1;
+    this.#begin(parent, new Block("li", "", indent + length + spaces));
+    return true;
+  }
+
+  /** A paragraph's last line over a row of dashes is the head of a table. */
+  #table(depth: number, rest: string, paragraph: Block | null): boolean {
+    const aligns = paragraph && alignments(rest);
+    if (!aligns) return false;
+    const lineStart = paragraph.text.lastIndexOf("\n") + 1;
+    const head = cells(paragraph.text.slice(lineStart), offsetOf(paragraph, lineStart));
+    if (head.length !== aligns.length || head.length > COLUMNS) return false;
+    const mark = aligns.join();
+    let table = paragraph;
+    if (lineStart > 0) {
+      paragraph.text = paragraph.text.slice(0, lineStart - 1);
+      table = this.#begin(depth, new Block("table", mark, PADDING));
+    } else Object.assign(table, { tag: "table", text: "", map: [], mark, width: PADDING });
+    const thead = new Block("thead");
+    table.kids.push(thead);
+    thead.kids.push(row("th", head, mark));
+    return true;
+  }
+
+  #row(): void {
+    if (this.#top.tag === "table") this.#begin(this.#stack.length - 1, new Block("tbody"));
+    const table = this.#stack.at(-2) as Block;
+    const found = cells(this.#source.slice(this.#mark, this.#lineEnd), this.#mark);
+    const columns = table.mark.split(",").length;
+    found.length = Math.min(found.length, columns);
+    for (; found.length < columns && table.width > 0; table.width--) found.push({ text: "", map: [] });
+    this.#top.kids.push(row("td", found, table.mark));
+  }
+
+  /** What is left of a line after the marks of blocks is text of the block at that depth. */
+  #rest(depth: number): void {
+    const blank = this.#isBlank;
+    if (blank || this.#top.tag !== "p") this.#stack.length = depth + 1;
+    const block = this.#top;
+    if (block.tag === "pre") this.#append(block, this.#at);
+    else if (block.tag === "p") this.#append(block, this.#mark);
+    else if (!blank && /^t/.test(block.tag)) this.#row();
+    else if (!blank) this.#paragraph(depth);
+    // An item that begins without text is no blank line.
+    const separates = blank && (block.tag !== "li" || block.kids.length > 0);
+    this.#blank = separates ? this.#stack.map(({ tag }) => tag).lastIndexOf("blockquote") : NEVER;
+  }
+
+  #paragraph(depth: number): void {
+    const paragraph = this.#begin(depth, new Block("p"));
+    const parent = this.#stack.at(-2) as Block;
+    const task = parent.tag === "li" && parent.kids.length === 1 && matchAt(TASK, this.#source, this.#mark);
+    if (task && TASK.lastIndex < this.#lineEnd) {
+      paragraph.mark = task[1] as string;
+      this.#mark = TASK.lastIndex;
+    }
+    this.#append(paragraph, this.#mark);
+  }
+}
+
+const TASK = /\[([ x])\][ \t]+/iy;
+
+function row(tag: string, found: Text[], aligns: string): Block {
+  const block = new Block("tr");
+  const align = aligns.split(",");
+  block.kids.push(
+    ...found.map((cell, i) => Object.assign(new Block(tag), cell, { attributes: align[i] ? { align: align[i] } : {} })),
+  );
+  return block;
+}
