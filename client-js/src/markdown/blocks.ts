@@ -26,10 +26,12 @@ export class Block implements Text {
   /** Of a paragraph, heading, cell or code block: its characters without the marks of what it stands in. */
   text = "";
   map: number[] = [];
-  /** Of a list its bullet, of code its fence, of a paragraph the box of a task, of a table its alignments. */
+  /** Of a list its bullet, of code its fence, of a paragraph the box of a task. */
   mark: string;
   /** How many columns the lines of an item or of fenced code are indented; of a table how many empty cells it has. */
   width: number;
+  /** Of a table what the cells of each column have. */
+  columns: readonly Attributes[] = [];
   /** How many kids are closed for good. */
   settled = 0;
 
@@ -47,17 +49,12 @@ const isList = ({ tag }: Block): boolean => /^[uo]l$/.test(tag);
 
 function holds(parent: Block, tag: string): boolean {
   if (isList(parent)) return tag === "li";
-  if (parent.tag === "table") return /^t(?:head|body)$/.test(tag);
-  if (/^t/.test(parent.tag)) return tag === "tr";
+  if (/^t/.test(parent.tag)) return tag === "tbody";
   return !isLeaf(parent);
 }
 
-interface Saved {
-  readonly block: Block;
-  readonly fields: Partial<Block>;
-  readonly kids: number;
-  readonly map: number;
-}
+/** An open block, its fields, and how much its lists held. */
+type Saved = readonly [block: Block, fields: Block, kids: number, map: number];
 
 /** Nobody is behind a blank line. */
 const NEVER = Number.POSITIVE_INFINITY;
@@ -109,16 +106,13 @@ export class Blocks {
 
   #save(): void {
     this.#savedBlank = this.#blank;
-    this.#saved = this.#stack.map((block) => {
-      const { tag, attributes, text, map, mark, width } = block;
-      return { block, fields: { tag, attributes, text, map, mark, width }, kids: block.kids.length, map: map.length };
-    });
+    this.#saved = this.#stack.map((block) => [block, { ...block }, block.kids.length, block.map.length]);
   }
 
   #restore(): void {
     if (this.#saved.length === 0) return;
     this.#blank = this.#savedBlank;
-    this.#stack = this.#saved.map(({ block, fields, kids, map }) => {
+    this.#stack = this.#saved.map(([block, fields, kids, map]) => {
       Object.assign(block, fields);
       block.kids.length = kids;
       block.map.length = map;
@@ -142,24 +136,18 @@ export class Blocks {
     else this.#rest(opened);
   }
 
-  /** Finds the next character that is no space; tabs go to the next multiple of four. */
+  /** Finds the next character that is no space. */
   #look(): void {
-    this.#mark = this.#at;
-    let column = this.#column;
-    for (; this.#mark < this.#lineEnd; this.#mark++) {
-      const char = this.#source[this.#mark];
-      if (char === " ") column++;
-      else if (char === "\t") column += 4 - (column % 4);
-      else break;
-    }
-    this.#indent = column - this.#column;
+    const [at, column] = [this.#at, this.#column];
+    this.#skip(NEVER);
+    [this.#mark, this.#indent, this.#at, this.#column] = [this.#at, this.#column - column, at, column];
   }
 
   get #isBlank(): boolean {
     return this.#mark >= this.#lineEnd;
   }
 
-  /** Goes past so many columns of spaces, as far as there are any. */
+  /** Goes past so many columns of spaces, as far as there are any; tabs go to the next multiple of four. */
   #skip(columns: number): void {
     const to = this.#column + columns;
     for (; this.#at < this.#lineEnd && this.#column < to; this.#at++) {
@@ -278,14 +266,14 @@ export class Blocks {
     }
     const marks = /^#{1,6}(?=[ \t]|$)/.exec(rest)?.[0].length;
     if (!marks) return false;
-    let text = rest.trimEnd();
-    const open = text.length;
-    while (text.length > marks && text.endsWith("#")) text = text.slice(0, -1);
-    if (!/[ \t]$/.test(text) && text.length > marks) text = rest.slice(0, open);
-    text = text.trimEnd();
-    const from = marks + text.length - marks - text.slice(marks).trimStart().length;
+    let text = rest.slice(marks).trimEnd();
+    let end = text.length;
+    while (text[end - 1] === "#") end--;
+    if (/\s/.test(text[end - 1] as string)) text = text.slice(0, end).trimEnd();
+    const from = this.#mark + marks + text.length - text.trimStart().length;
+    const to = this.#mark + marks + text.length;
     const heading = this.#begin(depth, new Block(`h${marks}`));
-    if (text.length > from) this.#append(heading, this.#mark + from, this.#mark + text.length);
+    if (from < to) this.#append(heading, from, to);
     this.#stack.pop();
     return true;
   }
@@ -330,26 +318,26 @@ export class Blocks {
     const lineStart = paragraph.text.lastIndexOf("\n") + 1;
     const head = cells(paragraph.text.slice(lineStart), offsetOf(paragraph, lineStart));
     if (head.length !== aligns.length || head.length > COLUMNS) return false;
-    const mark = aligns.join();
     let table = paragraph;
     if (lineStart > 0) {
       paragraph.text = paragraph.text.slice(0, lineStart - 1);
-      table = this.#begin(depth, new Block("table", mark, PADDING));
-    } else Object.assign(table, { tag: "table", text: "", map: [], mark, width: PADDING });
+      table = this.#begin(depth, new Block("table", "", PADDING));
+    } else Object.assign(table, { tag: "table", text: "", map: [], mark: "", width: PADDING });
+    table.columns = aligns;
     const thead = new Block("thead");
     table.kids.push(thead);
-    thead.kids.push(row("th", head, mark));
+    thead.kids.push(row("th", head, aligns));
+    this.#begin(this.#stack.length - 1, new Block("tbody"));
     return true;
   }
 
   #row(): void {
-    if (this.#top.tag === "table") this.#begin(this.#stack.length - 1, new Block("tbody"));
     const table = this.#stack.at(-2) as Block;
     const found = cells(this.#source.slice(this.#mark, this.#lineEnd), this.#mark);
-    const columns = table.mark.split(",").length;
+    const columns = table.columns.length;
     found.length = Math.min(found.length, columns);
     for (; found.length < columns && table.width > 0; table.width--) found.push({ text: "", map: [] });
-    this.#top.kids.push(row("td", found, table.mark));
+    this.#top.kids.push(row("td", found, table.columns));
   }
 
   /** What is left of a line after the marks of blocks is text of the block at that depth. */
@@ -371,7 +359,7 @@ export class Blocks {
     const parent = this.#stack.at(-2) as Block;
     const task = parent.tag === "li" && parent.kids.length === 1 && matchAt(TASK, this.#source, this.#mark);
     if (task && TASK.lastIndex < this.#lineEnd) {
-      paragraph.mark = task[1] as string;
+      paragraph.mark = task[1] === " " ? "☐ " : "☑ ";
       this.#mark = TASK.lastIndex;
     }
     this.#append(paragraph, this.#mark);
@@ -380,11 +368,8 @@ export class Blocks {
 
 const TASK = /\[([ x])\][ \t]+/iy;
 
-function row(tag: string, found: Text[], aligns: string): Block {
+function row(tag: string, found: Text[], columns: readonly Attributes[]): Block {
   const block = new Block("tr");
-  const align = aligns.split(",");
-  block.kids.push(
-    ...found.map((cell, i) => Object.assign(new Block(tag), cell, { attributes: align[i] ? { align: align[i] } : {} })),
-  );
+  block.kids.push(...found.map((cell, i) => Object.assign(new Block(tag), cell, { attributes: columns[i] })));
   return block;
 }

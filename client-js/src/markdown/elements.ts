@@ -2,7 +2,7 @@
 
 import { safeLink } from "./links.ts";
 import type { Mark, Shown } from "./marks.ts";
-import { type Attributes, isText, type Text, type Token } from "./tree.ts";
+import { type Attributes, isText } from "./tree.ts";
 
 export interface MarkdownOptions {
   /** The level of a heading `#`; deeper ones follow, down to 6. 3 unless given, to fit below the page's own. */
@@ -19,14 +19,14 @@ export interface MarkdownOptions {
   readonly colour?: (code: HTMLElement, language: string) => void;
 }
 
-const TAGS = new Set(
-  "p h1 h2 h3 h4 h5 h6 hr pre ul ol li blockquote table thead tbody tr th td em strong del code a br".split(" "),
-);
+const TAGS = /^(?:p|h[1-6r]|pre|[uo]l|li|blockquote|t(?:able|head|body|[rhd])|em|strong|del|code|a|br|span)$/;
 
-/** What an element of ours was made from: the patcher keeps it as long as this stays. */
+type Wanted = Readonly<Record<string, string | undefined>>;
+
+/** What an element of ours was made from: the patcher keeps it as long as the key stays. */
 interface Origin {
   readonly key: string | Mark;
-  attributes: Attributes;
+  attributes: Wanted;
 }
 
 const origins = new WeakMap<Node, Origin>();
@@ -40,28 +40,25 @@ export class Elements {
     this.#options = options;
   }
 
-  /** The element for a tag at a place among its siblings: the one that is there, or a new one in its stead. */
+  /** The element for a tag at a place among its siblings: the one that is there, or a new one before it. */
   at(parent: Node, there: Node | null, tag: string | Mark, attributes: Attributes): HTMLElement {
-    const key = tag === "img" ? `img ${attributes["src"]} ${attributes["alt"]}` : tag;
-    const known = there && origins.get(there);
+    const { src = "", alt = "" } = attributes;
+    const key = typeof tag === "string" ? tag + src + alt : tag;
     let element = there as HTMLElement;
-    let origin = known;
-    if (!origin || origin.key !== key) {
-      element = this.#make(tag, attributes);
+    let origin = there && origins.get(there);
+    if (origin?.key !== key) {
+      element = typeof tag !== "string" ? tag.make() : tag === "img" ? this.#image(src, alt) : this.#make(tag);
       origin = { key, attributes: {} };
       origins.set(element, origin);
-      if (there) parent.replaceChild(element, there);
-      else parent.appendChild(element);
+      parent.insertBefore(element, there);
     }
-    if (typeof tag === "string") {
-      const wanted = allowed(tag, attributes);
-      for (const name in origin.attributes) if (!(name in wanted)) element.removeAttribute(name);
-      for (const name in wanted) {
-        const value = wanted[name] as string;
-        if (origin.attributes[name] !== value) element.setAttribute(name, value);
-      }
-      origin.attributes = wanted;
+    const wanted = typeof tag === "string" ? allowed(tag, attributes) : {};
+    for (const name in { ...origin.attributes, ...wanted }) {
+      const value = wanted[name];
+      if (value === undefined) element.removeAttribute(name);
+      else if (value !== origin.attributes[name]) element.setAttribute(name, value);
     }
+    origin.attributes = wanted;
     return element;
   }
 
@@ -70,10 +67,11 @@ export class Elements {
     let there = parent.firstChild;
     for (const token of tokens) {
       let node: Node;
-      if (isText(token as Token)) node = this.#text(parent, there, (token as Text).text);
+      if (isText(token)) node = this.#text(parent, there, token.text);
       else {
-        const [tag, attributes, ...children] = token as Exclude<Shown, Text>;
+        const [tag, attributes, ...children] = token;
         node = this.at(parent, there, tag, attributes);
+        // What an image or a point is made of is not ours to change.
         if (children.length > 0 || tag === "a") this.patch(node, children);
       }
       there = node.nextSibling;
@@ -82,66 +80,47 @@ export class Elements {
   }
 
   #text(parent: Node, there: Node | null, text: string): Node {
-    if (there?.nodeType !== 3) {
-      const node = this.#document.createTextNode(text);
-      if (there) parent.replaceChild(node, there);
-      else parent.appendChild(node);
-      return node;
-    }
+    if (there?.nodeType !== 3) return parent.insertBefore(this.#document.createTextNode(text), there);
     const node = there as CharacterData;
     const { data } = node;
     if (text.startsWith(data)) {
-      if (text.length > data.length) node.appendData(text.slice(data.length));
-    } else {
-      let same = 0;
-      while (same < text.length && text[same] === data[same]) same++;
-      node.replaceData(same, data.length - same, text.slice(same));
+      if (text !== data) node.appendData(text.slice(data.length));
+      return node;
     }
+    let same = 0;
+    while (text[same] === data[same]) same++;
+    node.replaceData(same, data.length - same, text.slice(same));
     return node;
   }
 
-  #make(tag: string | Mark, attributes: Attributes): HTMLElement {
-    if (typeof tag !== "string") return tag.make();
-    if (tag === "img") return this.#image(attributes["src"] as string, attributes["alt"] as string);
-    if (tag === "input") {
-      const box = this.#document.createElement("span");
-      box.textContent = "checked" in attributes ? "☑ " : "☐ ";
-      return box;
-    }
-    const level = /^h([1-6])$/.exec(tag);
-    const named = level ? `h${Math.min(6, Number(level[1]) + (this.#options.heading ?? 3) - 1)}` : tag;
-    return this.#document.createElement(TAGS.has(named) ? named : "span");
+  #make(tag: string): HTMLElement {
+    const level = /^h([1-6])$/.exec(tag)?.[1];
+    const name = level ? `h${Math.min(6, Number(level) + (this.#options.heading ?? 3) - 1)}` : tag;
+    return this.#document.createElement(TAGS.test(name) ? name : "span");
   }
 
   /** An image is fetched from an origin that is trusted, else only once its button was pressed. */
   #image(src: string, alt: string): HTMLElement {
-    const { image, imageLabel = (host: string) => `Show image: ${host}`, imageOrigins = [] } = this.#options;
-    const holder = this.#document.createElement("span");
+    const { image, imageLabel = (host: string) => `Show image: ${host}`, imageOrigins } = this.#options;
+    const holder = this.#make("span");
     const url = safeLink(src, /^https?:$/);
     if (!url) {
       holder.textContent = alt;
       return holder;
     }
+    const loaded = (): HTMLElement => set(this.#document.createElement("img"), { alt, referrerpolicy: "no-referrer", src: url });
     const { host, origin } = new URL(url);
-    if (imageOrigins.includes(origin)) holder.append(this.#loaded(url, alt));
-    else {
-      const button = this.#document.createElement("button");
-      button.setAttribute("type", "button");
-      button.setAttribute("title", url);
-      button.textContent = imageLabel(host, alt);
-      button.addEventListener("click", () => button.replaceWith(image?.(url, alt) ?? this.#loaded(url, alt)));
-      holder.append(button);
-    }
+    const button = set(this.#document.createElement("button"), { type: "button", title: url });
+    button.textContent = imageLabel(host, alt);
+    button.addEventListener("click", () => button.replaceWith(image ? image(url, alt) : loaded()));
+    holder.appendChild(imageOrigins?.includes(origin) ? loaded() : button);
     return holder;
   }
+}
 
-  #loaded(url: string, alt: string): HTMLElement {
-    const image = this.#document.createElement("img");
-    image.setAttribute("alt", alt);
-    image.setAttribute("referrerpolicy", "no-referrer");
-    image.setAttribute("src", url);
-    return image;
-  }
+function set(element: HTMLElement, attributes: Attributes): HTMLElement {
+  for (const name in attributes) element.setAttribute(name, attributes[name] as string);
+  return element;
 }
 
 /** Removes a node and all behind it. */
@@ -153,19 +132,10 @@ export function trim(parent: Node, from: Node | null): void {
   }
 }
 
-function allowed(tag: string, attributes: Attributes): Attributes {
-  const { class: name, start, align, dir, href } = attributes;
-  if (tag === "a") {
-    const url = href ? safeLink(href) : null;
-    // The whole URL is the title, since the text of a link may claim another.
-    return url ? { href: url, title: url, target: "_blank", rel: "noopener noreferrer nofollow" } : {};
-  }
-  if (tag === "img") return { class: "image" };
-  if (tag === "input") return { class: "task" };
-  return {
-    ...(name && { class: name }),
-    ...(start && { start }),
-    ...(align && { align }),
-    ...(/^(?:pre|code)$/.test(tag) ? { dir: "ltr" } : dir && { dir }),
-  };
+/** The attributes that an element gets. */
+function allowed(tag: string, { class: name, start, align, dir, href = "" }: Attributes): Wanted {
+  const url = safeLink(href);
+  // The whole URL is the title, since the text of a link may claim another.
+  if (url && tag === "a") return { href: url, title: url, target: "_blank", rel: "noopener noreferrer nofollow" };
+  return { class: tag === "img" ? "image" : name, start, align, dir: /^(?:pre|code)$/.test(tag) ? "ltr" : dir };
 }

@@ -1,6 +1,6 @@
 /** Sets marks of spans of the source, such as citations, into the tokens of a leaf. */
 
-import { type Attributes, indexOf, isText, offsetOf, place, type Text, type Token } from "./tree.ts";
+import { append, type Attributes, indexOf, isText, type Text, type Token } from "./tree.ts";
 
 /** A span of the source (UTF-16 code units) or, if it is empty, a point in it. */
 export interface Mark {
@@ -12,76 +12,60 @@ export interface Mark {
 /** A token, or an element that a mark makes, with what it encloses. */
 export type Shown = Text | [tag: string | Mark, attributes: Attributes, ...children: Shown[]];
 
-/** The order in which marks are set, whatever the order they came in: outer spans before those in them. */
-export const inOrder = (a: Mark, b: Mark): number => a.start - b.start || b.end - a.end;
-
+/** The tokens of a leaf with marks set into them, outer spans before those in them. */
 export function withMarks(tokens: Token[], marks: readonly Mark[]): Shown[] {
-  let shown: Shown[] = tokens;
-  for (const mark of marks) shown = mark.start < mark.end ? enclosed(shown, mark) : pointed(shown, mark);
-  return shown;
+  return marks.reduce<Shown[]>((shown, mark) => {
+    if (mark.start < mark.end) return enclose(split(split(shown, mark.start), mark.end), mark);
+    return insert(split(shown, mark.start, "a"), mark) ?? [...shown, [mark, {}]];
+  }, tokens);
 }
 
-const isShownText = (token: Shown): token is Text => isText(token as Token);
-
-function part(text: Text, from: number, to: number): Text {
-  const map: number[] = [];
-  place(map, 0, offsetOf(text, from));
-  for (let i = 0; i < text.map.length; i += 2) {
-    const index = text.map[i] as number;
-    if (index > from && index < to) place(map, index - from, text.map[i + 1] as number);
-  }
-  return { text: text.text.slice(from, to), map };
+/** The same for every token that is an element. */
+function within(token: Shown, change: (children: Shown[]) => Shown[]): Shown {
+  if (isText(token)) return token;
+  const [tag, attributes, ...children] = token;
+  return [tag, attributes, ...change(children)];
 }
 
-/** Cuts a text at two indexes and gives what is not empty, the middle one dressed. */
-function cut(text: Text, from: number, to: number, dress: (middle: Text) => Shown): Shown[] {
-  const shown: Shown[] = [];
-  if (from > 0) shown.push(part(text, 0, from));
-  if (from < to) shown.push(dress(part(text, from, to)));
-  if (to < text.text.length) shown.push(part(text, to, text.text.length));
-  return shown;
-}
-
-function enclosed(tokens: Shown[], mark: Mark): Shown[] {
-  return tokens.flatMap((token): Shown[] => {
-    if (!isShownText(token)) {
-      const [tag, attributes, ...children] = token;
-      return [[tag, attributes, ...enclosed(children, mark)]];
-    }
-    const from = indexOf(token, mark.start);
-    const to = indexOf(token, mark.end);
-    return from < to ? cut(token, from, to, (middle) => [mark, {}, middle]) : [token];
+/** Cuts the text that holds an offset of the source in two, unless it is in an element to be kept whole. */
+function split(tokens: Shown[], offset: number, whole?: string): Shown[] {
+  return tokens.flatMap((token) => {
+    if (!isText(token)) return [token[0] === whole ? token : within(token, (kids) => split(kids, offset, whole))];
+    const at = indexOf(token, offset);
+    const { text, map } = token;
+    if (at <= 0 || at >= text.length) return [token];
+    const rest = { text: "", map: [] };
+    append(rest, text.slice(at), token, at, text.length);
+    return [{ text: text.slice(0, at), map }, rest];
   });
 }
 
-/** Sets a point before the first character behind it; never into a link, where it could not be used. */
-function pointed(tokens: Shown[], mark: Mark): Shown[] {
-  return insert(tokens, mark) ?? [...tokens, [mark, {}]];
+function enclose(tokens: Shown[], mark: Mark): Shown[] {
+  return tokens.map((token) => {
+    const start = isText(token) ? (token.map[1] as number) : -1;
+    return start >= mark.start && start < mark.end ? [mark, {}, token] : within(token, (kids) => enclose(kids, mark));
+  });
 }
 
+/** Sets a point before the first text behind it, but never into a link, where it could not be used. */
 function insert(tokens: Shown[], mark: Mark): Shown[] | null {
   for (const [i, token] of tokens.entries()) {
-    const put = (...instead: Shown[]): Shown[] => [...tokens.slice(0, i), ...instead, ...tokens.slice(i + 1)];
-    const first = firstOffset(token);
-    if (first === undefined) continue;
-    if (first >= mark.start) return put([mark, {}], token);
-    if (isShownText(token)) {
-      const at = indexOf(token, mark.start);
-      if (at < token.text.length) return put(part(token, 0, at), [mark, {}], part(token, at, token.text.length));
-    } else if (token[0] !== "a") {
+    let found: Shown[] | null = null;
+    if (firstOffset(token) >= mark.start) found = [[mark, {}], token];
+    else if (!isText(token) && token[0] !== "a") {
       const [tag, attributes, ...children] = token;
-      const within = insert(children, mark);
-      if (within) return put([tag, attributes, ...within]);
+      const inside = insert(children, mark);
+      found = inside && [[tag, attributes, ...inside]];
     }
+    if (found) return [...tokens.slice(0, i), ...found, ...tokens.slice(i + 1)];
   }
   return null;
 }
 
-function firstOffset(token: Shown): number | undefined {
-  if (isShownText(token)) return token.map[1];
-  for (const child of token.slice(2) as Shown[]) {
-    const offset = firstOffset(child);
-    if (offset !== undefined) return offset;
+function firstOffset(token: Shown): number {
+  while (!isText(token)) {
+    if (token.length < 3) return -1;
+    token = token[2] as Shown;
   }
-  return undefined;
+  return token.map[1] as number;
 }

@@ -17,8 +17,10 @@ export function tokens(block: Block, live: boolean): Token[] {
   text = text.trimEnd();
   // It may turn out to be the head of a table, and is not shown as text first.
   if (live && /^\|.*$/.test(text)) return [];
-  const box: Token[] = block.mark ? [["input", { type: "checkbox", ...(block.mark !== " " && { checked: "" }) }]] : [];
-  return box.concat(inline({ text, map }, live));
+  const shown = inline({ text, map }, live);
+  // The box stands for as many characters of `[x] `, right before the text.
+  if (block.mark) shown.unshift(["span", { class: "task" }, { text: block.mark, map: [0, (map[1] as number) - 2] }]);
+  return shown;
 }
 
 /** The blocks of a Markdown source. */

@@ -1,15 +1,16 @@
 /** Rows of GFM tables. */
 
-import { place, type Text } from "./tree.ts";
+import { type Attributes, place, type Text } from "./tree.ts";
 
 const DASHES = /^\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$/;
 
-/** How the row of dashes under a table's head sets its columns, "" as the text runs; null if a line is none. */
-export function alignments(line: string): string[] | null {
+/** What the row of dashes under a table's head says of each column; null if a line is no such row. */
+export function alignments(line: string): Attributes[] | null {
   if (!line.includes("|") || !DASHES.test(line)) return null;
-  return cells(line, 0).map(({ text }) => {
-    const left = text.startsWith(":");
-    return text.endsWith(":") ? (left ? "center" : "right") : left ? "left" : "";
+  return cells(line, 0).map(({ text }): Attributes => {
+    const left = text[0] === ":";
+    if (text.endsWith(":")) return { align: left ? "center" : "right" };
+    return left ? { align: "left" } : {};
   });
 }
 

@@ -2,7 +2,7 @@
 
 import { type Block, Blocks, isLeaf } from "./blocks.ts";
 import { Elements, type MarkdownOptions, trim } from "./elements.ts";
-import { inOrder, type Mark, withMarks } from "./marks.ts";
+import { type Mark, withMarks } from "./marks.ts";
 import { tokens } from "./parse.ts";
 import type { Token } from "./tree.ts";
 
@@ -30,7 +30,7 @@ export class MarkdownView {
   #progress = new WeakMap<Block, Progress>();
   /** In the order of the document; the settled ones come first. */
   #leaves: Leaf[] = [];
-  #marks: Mark[] = [];
+  readonly #marks: Mark[] = [];
   #text = "";
   #finished = false;
 
@@ -46,9 +46,7 @@ export class MarkdownView {
 
   /** Shows the whole text so far. One that does not begin with the last one is shown anew; marks stay. */
   update(text: string): void {
-    if (this.#finished || !text.startsWith(this.#text)) this.#reset();
-    this.#text = text;
-    this.#show(false);
+    this.#show(text, false);
   }
 
   append(delta: string): void {
@@ -57,10 +55,7 @@ export class MarkdownView {
 
   /** Shows a text that will not grow any more, by default the last one. */
   finish(text = this.#text): void {
-    if (text !== this.#text) this.update(text);
-    if (this.#finished) return;
-    this.#show(true);
-    this.#finished = true;
+    this.#show(text, true);
   }
 
   /**
@@ -69,7 +64,9 @@ export class MarkdownView {
    */
   mark(start: number, end: number, make: () => HTMLElement): void {
     const mark = { start, end, make };
-    this.#marks = [...this.#marks, mark].sort(inOrder);
+    this.#marks.push(mark);
+    // In an order of their own, so that it does not matter in which they came.
+    this.#marks.sort((a, b) => a.start - b.start || b.end - a.end);
     this.#leaves.forEach((leaf, i) => {
       if (!this.#touches(mark, i)) return;
       this.#paint(i);
@@ -82,51 +79,50 @@ export class MarkdownView {
     this.#blocks = new Blocks();
     this.#progress = new WeakMap();
     this.#leaves = [];
-    this.#finished = false;
   }
 
-  #show(whole: boolean): void {
-    this.#blocks.read(this.#text, whole);
+  #show(text: string, whole: boolean): void {
+    if (this.#finished && text === this.#text) return;
+    if (this.#finished || !text.startsWith(this.#text)) this.#reset();
+    this.#text = text;
+    this.#finished = whole;
+    this.#blocks.read(text, whole);
     while (this.#leaves.at(-1)?.settled === false) this.#leaves.pop();
     const first = this.#leaves.length;
-    this.#blocksOf(this.#blocks.root, this.#root, whole);
+    this.#kids(this.#blocks.root, this.#root, whole);
     for (let i = first; i < this.#leaves.length; i++) {
       this.#paint(i);
       const { block, element, settled } = this.#leaves[i] as Leaf;
       if (block.tag !== "pre" || !settled) continue;
-      const name = language(block);
-      this.#options.code?.(element.parentNode as HTMLElement, name, block.text);
-      this.#options.colour?.(element, name);
+      this.#options.code?.(element.parentNode as HTMLElement, language(block), block.text);
+      this.#options.colour?.(element, language(block));
     }
   }
 
   /** Makes the elements of a block's kids that are not settled yet. */
-  #blocksOf(block: Block, parent: HTMLElement, whole: boolean): void {
+  #kids(block: Block, parent: HTMLElement, whole: boolean): void {
     const progress = this.#progress.get(block) ?? { settled: 0, last: null };
     this.#progress.set(block, progress);
     let there = progress.last ? progress.last.nextSibling : parent.firstChild;
     for (let i = progress.settled; i < block.kids.length; i++) {
       const kid = block.kids[i] as Block;
       const settled = whole || i < block.settled;
-      const dir = parent === this.#root ? { dir: "auto" } : {};
-      const element = this.#elements.at(parent, there, kid.tag, kid.tag === "pre" ? {} : { ...kid.attributes, ...dir });
-      if (isLeaf(kid)) this.#leaf(kid, element, settled);
-      else this.#blocksOf(kid, element, settled);
+      const isCode = kid.tag === "pre";
+      const dir = parent === this.#root && { dir: "auto" };
+      const element = this.#elements.at(parent, there, kid.tag, isCode ? {} : { ...kid.attributes, ...dir });
+      if (isLeaf(kid)) {
+        this.#leaves.push({
+          block: kid,
+          element: isCode ? this.#elements.at(element, element.firstChild, "code", kid.attributes) : element,
+          tokens: tokens(kid, !settled),
+          start: kid.map[1] ?? Number.NaN,
+          settled,
+        });
+      } else this.#kids(kid, element, settled);
       there = element.nextSibling;
       if (settled) Object.assign(progress, { settled: i + 1, last: element });
     }
     trim(parent, there);
-  }
-
-  #leaf(block: Block, element: HTMLElement, settled: boolean): void {
-    const holder = block.tag === "pre" ? this.#elements.at(element, element.firstChild, "code", block.attributes) : element;
-    this.#leaves.push({
-      block,
-      element: holder,
-      tokens: tokens(block, !settled),
-      start: block.map[1] ?? Number.NaN,
-      settled,
-    });
   }
 
   /** Whether a span has text in a leaf, or a point lies between its beginning and that of the next. */
