@@ -31,7 +31,20 @@ export class Author {
   }
 
   words(): string {
-    const words = ["one", "two words", "größer", "مرحبا", "日本語", "a_b_c", "2 * 3", "x < y", "e&amp;f", "\\*not", "😀", "C#"];
+    const words = [
+      "one",
+      "two words",
+      "größer",
+      "مرحبا",
+      "日本語",
+      "a_b_c",
+      "2 * 3",
+      "x < y",
+      "e&amp;f",
+      "\\*not",
+      "😀",
+      "C#",
+    ];
     return this.some(1, 4, () => this.pick(words), " ");
   }
 
@@ -54,7 +67,16 @@ export class Author {
         case 6:
           return "see https://example.com/a_b?c=d.";
         case 7:
-          return this.pick(["`` a`b ``", "<https://example.com>", "&copy; &#169;", "***", "__x", "`open", "[open", "[a](b"]);
+          return this.pick([
+            "`` a`b ``",
+            "<https://example.com>",
+            "&copy; &#169;",
+            "***",
+            "__x",
+            "`open",
+            "[open",
+            "[a](b",
+          ]);
         case 8:
           return this.pick(["  \n", "\\\n", "\n"]) + this.words();
         default:
@@ -106,25 +128,86 @@ export class Author {
   /** Pieces that have broken other renderers, and pieces of these, in no order. */
   hostile(): string {
     const scheme = (): string =>
-      this.pick(["javascript:alert(1)", "JaVaScRiPt:alert(1)", "java\tscript:alert(1)", "data:text/html,<script>alert(1)</script>", "vbscript:x", "//evil.example/x", "\\\\evil.example", "&#106;avascript:alert(1)", "javascript&colon;alert(1)", "&#x6A&#x61;vascript:x", "\u0001javascript:x", " javascript:x", "blob:https://a/b", "file:///etc/passwd", "https://user:pass@evil.example", "https://ok.example/?q=\"onclick=alert(1)", "http://a\u202e.example", "mailto:a@b.c", "tel:+1", "ftp://x.example", "https:/\\evil", "%6aavascript:x", "/relative", "#hash", "java\nscript:x"]);
+      this.pick([
+        "javascript:alert(1)",
+        "JaVaScRiPt:alert(1)",
+        "java\tscript:alert(1)",
+        "data:text/html,<script>alert(1)</script>",
+        "vbscript:x",
+        "//evil.example/x",
+        "\\\\evil.example",
+        "&#106;avascript:alert(1)",
+        "javascript&colon;alert(1)",
+        "&#x6A&#x61;vascript:x",
+        "\u0001javascript:x",
+        " javascript:x",
+        "blob:https://a/b",
+        "file:///etc/passwd",
+        "https://user:pass@evil.example",
+        'https://ok.example/?q="onclick=alert(1)',
+        "http://a\u202e.example",
+        "mailto:a@b.c",
+        "tel:+1",
+        "ftp://x.example",
+        "https:/\\evil",
+        "%6aavascript:x",
+        "/relative",
+        "#hash",
+        "java\nscript:x",
+      ]);
     const piece = (): string => {
       switch (this.below(12)) {
         case 0:
           return `[${this.pick(["x", "![y](z)", "<b>", "**"])}](${this.pick(["", "<"])}${scheme()}${this.pick(["", ">"])})`;
         case 1:
-          return `![${this.pick(["x", "\" onerror=alert(1) x=\"", "]"])}](${scheme()})`;
+          return `![${this.pick(["x", '" onerror=alert(1) x="', "]"])}](${scheme()})`;
         case 2:
           return `<${scheme()}>`;
         case 3:
-          return this.pick(["<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "<svg onload=alert(1)>", "<a href=javascript:x>y</a>", "<!--", "-->", "<![CDATA[x]]>", "</textarea>", "<style>*{}</style>", "<iframe srcdoc='<b>'>"]);
+          return this.pick([
+            "<script>alert(1)</script>",
+            "<img src=x onerror=alert(1)>",
+            "<svg onload=alert(1)>",
+            "<a href=javascript:x>y</a>",
+            "<!--",
+            "-->",
+            "<![CDATA[x]]>",
+            "</textarea>",
+            "<style>*{}</style>",
+            "<iframe srcdoc='<b>'>",
+          ]);
         case 4:
-          return `\`\`\`${this.pick(["\"><script>", "js onload=alert(1)", "&quot;x", "constructor"])}\n${this.words()}\n`;
+          return `\`\`\`${this.pick(['"><script>', "js onload=alert(1)", "&quot;x", "constructor"])}\n${this.words()}\n`;
         case 5:
-          return this.pick(["**", "*", "_", "~~", "`", "```\n", "[", "]", "](", ")", "![", "|", "\n|-|\n", "> ", "- ", "1. ", "\n\n", "\n", "\\", "&", "\u0000", "\ud800", "\ufeff"]);
+          return this.pick([
+            "**",
+            "*",
+            "_",
+            "~~",
+            "`",
+            "```\n",
+            "[",
+            "]",
+            "](",
+            ")",
+            "![",
+            "|",
+            "\n|-|\n",
+            "> ",
+            "- ",
+            "1. ",
+            "\n\n",
+            "\n",
+            "\\",
+            "&",
+            "\u0000",
+            "\ud800",
+            "\ufeff",
+          ]);
         case 6:
           return `| ${scheme()} | ${this.words()} |\n|---|:-:|\n| [a](${scheme()}) |\n`;
         case 7:
-          return `- [ ] [a](${scheme()} "${this.pick(["t", "\" onmouseover=\"alert(1)"])}")\n`;
+          return `- [ ] [a](${scheme()} "${this.pick(["t", '" onmouseover="alert(1)'])}")\n`;
         case 8:
           return `[__proto__](constructor) &constructor; &__proto__; ${scheme()}`;
         default:

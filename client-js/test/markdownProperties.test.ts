@@ -90,8 +90,12 @@ test("every text token says where in the source each of its characters stands", 
       const [index, offset, end = text.length] = [map[i] as number, map[i + 1] as number, map[i + 2]];
       for (let at = index; at < Math.min(end, text.length); at++) {
         const char = source[offset + at - index];
-        const same = text[at] === char || /[☐☑]/.test(text) || (/\s/.test(text[at] as string) && /\s|undefined/.test(`${char}`));
-        assert.ok(same || (char === "&" && (at === end - 1 || at === index)), JSON.stringify({ source, text, map, at }));
+        const same =
+          text[at] === char || /[☐☑]/.test(text) || (/\s/.test(text[at] as string) && /\s|undefined/.test(`${char}`));
+        assert.ok(
+          same || (char === "&" && (at === end - 1 || at === index)),
+          JSON.stringify({ source, text, map, at }),
+        );
       }
     }
   };

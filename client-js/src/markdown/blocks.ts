@@ -34,6 +34,8 @@ export class Block implements Text {
   columns: readonly Attributes[] = [];
   /** How many kids are closed for good. */
   settled = 0;
+  /** What a view notes of it: up to which kid it is shown for good, and the node of that kid. */
+  readonly shown: { kids: number; last: Node | null } = { kids: 0, last: null };
 
   constructor(tag: string, mark = "", width = 0) {
     this.tag = tag;
@@ -57,7 +59,7 @@ function holds(parent: Block, tag: string): boolean {
 type Saved = readonly [block: Block, fields: Block, kids: number, map: number];
 
 /** Nobody is behind a blank line. */
-const NEVER = Number.POSITIVE_INFINITY;
+const NEVER = Infinity;
 
 export class Blocks {
   readonly root = new Block("");
@@ -72,9 +74,8 @@ export class Blocks {
   #blank = NEVER;
   #savedBlank = NEVER;
 
-  // The line that is being read: where, in which column, and up to where.
+  // The line that is being read: from where, and up to where.
   #at = 0;
-  #column = 0;
   #lineEnd = 0;
   // The next character that is no space, and how many columns away.
   #mark = 0;
@@ -127,7 +128,6 @@ export class Blocks {
 
   #line(start: number, end: number): void {
     this.#at = start;
-    this.#column = 0;
     this.#lineEnd = this.#source[end - 1] === "\r" ? end - 1 : end;
     const depth = this.#continued();
     if (depth < 0) return;
@@ -138,30 +138,31 @@ export class Blocks {
 
   /** Finds the next character that is no space. */
   #look(): void {
-    const [at, column] = [this.#at, this.#column];
-    this.#skip(NEVER);
-    [this.#mark, this.#indent, this.#at, this.#column] = [this.#at, this.#column - column, at, column];
+    const at = this.#at;
+    this.#indent = this.#skip(NEVER);
+    this.#mark = this.#at;
+    this.#at = at;
   }
 
   get #isBlank(): boolean {
     return this.#mark >= this.#lineEnd;
   }
 
-  /** Goes past so many columns of spaces, as far as there are any; tabs go to the next multiple of four. */
-  #skip(columns: number): void {
-    const to = this.#column + columns;
-    for (; this.#at < this.#lineEnd && this.#column < to; this.#at++) {
+  /** Goes past so many columns of spaces, as far as there are any; a tab counts as four. How many there were. */
+  #skip(columns: number): number {
+    let passed = 0;
+    for (; this.#at < this.#lineEnd && passed < columns; this.#at++) {
       const char = this.#source[this.#at];
-      if (char === "\t") this.#column += 4 - (this.#column % 4);
-      else if (char === " ") this.#column++;
-      else break;
+      if (char !== " " && char !== "\t") break;
+      passed += char === " " ? 1 : 4;
     }
+    return passed;
   }
 
-  /** Goes past spaces and so many characters of a mark. */
-  #pass(length: number): void {
-    this.#column += this.#indent + length;
-    this.#at = this.#mark + length;
+  /** Goes past the mark of a quote. */
+  #quote(): void {
+    this.#at = this.#mark + 1;
+    this.#skip(1);
   }
 
   /** How deep the open blocks go that this line continues; -1 if it belongs to open code and was read. */
@@ -172,8 +173,7 @@ export class Blocks {
       this.#look();
       if (block.tag === "blockquote") {
         if (this.#indent > 3 || this.#source[this.#mark] !== ">" || this.#isBlank) break;
-        this.#pass(1);
-        this.#skip(1);
+        this.#quote();
       } else if (block.tag === "li") {
         if (this.#isBlank ? block.kids.length === 0 : this.#indent < block.width) break;
         this.#skip(block.width);
@@ -249,8 +249,7 @@ export class Blocks {
       if (this.#stack.length > DEPTH) return depth;
       if (rest[0] === ">") {
         this.#begin(depth, new Block("blockquote"));
-        this.#pass(1);
-        this.#skip(1);
+        this.#quote();
       } else if (!this.#item(depth, rest, paragraph)) return depth;
       depth = this.#stack.length - 1;
     }
@@ -279,11 +278,10 @@ export class Blocks {
   }
 
   #fence(depth: number, rest: string): boolean {
-    const [, backticks, word, tildes, words] = /^(?:(`{3,})([^`]*)|(~{3,})(.*))$/.exec(rest) ?? [];
-    const fence = backticks ?? tildes;
+    const [, fence, words = ""] = /^(`{3,}(?=[^`]*$)|~{3,})(.*)/.exec(rest) ?? [];
     if (!fence) return false;
     const block = this.#begin(depth, new Block("pre", fence, this.#indent));
-    const [language] = unescape((word ?? words ?? "").trim()).split(/\s/);
+    const [language] = unescape(words.trim()).split(/\s/);
     if (language) block.attributes = { class: `language-${language}` };
     return true;
   }
@@ -296,7 +294,7 @@ export class Blocks {
     const empty = rest.slice(length).trim() === "";
     if (paragraph && (empty || (number && Number(number) !== 1))) return false;
     const indent = this.#indent;
-    this.#pass(length);
+    this.#at = this.#mark + length;
     this.#look();
     const spaces = empty || this.#indent > 4 ? 1 : this.#indent;
     this.#skip(spaces);

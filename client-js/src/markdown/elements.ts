@@ -31,91 +31,92 @@ interface Origin {
 
 const origins = new WeakMap<Node, Origin>();
 
-export class Elements {
-  readonly #document: Document;
-  readonly #options: MarkdownOptions;
-
-  constructor(document: Document, options: MarkdownOptions) {
-    this.#document = document;
-    this.#options = options;
+/** The element for a tag at a place among its siblings: the one that is there, or a new one before it. */
+export function elementAt(
+  parent: Node,
+  there: Node | null,
+  tag: string | Mark,
+  attributes: Attributes,
+  options: MarkdownOptions,
+): HTMLElement {
+  const { src = "", alt = "" } = attributes;
+  const key = typeof tag === "string" ? tag + src + alt : tag;
+  let element = there as HTMLElement;
+  let origin = there && origins.get(there);
+  if (origin?.key !== key) {
+    element = typeof tag !== "string" ? tag.make() : make(parent.ownerDocument as Document, tag, attributes, options);
+    origin = { key, attributes: {} };
+    origins.set(element, origin);
+    parent.insertBefore(element, there);
   }
-
-  /** The element for a tag at a place among its siblings: the one that is there, or a new one before it. */
-  at(parent: Node, there: Node | null, tag: string | Mark, attributes: Attributes): HTMLElement {
-    const { src = "", alt = "" } = attributes;
-    const key = typeof tag === "string" ? tag + src + alt : tag;
-    let element = there as HTMLElement;
-    let origin = there && origins.get(there);
-    if (origin?.key !== key) {
-      element = typeof tag !== "string" ? tag.make() : tag === "img" ? this.#image(src, alt) : this.#make(tag);
-      origin = { key, attributes: {} };
-      origins.set(element, origin);
-      parent.insertBefore(element, there);
-    }
-    const wanted = typeof tag === "string" ? allowed(tag, attributes) : {};
-    for (const name in { ...origin.attributes, ...wanted }) {
-      const value = wanted[name];
-      if (value === undefined) element.removeAttribute(name);
-      else if (value !== origin.attributes[name]) element.setAttribute(name, value);
-    }
-    origin.attributes = wanted;
-    return element;
+  const wanted = typeof tag === "string" ? allowed(tag, attributes) : {};
+  for (const name in { ...origin.attributes, ...wanted }) {
+    const value = wanted[name];
+    if (value === undefined) element.removeAttribute(name);
+    else if (value !== origin.attributes[name]) element.setAttribute(name, value);
   }
+  origin.attributes = wanted;
+  return element;
+}
 
-  /** Makes the children of an element equal to tokens; what is equal already stays the same node. */
-  patch(parent: Node, tokens: Shown[]): void {
-    let there = parent.firstChild;
-    for (const token of tokens) {
-      let node: Node;
-      if (isText(token)) node = this.#text(parent, there, token.text);
-      else {
-        const [tag, attributes, ...children] = token;
-        node = this.at(parent, there, tag, attributes);
-        // What an image or a point is made of is not ours to change.
-        if (children.length > 0 || tag === "a") this.patch(node, children);
-      }
-      there = node.nextSibling;
+/** Makes the children of an element equal to tokens; what is equal already stays the same node. */
+export function patch(parent: Node, tokens: Shown[], options: MarkdownOptions): void {
+  let there = parent.firstChild;
+  for (const token of tokens) {
+    let node: Node;
+    if (isText(token)) node = textAt(parent, there, token.text);
+    else {
+      const [tag, attributes, ...children] = token;
+      node = elementAt(parent, there, tag, attributes, options);
+      // What an image or a point is made of is not ours to change.
+      if (children.length > 0 || tag === "a") patch(node, children, options);
     }
-    trim(parent, there);
+    there = node.nextSibling;
   }
+  trim(parent, there);
+}
 
-  #text(parent: Node, there: Node | null, text: string): Node {
-    if (there?.nodeType !== 3) return parent.insertBefore(this.#document.createTextNode(text), there);
-    const node = there as CharacterData;
-    const { data } = node;
-    if (text.startsWith(data)) {
-      if (text !== data) node.appendData(text.slice(data.length));
-      return node;
-    }
-    let same = 0;
-    while (text[same] === data[same]) same++;
-    node.replaceData(same, data.length - same, text.slice(same));
+function textAt(parent: Node, there: Node | null, text: string): Node {
+  if (there?.nodeType !== 3) return parent.insertBefore((parent.ownerDocument as Document).createTextNode(text), there);
+  const node = there as CharacterData;
+  const { data } = node;
+  if (text.startsWith(data)) {
+    if (text !== data) node.appendData(text.slice(data.length));
     return node;
   }
+  let same = 0;
+  while (text[same] === data[same]) same++;
+  node.replaceData(same, data.length - same, text.slice(same));
+  return node;
+}
 
-  #make(tag: string): HTMLElement {
-    const level = /^h([1-6])$/.exec(tag)?.[1];
-    const name = level ? `h${Math.min(6, Number(level) + (this.#options.heading ?? 3) - 1)}` : tag;
-    return this.#document.createElement(TAGS.test(name) ? name : "span");
-  }
+function make(
+  document: Document,
+  tag: string,
+  { src = "", alt = "" }: Attributes,
+  options: MarkdownOptions,
+): HTMLElement {
+  if (tag === "img") return image(document, src, alt, options);
+  const level = /^h([1-6])$/.exec(tag)?.[1];
+  const name = level ? `h${Math.min(6, Number(level) + (options.heading ?? 3) - 1)}` : tag;
+  return document.createElement(TAGS.test(name) ? name : "span");
+}
 
-  /** An image is fetched from an origin that is trusted, else only once its button was pressed. */
-  #image(src: string, alt: string): HTMLElement {
-    const { image, imageLabel = (host: string) => `Show image: ${host}`, imageOrigins } = this.#options;
-    const holder = this.#make("span");
-    const url = safeLink(src, /^https?:$/);
-    if (!url) {
-      holder.textContent = alt;
-      return holder;
-    }
-    const loaded = (): HTMLElement => set(this.#document.createElement("img"), { alt, referrerpolicy: "no-referrer", src: url });
-    const { host, origin } = new URL(url);
-    const button = set(this.#document.createElement("button"), { type: "button", title: url });
-    button.textContent = imageLabel(host, alt);
-    button.addEventListener("click", () => button.replaceWith(image ? image(url, alt) : loaded()));
-    holder.appendChild(imageOrigins?.includes(origin) ? loaded() : button);
+/** An image is fetched from an origin that is trusted, else only once its button was pressed. */
+function image(document: Document, src: string, alt: string, options: MarkdownOptions): HTMLElement {
+  const holder = document.createElement("span");
+  const url = safeLink(src, /^https?:$/);
+  if (!url) {
+    holder.textContent = alt;
     return holder;
   }
+  const loaded = () => set(document.createElement("img"), { alt, referrerpolicy: "no-referrer", src: url });
+  const { host, origin } = new URL(url);
+  const button = set(document.createElement("button"), { type: "button", title: url });
+  button.textContent = options.imageLabel?.(host, alt) ?? `Show image: ${host}`;
+  button.addEventListener("click", () => button.replaceWith(options.image?.(url, alt) ?? loaded()));
+  holder.appendChild(options.imageOrigins?.includes(origin) ? loaded() : button);
+  return holder;
 }
 
 function set(element: HTMLElement, attributes: Attributes): HTMLElement {

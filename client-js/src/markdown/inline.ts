@@ -20,7 +20,7 @@ interface Bracket extends Piece {
 }
 
 const SPECIAL = /[\\`*_~[\]<&\n]|!\[|https?:\/\/|www\./gi;
-const AUTOLINK = /<(?:([a-z][a-z\d+.-]{1,31}:[^\s<>]*)|([\w.!#$%&'*+/=?^`{|}~-]+@[a-z\d-]+(?:\.[a-z\d-]+)*))>/iy;
+const AUTOLINK = /<(?:([a-z][a-z\d+.-]{1,31}:[^\s<>]*)|([^\s<>@\\]+@[a-z\d.-]+))>/iy;
 
 class Scanner {
   readonly #text: string;
@@ -183,7 +183,9 @@ class Scanner {
     last.ends++;
     bracket.shown = "";
     bracket.begins.push(
-      link ? [bracket.image ? "img" : "a", { [bracket.image ? "src" : "href"]: href, ...(title && { title }) }] : ["a", {}],
+      link
+        ? [bracket.image ? "img" : "a", { [bracket.image ? "src" : "href"]: href, ...(title && { title }) }]
+        : ["a", {}],
     );
   }
 

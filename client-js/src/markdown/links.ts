@@ -1,7 +1,16 @@
 /** Destinations of links: how Markdown writes them, and which of them a reader may follow. */
 
 const NAMED: Readonly<Record<string, string>> = {
-  amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0", copy: "©", hellip: "…", mdash: "—", ndash: "–",
+  amp: "&",
+  lt: "<",
+  gt: ">",
+  quot: '"',
+  apos: "'",
+  nbsp: "\u00a0",
+  copy: "©",
+  hellip: "…",
+  mdash: "—",
+  ndash: "–",
 };
 
 /** An escaped character or an entity. */
@@ -72,7 +81,7 @@ function bareEnd(text: string, start: number): number {
 
 /** A URL in running text, without the punctuation of its sentence; parentheses only in pairs. */
 export const BARE_URL =
-  /(?<![\p{L}\p{N}])(?:https?:\/\/(?=[\p{L}\p{N}])|www\.(?=[^\s./]+\.\w))(?:[^\s<[\]`()]*(?:\([^\s<[\]`()]*\)|[^\s<[\]`()?!.,:;*_~'"”’»]))+/iuy;
+  /(?<![\p{L}\p{N}])(?:https?:\/\/(?=[\p{L}\p{N}])|www\.(?=[^\s./]+\.\w))(?:[^\s<[\]`()]|\([^\s<[\]`()]*\))+(?<![?!.,:;*_~'"”’»])/iuy;
 
 /** A URL that may stand in `href`, in its normal form; null for any other scheme, relative ones, and hidden users. */
 export function safeLink(href: string, schemes = /^(?:https?|mailto|tel):$/): string | null {

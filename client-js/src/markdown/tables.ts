@@ -1,49 +1,33 @@
 /** Rows of GFM tables. */
 
-import { type Attributes, place, type Text } from "./tree.ts";
-
-const DASHES = /^\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$/;
+import { append, type Attributes, type Text } from "./tree.ts";
 
 /** What the row of dashes under a table's head says of each column; null if a line is no such row. */
 export function alignments(line: string): Attributes[] | null {
-  if (!line.includes("|") || !DASHES.test(line)) return null;
-  return cells(line, 0).map(({ text }): Attributes => {
+  const columns = line.includes("|") ? cells(line, 0) : [];
+  if (!columns[0] || columns.some(({ text }) => !/^:?-+:?$/.test(text))) return null;
+  return columns.map(({ text }): Attributes => {
     const left = text[0] === ":";
     if (text.endsWith(":")) return { align: left ? "center" : "right" };
     return left ? { align: "left" } : {};
   });
 }
 
-/** The cells of a row that stands at an offset of the source; `\|` is a bar in a cell. */
+/** The cells of a row that stands at an offset of the source; `\\|` is a bar in a cell. */
 export function cells(line: string, offset: number): Text[] {
+  const source: Text = { text: line, map: [0, offset] };
   const found: Text[] = [];
-  const end = line.trimEnd().length;
-  let from = line[0] === "|" ? 1 : 0;
   let cell: Text = { text: "", map: [] };
-  const add = (to: number): void => {
-    while (cell.text === "" && from < to && /\s/.test(line[from] as string)) from++;
-    if (from === to) return;
-    place(cell.map, cell.text.length, offset + from);
-    cell.text += line.slice(from, to);
-  };
-  const finish = (): void => {
-    cell.text = cell.text.trimEnd();
-    found.push(cell);
-    cell = { text: "", map: [] };
-  };
-  for (let at = from; at < end; at++) {
-    if (line[at] === "\\" && line[at + 1] === "|") {
-      add(at);
-      from = ++at;
-    } else if (line[at] === "|") {
-      add(at);
-      finish();
-      from = at + 1;
+  for (const { 0: part, index } of line.trimEnd().matchAll(/\\\||\||(?:[^|\\]|\\(?!\|))+/g)) {
+    const end = index + part.length;
+    const shown = part === "\\|" ? "|" : cell.text ? part : part.trimStart();
+    if (part !== "|") append(cell, shown, source, end - shown.length, end);
+    else if (index > 0) {
+      found.push(cell);
+      cell = { text: "", map: [] };
     }
   }
-  if (from < end) {
-    add(end);
-    finish();
-  }
+  if (cell.text) found.push(cell);
+  for (const cell of found) cell.text = cell.text.trimEnd();
   return found;
 }

@@ -50,6 +50,7 @@ export function offsetOf({ map }: Text, index: number): number {
 
 /** Adds characters to a text that stand in another from one index to another. */
 export function append(to: Text, shown: string, source: Text, from: number, end: number): void {
+  if (!shown) return;
   const base = to.text.length - from;
   place(to.map, base + from, offsetOf(source, from));
   const { map } = source;

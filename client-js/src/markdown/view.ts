@@ -1,7 +1,7 @@
 /** Shows Markdown while it is being written: what is settled stays, and only the end is made equal to what it says. */
 
 import { type Block, Blocks, isLeaf } from "./blocks.ts";
-import { Elements, type MarkdownOptions, trim } from "./elements.ts";
+import { elementAt, type MarkdownOptions, patch, trim } from "./elements.ts";
 import { type Mark, withMarks } from "./marks.ts";
 import { tokens } from "./parse.ts";
 import type { Token } from "./tree.ts";
@@ -16,18 +16,10 @@ interface Leaf {
   readonly settled: boolean;
 }
 
-/** How many kids of a block need not be looked at again, and the element of the last of these. */
-interface Progress {
-  settled: number;
-  last: Node | null;
-}
-
 export class MarkdownView {
   readonly #root: HTMLElement;
   readonly #options: MarkdownOptions;
-  readonly #elements: Elements;
   #blocks = new Blocks();
-  #progress = new WeakMap<Block, Progress>();
   /** In the order of the document; the settled ones come first. */
   #leaves: Leaf[] = [];
   readonly #marks: Mark[] = [];
@@ -37,20 +29,11 @@ export class MarkdownView {
   constructor(root: HTMLElement, options: MarkdownOptions = {}) {
     this.#root = root;
     this.#options = options;
-    this.#elements = new Elements(root.ownerDocument, options);
-  }
-
-  get text(): string {
-    return this.#text;
   }
 
   /** Shows the whole text so far. One that does not begin with the last one is shown anew; marks stay. */
   update(text: string): void {
     this.#show(text, false);
-  }
-
-  append(delta: string): void {
-    this.update(this.#text + delta);
   }
 
   /** Shows a text that will not grow any more, by default the last one. */
@@ -77,7 +60,6 @@ export class MarkdownView {
   #reset(): void {
     this.#root.replaceChildren();
     this.#blocks = new Blocks();
-    this.#progress = new WeakMap();
     this.#leaves = [];
   }
 
@@ -101,26 +83,26 @@ export class MarkdownView {
 
   /** Makes the elements of a block's kids that are not settled yet. */
   #kids(block: Block, parent: HTMLElement, whole: boolean): void {
-    const progress = this.#progress.get(block) ?? { settled: 0, last: null };
-    this.#progress.set(block, progress);
-    let there = progress.last ? progress.last.nextSibling : parent.firstChild;
-    for (let i = progress.settled; i < block.kids.length; i++) {
+    const options = this.#options;
+    const { shown } = block;
+    let there = shown.last ? shown.last.nextSibling : parent.firstChild;
+    for (let i = shown.kids; i < block.kids.length; i++) {
       const kid = block.kids[i] as Block;
       const settled = whole || i < block.settled;
       const isCode = kid.tag === "pre";
       const dir = parent === this.#root && { dir: "auto" };
-      const element = this.#elements.at(parent, there, kid.tag, isCode ? {} : { ...kid.attributes, ...dir });
+      const element = elementAt(parent, there, kid.tag, isCode ? {} : { ...kid.attributes, ...dir }, options);
       if (isLeaf(kid)) {
         this.#leaves.push({
           block: kid,
-          element: isCode ? this.#elements.at(element, element.firstChild, "code", kid.attributes) : element,
+          element: isCode ? elementAt(element, element.firstChild, "code", kid.attributes, options) : element,
           tokens: tokens(kid, !settled),
-          start: kid.map[1] ?? Number.NaN,
+          start: kid.map[1] ?? NaN,
           settled,
         });
       } else this.#kids(kid, element, settled);
       there = element.nextSibling;
-      if (settled) Object.assign(progress, { settled: i + 1, last: element });
+      if (settled) Object.assign(shown, { kids: i + 1, last: element });
     }
     trim(parent, there);
   }
@@ -129,18 +111,18 @@ export class MarkdownView {
   #touches({ start, end }: Mark, i: number): boolean {
     const from = (this.#leaves[i] as Leaf).start;
     let next = i + 1;
-    while (Number.isNaN(this.#leaves[next]?.start)) next++;
-    const to = this.#leaves[next]?.start ?? Number.POSITIVE_INFINITY;
+    while (isNaN(this.#leaves[next]?.start ?? 0)) next++;
+    const to = this.#leaves[next]?.start ?? Infinity;
     return start < end ? start < to && end > from : start > from && start <= to && start <= this.#blocks.end;
   }
 
   #paint(i: number): void {
     const { element, tokens } = this.#leaves[i] as Leaf;
     const marks = this.#marks.filter((mark) => this.#touches(mark, i));
-    this.#elements.patch(element, withMarks(tokens, marks));
+    patch(element, withMarks(tokens, marks), this.#options);
   }
 }
 
 function language(block: Block): string {
-  return (block.attributes["class"] ?? "").replace("language-", "");
+  return block.attributes["class"]?.slice(9) ?? "";
 }
