@@ -10,6 +10,10 @@ import { type Attributes, offsetOf, place, type Text } from "./tree.ts";
 /** Past this many open blocks the marks of quotes and lists are text. */
 const DEPTH = 40;
 
+/** Lines that begin past this offset are not read as Markdown any more. */
+const LIMIT = 262_144;
+export const PLAIN = "plain";
+
 /** Wider tables are text; so short rows cannot blow up into many cells. */
 const COLUMNS = 64;
 
@@ -129,11 +133,21 @@ export class Blocks {
   #line(start: number, end: number): void {
     this.#at = start;
     this.#lineEnd = this.#source[end - 1] === "\r" ? end - 1 : end;
+    if (start >= LIMIT) {
+      this.#plain();
+      return;
+    }
     const depth = this.#continued();
     if (depth < 0) return;
     const opened = this.#open(depth);
     if (opened === null) this.#blank = NEVER;
     else this.#rest(opened);
+  }
+
+  /** Past the limit every line is shown as it is. */
+  #plain(): void {
+    if (this.#top.mark !== PLAIN) this.#begin(0, new Block("p", PLAIN)).attributes = { class: PLAIN };
+    this.#append(this.#top, this.#at);
   }
 
   /** Finds the next character that is no space. */

@@ -101,7 +101,7 @@ class Scanner {
     if (!url) return;
     const end = at + url.length;
     const complete = !this.#live || end < text.length;
-    this.#element(at, "a", complete ? { href: encode(found < "h" ? `http://${url}` : url) } : {}, at, end, end);
+    this.#element(at, "a", complete ? { href: encode(/^w/i.test(found) ? `http://${url}` : url) } : {}, at, end, end);
   }
 
   /** An escaped character, or an entity. */

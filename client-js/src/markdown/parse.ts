@@ -1,6 +1,6 @@
 /** The whole tokenizer as one pure function, and what the view shares with it. */
 
-import { type Block, Blocks, isLeaf } from "./blocks.ts";
+import { type Block, Blocks, isLeaf, PLAIN } from "./blocks.ts";
 import { inline } from "./inline.ts";
 import type { Element, Token } from "./tree.ts";
 
@@ -14,6 +14,7 @@ export function tokens(block: Block, live: boolean): Token[] {
     if (!live && map.length > 0) text += "\n";
     return text ? [{ text, map }] : [];
   }
+  if (block.mark === PLAIN) return [{ text, map }];
   text = text.trimEnd();
   // It may turn out to be the head of a table, and is not shown as text first.
   if (live && /^\|.*$/.test(text)) return [];

@@ -72,10 +72,13 @@ export class MarkdownView {
     while (this.#leaves.at(-1)?.settled === false) this.#leaves.pop();
     const first = this.#leaves.length;
     this.#kids(this.#blocks.root, this.#root, whole);
-    for (let i = first; i < this.#leaves.length; i++) {
+    // A point behind the last settled text is only now known to belong to it, or to what comes next.
+    let from = first;
+    while (this.#marks.length > 0 && from > 0 && isNaN(this.#leaves[--from]?.start ?? 0));
+    for (let i = from; i < this.#leaves.length; i++) {
       this.#paint(i);
       const { block, element, settled } = this.#leaves[i] as Leaf;
-      if (block.tag !== "pre" || !settled) continue;
+      if (block.tag !== "pre" || !settled || i < first) continue;
       this.#options.code?.(element.parentNode as HTMLElement, language(block), block.text);
       this.#options.colour?.(element, language(block));
     }
