@@ -192,10 +192,10 @@ test("headings begin at the level the page leaves them and end at 6", () => {
 });
 
 test("top blocks take the direction of their text, code is always left to right", () => {
-  const directions = elements(show("مرحبا `x`\n\n- a\n\n```\ny\n```")).map(
+  const directions = elements(show("مرحبا `x`\n\n- 1 (مرحبا\n\n```\ny\n```\n\n> a")).map(
     (e) => `${e.localName} ${e.getAttribute("dir")}`,
   );
-  assert.deepEqual(directions, ["p auto", "code ltr", "ul auto", "li null", "p null", "pre ltr", "code ltr"]);
+  assert.deepEqual(directions, ["p auto", "code ltr", "ul rtl", "li null", "p null", "pre ltr", "code ltr", "blockquote ltr", "p null"]);
 });
 
 test("a code block is told of once, when it is complete, with its language and text", () => {
