@@ -85,7 +85,7 @@ test("a mark in text that is still growing stays the same element", () => {
   assert.deepEqual(cited(fake), before);
   assert.equal(
     outline(fake),
-    '<div><p dir="auto"><cite span="0-16">"The sea is blue."</><cite span="16-16"></>" And the sky "<strong>"too"</>"."</><p dir="auto">"End"</></>',
+    '<div><p dir="ltr"><cite span="0-16">"The sea is blue."</><cite span="16-16"></>" And the sky "<strong>"too"</>"."</><p dir="ltr">"End"</></>',
   );
 });
 

@@ -46,7 +46,7 @@ const TAGS = new Set(
   "p h3 h4 h5 h6 hr pre ul ol li blockquote table thead tbody tr th td em strong del code a br span button".split(" "),
 );
 const ATTRIBUTES: Readonly<Record<string, RegExp>> = {
-  dir: /^(?:auto|ltr|rtl)$/,
+  dir: /^(?:ltr|rtl)$/,
   href: /^(?:https?:\/\/|mailto:|tel:)[!-~]+$/,
   title: /^(?:https?:\/\/|mailto:|tel:)[!-~]+$/,
   target: /^_blank$/,

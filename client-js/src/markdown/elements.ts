@@ -29,7 +29,9 @@ interface Origin {
   attributes: Wanted;
 }
 
-const origins = new WeakMap<Node, Origin>();
+const ORIGIN = Symbol("origin");
+
+type Made = HTMLElement & { [ORIGIN]?: Origin };
 
 /** The element for a tag at a place among its siblings: the one that is there, or a new one before it. */
 export function elementAt(
@@ -41,19 +43,20 @@ export function elementAt(
 ): HTMLElement {
   const { src = "", alt = "" } = attributes;
   const key = typeof tag === "string" ? tag + src + alt : tag;
-  let element = there as HTMLElement;
-  let origin = there && origins.get(there);
+  let element = there as Made;
+  let origin = element?.[ORIGIN];
   if (origin?.key !== key) {
     element = typeof tag !== "string" ? tag.make() : make(parent.ownerDocument as Document, tag, attributes, options);
     origin = { key, attributes: {} };
-    origins.set(element, origin);
+    element[ORIGIN] = origin;
     parent.insertBefore(element, there);
   }
   const wanted = typeof tag === "string" ? allowed(tag, attributes) : {};
   for (const name in { ...origin.attributes, ...wanted }) {
     const value = wanted[name];
+    if (value === origin.attributes[name]) continue;
     if (value === undefined) element.removeAttribute(name);
-    else if (value !== origin.attributes[name]) element.setAttribute(name, value);
+    else element.setAttribute(name, value);
   }
   origin.attributes = wanted;
   return element;

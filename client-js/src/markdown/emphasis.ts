@@ -25,12 +25,14 @@ const SPACE = 0;
 const MARK = 1;
 const LETTER = 2;
 
-const kind = (char = " "): number => (/\s/.test(char) ? SPACE : /[\p{P}\p{S}]/u.test(char) ? MARK : LETTER);
+const kind = (char: string): number => (/^\s?$/.test(char) ? SPACE : /[\p{P}\p{S}]/u.test(char) ? MARK : LETTER);
+
+const isPair = (text: string, at: number): boolean => (text.codePointAt(at) ?? 0) > 0xffff;
 
 /** Whether a run may open or close, by the characters before and behind it. */
 export function flanks(text: string, from: number, to: number): { readonly opens: boolean; readonly closes: boolean } {
-  const before = kind([...text.slice(Math.max(0, from - 2), from)].at(-1));
-  const after = kind([...text.slice(to, to + 2)][0]);
+  const before = kind(isPair(text, from - 2) ? text.slice(from - 2, from) : (text[from - 1] ?? ""));
+  const after = kind(text.slice(to, to + (isPair(text, to) ? 2 : 1)));
   const left = after > (before === LETTER ? MARK : SPACE);
   const right = before > (after === LETTER ? MARK : SPACE);
   const inWord = text[from] === "_" && left && right;

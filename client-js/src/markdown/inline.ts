@@ -246,5 +246,6 @@ export function inline(leaf: Text, live: boolean): Token[] {
     if (leaf.text.startsWith("![", end - 1)) end--;
   }
   const text = leaf.text.slice(0, end);
+  if (!matchAt(SPECIAL, text, 0)) return text ? [{ text, map: leaf.map }] : [];
   return build(new Scanner(text, live).scan(), { text, map: leaf.map });
 }
