@@ -89,6 +89,10 @@ export class FakeText extends FakeNode {
     return this.data;
   }
 
+  get length(): number {
+    return this.data.length;
+  }
+
   appendData(data: string): void {
     this.ownerDocument.appended += data.length;
     this.data += data;

@@ -195,7 +195,17 @@ test("top blocks take the direction of their text, code is always left to right"
   const directions = elements(show("`x` مرحبا\n\n- 1 (مرحبا\n\n```\ny\n```\n\n> a")).map(
     (e) => `${e.localName} ${e.getAttribute("dir")}`,
   );
-  assert.deepEqual(directions, ["p rtl", "code ltr", "ul rtl", "li null", "p null", "pre ltr", "code ltr", "blockquote ltr", "p null"]);
+  assert.deepEqual(directions, [
+    "p rtl",
+    "code ltr",
+    "ul rtl",
+    "li null",
+    "p null",
+    "pre ltr",
+    "code ltr",
+    "blockquote ltr",
+    "p null",
+  ]);
 });
 
 test("a code block is told of once, when it is complete, with its language and text", () => {

@@ -59,9 +59,6 @@ function holds(parent: Block, tag: string): boolean {
   return !isLeaf(parent);
 }
 
-/** An open block, its fields, and how much its lists held. */
-type Saved = readonly [block: Block, fields: Block, kids: number, map: number];
-
 /** Nobody is behind a blank line. */
 const NEVER = Infinity;
 
@@ -73,10 +70,9 @@ export class Blocks {
   #source = "";
   /** Offset of the first line that is not read for good. */
   #next = 0;
-  #saved: Saved[] = [];
+  #undo = (): void => {};
   /** After a blank line: how deep the innermost quote stood; what stands deeper in a list is set loosely. */
   #blank = NEVER;
-  #savedBlank = NEVER;
 
   // The line that is being read: from where, and up to where.
   #at = 0;
@@ -87,7 +83,7 @@ export class Blocks {
 
   /** Reads on in a source that begins with what was read before; `whole`: nothing more will come. */
   read(source: string, whole: boolean): void {
-    this.#restore();
+    this.#undo();
     this.#source = source;
     for (let end = source.indexOf("\n", this.#next); end >= 0; end = source.indexOf("\n", this.#next)) {
       this.#line(this.#next, end);
@@ -106,24 +102,30 @@ export class Blocks {
       this.#save();
       this.#line(this.#next, source.length);
       this.end = source.length;
-    } else this.end = this.#next;
+    } else {
+      this.#undo = () => {};
+      this.end = this.#next;
+    }
   }
 
+  /** Makes `#undo` bring back what is now. */
   #save(): void {
-    this.#savedBlank = this.#blank;
-    this.#saved = this.#stack.map((block) => [block, { ...block }, block.kids.length, block.map.length]);
-  }
-
-  #restore(): void {
-    if (this.#saved.length === 0) return;
-    this.#blank = this.#savedBlank;
-    this.#stack = this.#saved.map(([block, fields, kids, map]) => {
-      Object.assign(block, fields);
-      block.kids.length = kids;
-      block.map.length = map;
-      return block;
-    });
-    this.#saved = [];
+    const blank = this.#blank;
+    const saved = this.#stack.map((block) => ({
+      block,
+      fields: { ...block },
+      kids: block.kids.length,
+      map: block.map.length,
+    }));
+    this.#undo = () => {
+      this.#blank = blank;
+      this.#stack = saved.map(({ block, fields, kids, map }) => {
+        Object.assign(block, fields);
+        block.kids.length = kids;
+        block.map.length = map;
+        return block;
+      });
+    };
   }
 
   get #top(): Block {
@@ -279,10 +281,11 @@ export class Blocks {
     }
     const marks = /^#{1,6}(?=[ \t]|$)/.exec(rest)?.[0].length;
     if (!marks) return false;
-    let text = rest.slice(marks).trimEnd();
-    let end = text.length;
-    while (text[end - 1] === "#") end--;
-    if (/\s/.test(text[end - 1] as string)) text = text.slice(0, end).trimEnd();
+    const text = rest
+      .slice(marks)
+      .trimEnd()
+      .replace(/(?:^|\s)#+$/, "")
+      .trimEnd();
     const from = this.#mark + marks + text.length - text.trimStart().length;
     const to = this.#mark + marks + text.length;
     const heading = this.#begin(depth, new Block(`h${marks}`));

@@ -47,36 +47,20 @@ export interface Destination {
   readonly end: number;
 }
 
-const BEGIN = /\(\s*(?:<((?:\\.|[^\\<>\n])*)>)?/y;
-const END = /(?:\s+("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\((?:\\.|[^()\\])*\)))?\s*\)/sy;
+/** `(<destination> "title")`. What stands bare may hold pairs of parentheses, two deep. */
+const DESTINATION =
+  /\([ \t\n]*(?:<((?:\\.|[^\\<>\n])*)>|(?!<)((?:\\\S|[^ \t\n\\()]|\((?:\\\S|[^ \t\n\\()]|\((?:\\\S|[^ \t\n\\()])*\))*\))*))(?:[ \t\n]+("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\((?:\\.|[^()\\])*\)))?[ \t\n]*\)/sy;
 
-/** Reads `(destination "title")` at an index; null if that is not what stands there. */
+/** Reads the destination of a link at an index; null if that is not what stands there. */
 export function destination(text: string, start: number): Destination | null {
-  const begin = matchAt(BEGIN, text, start);
-  if (!begin) return null;
-  const from = BEGIN.lastIndex;
-  const to = begin[1] === undefined ? bareEnd(text, from) : from;
-  const end = matchAt(END, text, to);
-  if (!end) return null;
-  return {
-    href: encode(unescape(begin[1] ?? text.slice(from, to))),
-    title: unescape(end[1]?.slice(1, -1) ?? ""),
-    end: END.lastIndex,
-  };
-}
-
-/** Where a destination without angles ends; nowhere in the text if its parentheses are not balanced or too deep. */
-function bareEnd(text: string, start: number): number {
-  let depth = 0;
-  let at = start;
-  for (; at < text.length; at++) {
-    const char = text[at] as string;
-    if (char <= " ") break;
-    if (char === "\\" && (text[at + 1] as string) > " ") at++;
-    else if (char === "(" && ++depth > 32) break;
-    else if (char === ")" && --depth < 0) break;
-  }
-  return depth > 0 || text[start] === "<" ? text.length : at;
+  const match = matchAt(DESTINATION, text, start);
+  return (
+    match && {
+      href: encode(unescape(match[1] ?? (match[2] as string))),
+      title: unescape(match[3]?.slice(1, -1) ?? ""),
+      end: DESTINATION.lastIndex,
+    }
+  );
 }
 
 /** A URL in running text, without the punctuation of its sentence; parentheses only in pairs. */
