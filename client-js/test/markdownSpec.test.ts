@@ -25,18 +25,18 @@ const EXCEPTIONS: ReadonlyMap<number, string> = new Map([
   [611, "GFM makes a link of a bare URL"],
 ]);
 
-const escape = (text: string): string =>
+const escaped = (text: string): string =>
   text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
 
 /** Tokens as the specification writes them; a tight list has no paragraphs there. */
 function html(tokens: readonly Token[], tight = false): string {
-  return tokens.map((token) => (Array.isArray(token) ? element(token, tight) : escape(token.text))).join("");
+  return tokens.map((token) => (Array.isArray(token) ? element(token, tight) : escaped(token.text))).join("");
 }
 
 function element([tag, attributes, ...children]: Exclude<Token, { text: string }>, tight: boolean): string {
   const shown = ["href", "src", "start", "class", "alt", "title"]
     .filter((name) => name in attributes && !/^[uo]l\.class$/.test(`${tag}.${name}`))
-    .map((name) => ` ${name}="${escape(attributes[name] as string)}"`)
+    .map((name) => ` ${name}="${escaped(attributes[name] as string)}"`)
     .join("");
   switch (tag) {
     case "br":

@@ -3,7 +3,7 @@
  * and taken back before more is read. So whatever a whole line has closed never changes again.
  */
 
-import { matchAt, unescape } from "./links.ts";
+import { matchAt, unescaped } from "./links.ts";
 import { alignments, cells } from "./tables.ts";
 import { type Attributes, offsetOf, place, type Text } from "./tree.ts";
 
@@ -81,31 +81,23 @@ export class Blocks {
   #mark = 0;
   #indent = 0;
 
-  /** Reads on in a source that begins with what was read before; `whole`: nothing more will come. */
-  read(source: string, whole: boolean): void {
+  /** Reads on in a text that begins with what was read before; `whole`: nothing more will come. */
+  read(text: string, whole: boolean): void {
     this.#undo();
+    this.#undo = () => {};
+    const source = whole && !text.endsWith("\n") ? `${text}\n` : text;
     this.#source = source;
     for (let end = source.indexOf("\n", this.#next); end >= 0; end = source.indexOf("\n", this.#next)) {
       this.#line(this.#next, end);
-      this.#next = end + 1;
-    }
-    if (whole && this.#next < source.length) {
-      this.#line(this.#next, source.length);
-      this.#next = source.length;
+      this.end = this.#next = end + 1;
     }
     if (whole) this.#stack.length = 1;
     const deepest = this.#stack.length - 1;
-    this.#stack.forEach((block, i) => {
-      block.settled = block.kids.length - (i < deepest ? 1 : 0);
-    });
-    if (!whole && !UNDECIDED.test(source.slice(this.#next))) {
-      this.#save();
-      this.#line(this.#next, source.length);
-      this.end = source.length;
-    } else {
-      this.#undo = () => {};
-      this.end = this.#next;
-    }
+    for (const [i, block] of this.#stack.entries()) block.settled = block.kids.length - (i < deepest ? 1 : 0);
+    if (UNDECIDED.test(source.slice(this.#next))) return;
+    this.#save();
+    this.end = source.length;
+    this.#line(this.#next, this.end);
   }
 
   /** Makes `#undo` bring back what is now. */
@@ -298,7 +290,7 @@ export class Blocks {
     const [, fence, words = ""] = /^(`{3,}(?=[^`]*$)|~{3,})(.*)/.exec(rest) ?? [];
     if (!fence) return false;
     const block = this.#begin(depth, new Block("pre", fence, this.#indent));
-    const [language] = unescape(words.trim()).split(/\s/);
+    const [language] = unescaped(words.trim()).split(/\s/);
     if (language) block.attributes = { class: `language-${language}` };
     return true;
   }

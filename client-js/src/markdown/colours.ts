@@ -15,7 +15,7 @@ const WORD = new RegExp(`\\b(?:${KEYWORDS.replaceAll(" ", "|")})\\b`);
 function commentOf(name: string): RegExp {
   if (/^(?:py|python|(?:ba|z)?sh|shell|rb|ruby|ya?ml|toml|r|perl|dockerfile|make)$/.test(name)) return /#.*/;
   if (/^(?:sql|lua|haskell)$/.test(name)) return /--.*/;
-  return /\/\/.*|\/\*[^]*?(?:\*\/|$)/;
+  return /\/\/.*|\/\*[\s\S]*?(?:\*\/|$)/;
 }
 
 const KINDS: readonly Kind[] = ["comment", "string", "number", "keyword"];

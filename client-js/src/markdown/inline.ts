@@ -42,9 +42,9 @@ class Scanner {
 
   scan(): Piece[] {
     const end = this.#text.length;
-    for (let at = 0, found = null; (found = matchAt(SPECIAL, this.#text, at)); ) {
+    for (let found = matchAt(SPECIAL, this.#text, 0); found; ) {
       this.#special(found[0], found.index);
-      at = Math.max(this.#done, SPECIAL.lastIndex);
+      found = matchAt(SPECIAL, this.#text, Math.max(this.#done, found.index + found[0].length));
     }
     const open = this.#brackets.at(-1);
     if (this.#live && open && this.#brackets.length > this.#barred && end - open.from < PATIENCE) {
@@ -74,34 +74,25 @@ class Scanner {
   #special(found: string, at: number): void {
     const text = this.#text;
     const next = at + found.length;
-    switch (found[0]) {
-      case "\n":
-        return this.#lineEnd(at, at, text.slice(at - 2, at) === "  ");
-      case "\\":
-        if (text[next] === "\n") return this.#lineEnd(at, next, true);
-        return this.#reference(at);
-      case "&":
-        return this.#reference(at);
-      case "`":
-        return this.#code(at);
-      case "<":
-        return this.#autolink(at);
-      case "]":
-        return this.#close(at);
-      case "[":
-      case "!":
-        this.#brackets.push(this.#add(at, next, undefined, { image: next > at + 1, before: this.#delimiters.length }));
-        return;
-      case "*":
-      case "_":
-      case "~":
-        return this.#run(found, at);
-    }
-    const url = matchAt(BARE_URL, text, at)?.[0];
+    if (found === "\n") this.#lineEnd(at, at, text.slice(at - 2, at) === "  ");
+    else if (found === "\\" && text[next] === "\n") this.#lineEnd(at, next, true);
+    else if (found === "\\" || found === "&") this.#reference(at);
+    else if (found === "`") this.#code(at);
+    else if (found === "<") this.#autolink(at);
+    else if (found === "]") this.#close(at);
+    else if (found.endsWith("[")) {
+      const before = this.#delimiters.length;
+      this.#brackets.push(this.#add(at, next, undefined, { image: found !== "[", before }));
+    } else if (found.length < 2) this.#run(found, at);
+    else this.#bareUrl(at);
+  }
+
+  #bareUrl(at: number): void {
+    const url = matchAt(BARE_URL, this.#text, at)?.[0];
     if (!url) return;
     const end = at + url.length;
-    const complete = !this.#live || end < text.length;
-    this.#element(at, "a", complete ? { href: encode(/^w/i.test(found) ? `http://${url}` : url) } : {}, at, end, end);
+    const complete = !this.#live || end < this.#text.length;
+    this.#element(at, "a", complete ? { href: encode(/^w/i.test(url) ? `http://${url}` : url) } : {}, at, end, end);
   }
 
   /** An escaped character, or an entity. */

@@ -27,7 +27,7 @@ export function character([, escaped, decimal, hex, name]: readonly (string | un
 const REFERENCES = new RegExp(REFERENCE, "gi");
 
 /** Text as Markdown means it where no markup is looked for: destinations, titles, languages of code. */
-export function unescape(text: string): string {
+export function unescaped(text: string): string {
   return text.replace(REFERENCES, (...match: string[]) => character(match) ?? (match[0] as string));
 }
 
@@ -56,8 +56,8 @@ export function destination(text: string, start: number): Destination | null {
   const match = matchAt(DESTINATION, text, start);
   return (
     match && {
-      href: encode(unescape(match[1] ?? (match[2] as string))),
-      title: unescape(match[3]?.slice(1, -1) ?? ""),
+      href: encode(unescaped(match[1] ?? (match[2] as string))),
+      title: unescaped(match[3]?.slice(1, -1) ?? ""),
       end: DESTINATION.lastIndex,
     }
   );
