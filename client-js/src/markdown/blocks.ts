@@ -3,16 +3,16 @@
  * and taken back before more is read. So whatever a whole line has closed never changes again.
  */
 
+import { Block, holds, isLeaf, isList, PLAIN, row } from "./block.ts";
 import { matchAt, unescaped } from "./links.ts";
 import { alignments, cells } from "./tables.ts";
-import { type Attributes, offsetOf, place, type Text } from "./tree.ts";
+import { offsetOf, place } from "./tree.ts";
 
 /** Past this many open blocks the marks of quotes and lists are text. */
 const DEPTH = 40;
 
 /** Lines that begin past this offset are not read as Markdown any more. */
 const LIMIT = 262_144;
-export const PLAIN = "plain";
 
 /** Wider tables are text; so short rows cannot blow up into many cells. */
 const COLUMNS = 64;
@@ -22,42 +22,6 @@ const PADDING = 1000;
 
 /** A last line of nothing but marks says too little: `-` may become a heading, a list, a rule or a table. */
 const UNDECIDED = /^[-+*_=#~`|:>.)\d\s]*(?:\[[ x]?\]?)?$/i;
-
-export class Block implements Text {
-  tag: string;
-  attributes: Attributes = {};
-  readonly kids: Block[] = [];
-  /** Of a paragraph, heading, cell or code block: its characters without the marks of what it stands in. */
-  text = "";
-  map: number[] = [];
-  /** Of a list its bullet, of code its fence, of a paragraph the box of a task. */
-  mark: string;
-  /** How many columns the lines of an item or of fenced code are indented; of a table how many empty cells it has. */
-  width: number;
-  /** Of a table what the cells of each column have. */
-  columns: readonly Attributes[] = [];
-  /** How many kids are closed for good. */
-  settled = 0;
-  /** What a view notes of it: up to which kid it is shown for good, and the node of that kid. */
-  readonly shown: { kids: number; last: Node | null } = { kids: 0, last: null };
-
-  constructor(tag: string, mark = "", width = 0) {
-    this.tag = tag;
-    this.mark = mark;
-    this.width = width;
-  }
-}
-
-/** Blocks that hold text, not blocks. */
-export const isLeaf = ({ tag }: Block): boolean => /^(?:p|h\d|hr|pre|t[hd])$/.test(tag);
-
-const isList = ({ tag }: Block): boolean => /^[uo]l$/.test(tag);
-
-function holds(parent: Block, tag: string): boolean {
-  if (isList(parent)) return tag === "li";
-  if (/^t/.test(parent.tag)) return tag === "tbody";
-  return !isLeaf(parent);
-}
 
 /** Nobody is behind a blank line. */
 const NEVER = Infinity;
@@ -374,9 +338,3 @@ export class Blocks {
 }
 
 const TASK = /\[([ x])\][ \t]+/iy;
-
-function row(tag: string, found: Text[], columns: readonly Attributes[]): Block {
-  const block = new Block("tr");
-  block.kids.push(...found.map((cell, i) => Object.assign(new Block(tag), cell, { attributes: columns[i] })));
-  return block;
-}

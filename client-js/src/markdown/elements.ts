@@ -2,7 +2,7 @@
 
 import { safeLink } from "./links.ts";
 import type { Mark, Shown } from "./marks.ts";
-import { type Attributes, isText } from "./tree.ts";
+import { type Attributes, beginsWith, isText } from "./tree.ts";
 
 export interface MarkdownOptions {
   /** The level of a heading `#`; deeper ones follow, down to 6. 3 unless given, to fit below the page's own. */
@@ -83,7 +83,7 @@ function textAt(parent: Node, there: Node | null, text: string): Node {
   if (there?.nodeType !== 3) return parent.insertBefore((parent.ownerDocument as Document).createTextNode(text), there);
   const node = there as CharacterData;
   const { data } = node;
-  if (text.startsWith(data)) {
+  if (beginsWith(text, data)) {
     if (text !== data) node.appendData(text.slice(data.length));
     return node;
   }

@@ -1,6 +1,7 @@
 /** The whole tokenizer as one pure function, and what the view shares with it. */
 
-import { type Block, Blocks, isLeaf, PLAIN } from "./blocks.ts";
+import { type Block, isLeaf, PLAIN } from "./block.ts";
+import { Blocks } from "./blocks.ts";
 import { inline } from "./inline.ts";
 import type { Element, Token } from "./tree.ts";
 

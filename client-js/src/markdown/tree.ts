@@ -66,3 +66,6 @@ export function plain(token: Token): string {
   const [, { alt = "" }, ...children] = token;
   return alt + children.map(plain).join("");
 }
+
+/** `startsWith`, by the comparison that engines do in one go: it runs over the whole text at every update. */
+export const beginsWith = (text: string, begin: string): boolean => text.slice(0, begin.length) === begin;

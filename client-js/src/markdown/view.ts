@@ -1,10 +1,11 @@
 /** Shows Markdown while it is being written: what is settled stays, and only the end is made equal to what it says. */
 
-import { type Block, Blocks, isLeaf } from "./blocks.ts";
+import { type Block, isLeaf } from "./block.ts";
+import { Blocks } from "./blocks.ts";
 import { elementAt, type MarkdownOptions, patch, trim } from "./elements.ts";
 import { type Mark, withMarks } from "./marks.ts";
 import { tokens } from "./parse.ts";
-import type { Token } from "./tree.ts";
+import { beginsWith, type Token } from "./tree.ts";
 
 /** A block with text, as it is shown. Its tokens are kept, so that a mark can be set without parsing again. */
 interface Leaf {
@@ -65,7 +66,7 @@ export class MarkdownView {
 
   #show(text: string, whole: boolean): void {
     if (this.#finished && text === this.#text) return;
-    if (this.#finished || !text.startsWith(this.#text)) this.#reset();
+    if (this.#finished || !beginsWith(text, this.#text)) this.#reset();
     this.#text = text;
     this.#finished = whole;
     this.#blocks.read(text, whole);
