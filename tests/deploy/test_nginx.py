@@ -5,9 +5,7 @@ import json
 import ssl
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -15,10 +13,6 @@ from urllib.request import Request, urlopen
 
 import msgspec
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
@@ -27,6 +21,7 @@ from server.ws.options import Options
 from tests.deploy.front import Front, front_in, lines
 from tests.faults.plans import script
 from tests.faults.town import token
+from tests.support.certificates import certificate
 from tests.support.nginx import Nginx
 from tests.support.rawsocket import TEXT, RawSocket, masked
 from tests.support.services import LOOPBACK, free_port
@@ -288,24 +283,3 @@ async def test_the_proxy_speaks_tls_where_it_is_told_to(front: Front, tmp_path: 
             f"wss://{LOOPBACK}:{nginx.port}/ws", ssl=trust, proxy=None, compression=None
         ) as socket:
             await hello(socket)
-
-
-def certificate(folder: Path) -> None:
-    """A new one for this machine, signed by itself, with its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    address = x509.IPAddress(ip_address(LOOPBACK))
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    form = serialization.Encoding.PEM
-    (folder / "cert.pem").write_bytes(made.public_bytes(form))
-    plain = serialization.NoEncryption()
-    private = key.private_bytes(form, serialization.PrivateFormat.PKCS8, plain)
-    (folder / "key.pem").write_bytes(private)

@@ -1,0 +1,231 @@
+import type { Conversation as ConversationObject } from "../frames.ts";
+import type { ConversationsChangedFrame, ParleyClient } from "../index.ts";
+import { h, show } from "./dom.ts";
+import { iconButton } from "./icons.ts";
+import { composes } from "./keys.ts";
+import type { Language, Text } from "./strings.ts";
+
+const LIMIT = 30;
+const TYPING_MS = 250;
+
+interface Page {
+  readonly items: readonly ConversationObject[];
+  readonly next_cursor: string | null;
+}
+
+/** What the list needs of the panel around it. */
+export interface ListRoom {
+  readonly client: ParleyClient;
+  readonly language: Language;
+  run(asked: Promise<unknown>, then?: () => void): void;
+  choose(id: string): void;
+  /** The conversation that is shown, to be told from the others. */
+  shown(): string | undefined;
+}
+
+/** A person's conversations: searched, renamed, archived, exported, deleted. Level with what other devices do. */
+export class ConversationList {
+  readonly element: HTMLElement;
+  readonly #room: ListRoom;
+  readonly #search: HTMLInputElement;
+  readonly #archive: HTMLInputElement;
+  readonly #rows = h("ul");
+  readonly #none: HTMLElement;
+  readonly #more: HTMLButtonElement;
+  readonly #deaf: () => void;
+  #items: readonly ConversationObject[] = [];
+  #cursor: string | null = null;
+  #asking = 0;
+  #typing: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(room: ListRoom) {
+    const { t } = room.language;
+    this.#room = room;
+    this.#search = h("input", {
+      type: "search",
+      "aria-label": t("search"),
+      placeholder: t("search"),
+      dir: "auto",
+      on: { input: () => this.#searchSoon() },
+    });
+    this.#archive = h("input", { type: "checkbox", on: { change: () => this.load() } });
+    this.#none = h("p", { class: "faint", hidden: true }, t("none"));
+    this.#more = h(
+      "button",
+      { type: "button", class: "plain", hidden: true, on: { click: () => this.load(true) } },
+      t("more"),
+    );
+    this.element = h(
+      "div",
+      { part: "list" },
+      this.#search,
+      h("label", {}, this.#archive, t("archived")),
+      ...[this.#rows, this.#none, this.#more],
+    );
+    this.#deaf = room.client.on("conversations", (frame) => this.#changed(frame));
+    this.load();
+  }
+
+  dispose(): void {
+    clearTimeout(this.#typing);
+    this.#deaf();
+  }
+
+  load(more = false): void {
+    const asking = ++this.#asking;
+    const query = new URLSearchParams({
+      limit: `${LIMIT}`,
+      status: this.#status,
+      sort: "updated_at",
+      order: "desc",
+    });
+    if (this.#search.value.trim()) query.set("q", this.#search.value.trim());
+    if (more && this.#cursor) query.set("cursor", this.#cursor);
+    this.#room.run(
+      this.#room.client.fetch(`conversations?${query}`).then((answer) => {
+        if (asking !== this.#asking) return; // A later question overtook this one.
+        const { items, next_cursor } = answer as Page;
+        this.#items = more ? [...this.#items, ...items] : items;
+        this.#cursor = next_cursor;
+        this.#draw();
+      }),
+    );
+  }
+
+  get #status(): "archived" | "active" {
+    return this.#archive.checked ? "archived" : "active";
+  }
+
+  #searchSoon(): void {
+    clearTimeout(this.#typing);
+    this.#typing = setTimeout(() => this.load(), TYPING_MS);
+  }
+
+  #changed({ conversation, change }: ConversationsChangedFrame): void {
+    const others = this.#items.filter(({ id }) => id !== conversation.id);
+    const known = others.length < this.#items.length;
+    const here =
+      change !== "deleted" && (conversation.status === "archived") === this.#archive.checked;
+    // Whether a new one matches a search only the server knows.
+    if (here && (known || !this.#search.value)) this.#items = [conversation, ...others];
+    else this.#items = others;
+    this.#draw();
+  }
+
+  #draw(): void {
+    this.#rows.replaceChildren(...this.#items.map((item) => this.#row(item)));
+    show(this.#none, this.#items.length === 0);
+    show(this.#more, this.#cursor !== null);
+  }
+
+  #row(item: ConversationObject): HTMLElement {
+    const { language, choose, shown } = this.#room;
+    const { t, locale } = language;
+    const title = item.title ?? item.last_message ?? t("untitled");
+    const when = new Date(item.updated_at).toLocaleDateString(locale, { dateStyle: "medium" });
+    const actions = h("div", { class: "doings", hidden: true });
+    const more = iconButton(
+      "more",
+      t("actions", { title }),
+      () => {
+        show(actions, actions.hidden !== false);
+        more.setAttribute("aria-expanded", `${!actions.hidden}`);
+      },
+      { "aria-expanded": "false" },
+    );
+    const row = h(
+      "li",
+      {},
+      h(
+        "button",
+        {
+          type: "button",
+          class: "pick",
+          "aria-current": item.id === shown() && "true",
+          on: { click: () => choose(item.id) },
+        },
+        h("span", { dir: "auto" }, title),
+        h("span", { class: "faint" }, when),
+      ),
+      more,
+      actions,
+    );
+    actions.append(...this.#doings(item, row));
+    return row;
+  }
+
+  #doings(item: ConversationObject, row: HTMLElement): readonly HTMLElement[] {
+    const { t } = this.#room.language;
+    const path = `conversations/${encodeURIComponent(item.id)}`;
+    const archived = item.status === "archived";
+    const patch = (body: unknown): void => this.#ask(path, "PATCH", body);
+    let sure = false;
+    const remove = this.#doing("delete", () => {
+      if (sure) this.#ask(path, "DELETE");
+      sure = true;
+      remove.textContent = t("sure");
+    });
+    return [
+      this.#doing("rename", () => row.replaceChildren(this.#rename(item, patch))),
+      this.#doing(archived ? "restore" : "archive", () =>
+        patch({ status: archived ? "active" : "archived" }),
+      ),
+      this.#doing("export", () => this.#room.run(this.#export(item, path))),
+      remove,
+    ];
+  }
+
+  #doing(text: Text, act: () => void): HTMLButtonElement {
+    return h(
+      "button",
+      { type: "button", class: "link", on: { click: () => act() } },
+      this.#room.language.t(text),
+    );
+  }
+
+  #ask(path: string, method: string, body?: unknown): void {
+    this.#room.run(this.#room.client.fetch(path, { method, body }), () => this.load());
+  }
+
+  #rename(item: ConversationObject, patch: (body: unknown) => void): HTMLElement {
+    const { t } = this.#room.language;
+    const field = h("input", {
+      type: "text",
+      "aria-label": t("rename"),
+      value: item.title ?? "",
+      maxlength: "200",
+      dir: "auto",
+    });
+    const form = h(
+      "form",
+      {
+        on: {
+          submit: (event) => {
+            event.preventDefault();
+            if (field.value.trim()) patch({ title: field.value.trim() });
+          },
+          keydown: (event) => {
+            if (event.key !== "Escape" || composes(event)) return;
+            event.preventDefault();
+            event.stopPropagation();
+            this.#draw();
+            this.#search.focus();
+          },
+        },
+      },
+      field,
+      h("button", { class: "plain" }, t("save")),
+    );
+    queueMicrotask(() => field.select());
+    return form;
+  }
+
+  async #export({ title, id }: ConversationObject, path: string): Promise<void> {
+    const whole = await this.#room.client.fetch(`${path}/export`);
+    const file = URL.createObjectURL(
+      new Blob([JSON.stringify(whole, undefined, 2)], { type: "application/json" }),
+    );
+    h("a", { href: file, download: `${title ?? id}.json` }).click();
+    URL.revokeObjectURL(file);
+  }
+}

@@ -1,0 +1,263 @@
+import type { ChatMessage } from "../index.ts";
+import { MarkdownView } from "../markdown/index.ts";
+import { toolCall } from "./approvals.ts";
+import { mark, numbered, sourceList } from "./citations.ts";
+import { copyButton } from "./copy.ts";
+import { type Child, h, show } from "./dom.ts";
+import { iconButton } from "./icons.ts";
+import type { Room } from "./room.ts";
+import { explain, type Text } from "./strings.ts";
+
+/** One message on the screen. Each region is built anew only when what it shows has changed. */
+export class Row {
+  readonly element: HTMLElement;
+  readonly #room: Room;
+  readonly #text = h("div", { part: "text", dir: "auto" });
+  readonly #thought = h("div", { class: "thought", dir: "auto" });
+  readonly #thinking: HTMLElement;
+  readonly #tools = h("div");
+  readonly #note = h("div", { part: "note" });
+  readonly #sources = h("div");
+  readonly #foot = h("div", { part: "actions" });
+  readonly #comment = h("div");
+  #view: MarkdownView | undefined;
+  #marked = 0;
+  readonly #shown = new Map<HTMLElement, string>();
+  #message: ChatMessage | undefined;
+
+  constructor(message: ChatMessage, room: Room) {
+    const { t } = room.language;
+    const mine = message.role === "user";
+    this.#room = room;
+    if (!mine) this.#view = this.#newView();
+    this.#thinking = h(
+      "details",
+      { part: "thought" },
+      h("summary", {}, t("thought")),
+      this.#thought,
+    );
+    this.element = h(
+      "article",
+      {
+        part: `message ${mine ? "user" : "assistant"}`,
+        tabindex: "-1",
+        "aria-label": mine ? t("youSaid") : t("said", { name: room.name }),
+      },
+      ...[
+        this.#thinking,
+        this.#tools,
+        this.#text,
+        this.#note,
+        this.#sources,
+        this.#foot,
+        this.#comment,
+      ],
+    );
+    this.update(message);
+  }
+
+  /** What a screen reader is told of it. */
+  get plainText(): string {
+    return this.#text.textContent?.trim() ?? "";
+  }
+
+  update(message: ChatMessage): void {
+    const before = this.#message;
+    if (message === before) return;
+    this.#message = message;
+    this.#write(message);
+    this.element.classList.toggle("live", message.state !== undefined);
+    this.#thought.textContent = message.thought ?? "";
+    show(this.#thinking, Boolean(message.thought));
+    show(this.#text, message.content !== "");
+    const { tools = [], citations, sources, siblings, feedback, delivery, state } = message;
+    this.#fill(this.#tools, tools, () => tools.map((call) => toolCall(call, this.#room)));
+    this.#fill(
+      this.#note,
+      [delivery, state, message.content === "", message.outcome, message.finish_reason],
+      () => this.#noted(message),
+    );
+    this.#fill(this.#sources, [citations, sources], () => this.#cite(message));
+    this.#fill(this.#foot, [siblings, feedback?.rating, delivery, state === undefined], () =>
+      this.#actions(message),
+    );
+  }
+
+  #fill(region: HTMLElement, what: unknown, build: () => readonly Child[]): void {
+    const key = JSON.stringify(what);
+    if (this.#shown.get(region) === key) return;
+    this.#shown.set(region, key);
+    region.replaceChildren(...build().filter((child) => child !== false && child !== undefined));
+    show(region, region.hasChildNodes());
+  }
+
+  #newView(): MarkdownView {
+    const { imageOrigins, language } = this.#room;
+    this.#marked = 0;
+    return new MarkdownView(this.#text, {
+      imageOrigins,
+      imageLabel: (host) => language.t("image", { host }),
+      code: (pre, name, text) => {
+        pre.setAttribute("data-language", name);
+        pre.firstElementChild?.setAttribute("tabindex", "0");
+        pre.append(copyButton(text, this.#room));
+      },
+    });
+  }
+
+  #write({ content, state }: ChatMessage): void {
+    if (!this.#view) this.#text.textContent = content;
+    else if (state) this.#view.update(content);
+    else this.#view.finish(content);
+  }
+
+  #cite(message: ChatMessage): readonly Child[] {
+    const { list, marks } = numbered(message);
+    // An attempt that was given up takes its marks along.
+    if (marks.length < this.#marked) {
+      this.#view = this.#newView();
+      this.#write(message);
+    }
+    for (const one of marks.slice(this.#marked))
+      this.#view?.mark(one.at, one.at, () => mark(one, this.#room));
+    this.#marked = marks.length;
+    return list.length ? [sourceList(list, this.#room)] : [];
+  }
+
+  #noted(message: ChatMessage): readonly Child[] {
+    const { t } = this.#room.language;
+    const { delivery, state, outcome, finish_reason: reason } = message;
+    if (delivery === "failed") return this.#failed(message);
+    if (delivery)
+      return [h("span", { class: "faint late" }, t(delivery === "sent" ? "sending" : "unsent"))];
+    // Text that grows is its own sign of work.
+    if (state)
+      return state === "generating" && message.content
+        ? []
+        : [h("span", { class: "dots" }, t(state))];
+    const said: readonly Text[] = [
+      ...(outcome === "stopped" ? (["stopped"] as const) : []),
+      ...(outcome === "interrupted" ? (["interrupted"] as const) : []),
+      ...(outcome === "failed" ? (["broken"] as const) : []),
+      ...(reason === "length" || reason === "content_filter" ? (["cut"] as const) : []),
+      ...(message.degraded?.some((one) => one !== "cached") ? (["degraded"] as const) : []),
+    ];
+    const text = said.map((one) => t(one)).join(" ");
+    const why = message.failure && ` ${explain(message.failure.code, t)}`;
+    return text ? [h("span", { class: outcome === "failed" ? "bad" : "faint" }, text, why)] : [];
+  }
+
+  #failed(message: ChatMessage): readonly Child[] {
+    const { conversation, language } = this.#room;
+    const { t } = language;
+    const button = (text: Text, press: () => void): Child =>
+      h(
+        "button",
+        { type: "button", class: "link", "data-do": text, on: { click: press } },
+        t(text),
+      );
+    return [
+      h("span", { class: "bad" }, `${t("failed")}. ${explain(message.error?.code, t)}`),
+      button("retry", () => this.#room.run(conversation.retry(message.id).accepted)),
+      button("edit", () => this.#room.takeBack(message)),
+      button("discard", () => conversation.discard(message.id)),
+    ];
+  }
+
+  #actions(message: ChatMessage): readonly Child[] {
+    if (message.state) return [];
+    const { conversation, language } = this.#room;
+    const { t } = language;
+    if (message.delivery) {
+      // While it waits it can be taken back; what is on its way cannot.
+      return [
+        message.delivery === "unsent" &&
+          iconButton("close", t("discard"), () => conversation.discard(message.id)),
+      ];
+    }
+    if (message.role === "user")
+      return [
+        ...this.#siblings(message),
+        iconButton("edit", t("edit"), () => this.#room.edit(message)),
+      ];
+    return [
+      ...this.#siblings(message),
+      message.content !== "" && copyButton(message.content, this.#room),
+      iconButton("again", t("again"), () =>
+        this.#room.run(conversation.regenerate(message.id).accepted),
+      ),
+      ...(message.content === "" ? [] : [this.#rate("up", message), this.#rate("down", message)]),
+    ];
+  }
+
+  #siblings({ id, siblings }: ChatMessage): readonly Child[] {
+    const { conversation, language, run } = this.#room;
+    const { t, locale } = language;
+    const at = siblings.indexOf(id);
+    if (siblings.length < 2 || at < 0) return [];
+    const go = (step: -1 | 1): Child => {
+      const there = siblings[at + step];
+      return iconButton(
+        step < 0 ? "back" : "next",
+        t(step < 0 ? "previous" : "next"),
+        () => there !== undefined && run(conversation.select(there)),
+        // A disabled button would drop the focus of whoever just came to the end with it.
+        { "aria-disabled": there === undefined && "true" },
+      );
+    };
+    const place = `${(at + 1).toLocaleString(locale)} / ${siblings.length.toLocaleString(locale)}`;
+    return [go(-1), h("span", { class: "version", dir: "ltr" }, place), go(1)];
+  }
+
+  #rate(rating: "up" | "down", { id, feedback }: ChatMessage): HTMLElement {
+    const { conversation, language, run } = this.#room;
+    const given = feedback?.rating === rating;
+    return iconButton(
+      rating,
+      language.t(rating === "up" ? "good" : "bad"),
+      () => run(conversation.feedback(id, rating), () => this.#askWhy(rating, id)),
+      { "aria-pressed": `${given}` },
+    );
+  }
+
+  /** The rating counts already; a word about it is welcome and never required. */
+  #askWhy(rating: "up" | "down", id: string): void {
+    const { conversation, language, run } = this.#room;
+    const { t } = language;
+    const field = h("input", {
+      type: "text",
+      "aria-label": t("comment"),
+      placeholder: t("comment"),
+      maxlength: "2000",
+      dir: "auto",
+    });
+    const away = (): void => {
+      this.#comment.replaceChildren();
+      this.element.focus();
+    };
+    const form = h(
+      "form",
+      {
+        part: "comment",
+        on: {
+          submit: (event) => {
+            event.preventDefault();
+            const comment = field.value.trim();
+            if (comment) run(conversation.feedback(id, rating, comment), away);
+            else away();
+          },
+          keydown: (event) => {
+            if (event.key !== "Escape") return;
+            event.stopPropagation();
+            event.preventDefault();
+            away();
+          },
+        },
+      },
+      field,
+      h("button", { class: "plain" }, t("send")),
+    );
+    this.#comment.replaceChildren(form);
+    field.focus();
+  }
+}

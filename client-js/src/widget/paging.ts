@@ -1,0 +1,42 @@
+/** Rows of one page. The browser skips layout and paint of pages out of sight; of single rows it would cost twice that. */
+export const PAGE = 50;
+
+/** How near the end a reader still follows it, in px. */
+export const NEAR = 40;
+
+/** How rows become others: so many come before the first one shown, so many of those shown stay, the rest goes. */
+export interface Difference {
+  readonly before: number;
+  readonly same: number;
+}
+
+export function difference(shown: readonly string[], wanted: readonly string[]): Difference {
+  const first = shown[0];
+  const before = first === undefined ? -1 : wanted.indexOf(first);
+  if (before < 0) return { before: 0, same: 0 };
+  let same = 0;
+  while (same < shown.length && shown[same] === wanted[before + same]) same++;
+  return { before, same };
+}
+
+/** Sizes of the pages that `count` older rows come in, topmost first: whole ones next to what is there. */
+export function pagesBefore(count: number): readonly number[] {
+  const rest = count % PAGE;
+  return [...(rest ? [rest] : []), ...Array<number>(Math.floor(count / PAGE)).fill(PAGE)];
+}
+
+/** What of a scrolling box decides. */
+export interface Position {
+  readonly scrollTop: number;
+  readonly scrollHeight: number;
+  readonly clientHeight: number;
+}
+
+/**
+ * Whether the end is followed after a scroll. Only a move upwards lets go: text that grew since the last scroll also
+ * makes the end far, and that is nobody's wish.
+ */
+export function follows(following: boolean, now: Position, lastTop: number): boolean {
+  if (now.scrollHeight - now.clientHeight - now.scrollTop <= NEAR) return true;
+  return following && now.scrollTop >= lastTop;
+}

@@ -1,0 +1,329 @@
+import type { ChatMessage, Conversation, ParleyClient } from "../index.ts";
+import { ParleyError } from "../index.ts";
+import { Announcer, AnswerNews } from "./announcer.ts";
+import { passage } from "./citations.ts";
+import { Composer } from "./composer.ts";
+import { ConnectionBar, Notice } from "./connection.ts";
+import { h, show } from "./dom.ts";
+import { header, welcome } from "./front.ts";
+import { ConversationList } from "./list.ts";
+import type { Memory } from "./memory.ts";
+import type { Room } from "./room.ts";
+import { Sheet } from "./sheet.ts";
+import { explain, type Language } from "./strings.ts";
+import { Transcript } from "./transcript.ts";
+
+/** What a site sets. */
+export interface Site {
+  readonly language: Language;
+  readonly name: string;
+  readonly greeting: string;
+  readonly starters: readonly string[];
+  readonly placeholder: string;
+  readonly logo: string | undefined;
+  readonly imageOrigins: readonly string[];
+}
+
+/** What the panel tells the element around it. */
+export interface Outside {
+  /** Whether the page lets a text be sent. */
+  allows(content: string): boolean;
+  told(message: Partial<ChatMessage>): void;
+  failed(error: unknown): void;
+  /** Of a panel that can be closed. */
+  readonly close: (() => void) | undefined;
+}
+
+/** The chat itself: one conversation shown, and how to get to others. */
+export class Panel {
+  readonly element: HTMLElement;
+  readonly #client: ParleyClient;
+  readonly #site: Site;
+  readonly #outside: Outside;
+  readonly #memory: Memory;
+  readonly #announcer = new Announcer();
+  readonly #news = new AnswerNews();
+  readonly #bar: ConnectionBar;
+  readonly #notice: Notice;
+  readonly #sheet: Sheet;
+  readonly #composer: Composer;
+  readonly #empty: HTMLElement;
+  readonly #place = h("div", { class: "place" });
+  readonly #deaf: (() => void)[] = [];
+  #list: ConversationList | undefined;
+  #transcript!: Transcript;
+  #conversation!: Conversation;
+  #leave: (() => void) | undefined;
+  #editing: string | undefined;
+  #newest: string | undefined;
+  #frame = 0;
+
+  constructor(
+    client: ParleyClient,
+    site: Site,
+    memory: Memory,
+    outside: Outside,
+    conversation: string | undefined,
+  ) {
+    const { t } = site.language;
+    this.#client = client;
+    this.#site = site;
+    this.#memory = memory;
+    this.#outside = outside;
+    this.#bar = new ConnectionBar(client, t, this.#announcer);
+    this.#notice = new Notice(t);
+    this.#composer = new Composer(t, site.placeholder, {
+      send: (text) => this.send(text),
+      stop: () => this.stop(),
+      changed: (text) => this.#editing ?? this.#memory.set(this.#draft, text),
+      cancelled: () => this.#edited(),
+    });
+    this.#empty = welcome(site, (text) => this.send(text));
+    const top = header(site, {
+      list: (opener) => this.#openList(opener),
+      renew: () => this.#renew(),
+      close: outside.close,
+    });
+    const behind = [top, this.#place, this.#composer.element];
+    this.#sheet = new Sheet(t("close"), () => behind);
+    this.element = h(
+      "div",
+      {
+        part: "panel",
+        lang: site.language.locale,
+        dir: site.language.direction,
+        on: { keydown: (event) => this.#key(event) },
+      },
+      ...[top, this.#bar.element, this.#notice.element, this.#place, this.#composer.element],
+      h("slot", { name: "footer", part: "footer" }),
+      this.#sheet.element,
+      this.#announcer.element,
+    );
+    this.#deaf.push(client.on("notice", (frame) => this.#notice.of(frame)));
+    this.#deaf.push(client.on("error", (error) => this.#failed(error)));
+    this.#deaf.push(
+      client.on("conversations", ({ conversation: { id }, change }) => {
+        if (change === "deleted" && id === this.#conversation.id) this.#renew();
+      }),
+    );
+    this.show(conversation);
+  }
+
+  get conversation(): Conversation {
+    return this.#conversation;
+  }
+
+  /** Shows a conversation, or without an id a new one. */
+  show(id?: string): void {
+    this.#left();
+    const conversation = this.#client.conversation(id);
+    this.#conversation = conversation;
+    this.#newest = undefined;
+    this.#transcript = new Transcript(this.#roomOf(conversation), this.#empty);
+    this.#place.replaceChildren(this.#transcript.element);
+    this.#leave = conversation.on("change", () => this.#soon());
+    this.#composer.text = this.#memory.get(this.#draft) ?? "";
+    this.#render();
+  }
+
+  send(text: string): boolean {
+    if (!this.#outside.allows(text)) return false;
+    const { t } = this.#site.language;
+    const conversation = this.#conversation;
+    const edited = this.#editing;
+    const answer = edited === undefined ? conversation.send(text) : conversation.edit(edited, text);
+    if (edited === undefined) this.#memory.set(this.#draft, undefined);
+    else this.#edited();
+    this.#transcript.follow();
+    answer.accepted.then(
+      ({ message }) => this.#outside.told({ id: message, role: "user", content: text }),
+      // Its row shows that it failed, and why.
+      (error) => this.#refused(error, t("failed")),
+    );
+    // An edited message left the field for the draft that was there before; that one stays.
+    return edited === undefined;
+  }
+
+  stop(): void {
+    this.#run(this.#conversation.stop());
+  }
+
+  focus(): void {
+    this.#composer.focus();
+  }
+
+  dispose(): void {
+    this.#left();
+    this.#list?.dispose();
+    this.#bar.dispose();
+    for (const end of this.#deaf) end();
+  }
+
+  get #draft(): string {
+    return `draft ${this.#conversation.id ?? ""}`;
+  }
+
+  #left(): void {
+    cancelAnimationFrame(this.#frame);
+    this.#frame = 0;
+    if (!this.#leave) return;
+    this.#leave();
+    this.#transcript.dispose();
+    this.#edited();
+    // One that is still answering is followed on, so that its end is known when it is shown again.
+    if (this.#conversation.status === "ready") this.#conversation.close();
+  }
+
+  #roomOf(conversation: Conversation): Room {
+    const { language, name, imageOrigins } = this.#site;
+    return {
+      language,
+      name,
+      imageOrigins,
+      conversation,
+      run: (asked, then, refused) => this.#run(asked, then, refused),
+      edit: ({ id, content }) => this.#edit(id, content),
+      takeBack: ({ id, content }) => {
+        conversation.discard(id);
+        this.#composer.text = content;
+        this.#composer.focus();
+      },
+      openSource: (source, label) => {
+        const shown = passage(source, (path) => this.#client.fetch(path));
+        this.#sheet.open(label, shown, this.#active());
+      },
+      say: (text) => this.#announcer.say(text),
+    };
+  }
+
+  /** However many frames came, the screen changes once before it is painted. */
+  #soon(): void {
+    this.#frame ||= requestAnimationFrame(() => {
+      this.#frame = 0;
+      this.#render();
+    });
+  }
+
+  #render(): void {
+    const { id, messages, status, error, level } = this.#conversation;
+    if (error) {
+      // What cannot be followed is not shown: it was deleted, or is somebody else's.
+      this.#renew();
+      this.#failed(error);
+      return;
+    }
+    if (id && id !== this.#memory.get("shown")) {
+      this.#memory.set("shown", id);
+      // What was begun before the conversation had a name goes with it.
+      this.#memory.set("draft ", undefined);
+      if (this.#editing === undefined) this.#memory.set(this.#draft, this.#composer.text);
+    }
+    show(this.#empty, messages.length === 0 && (id === undefined || level));
+    this.#transcript.render();
+    this.#composer.busy = status === "streaming" || status === "submitted";
+    this.#tell(messages, level);
+  }
+
+  #tell(messages: readonly ChatMessage[], level: boolean): void {
+    const { t } = this.#site.language;
+    const newest = messages.at(-1)?.id ?? "";
+    // A short answer begins and ends between two frames.
+    const fresh = this.#newest !== undefined && newest !== this.#newest;
+    if (level) this.#newest = newest;
+    for (const message of messages) {
+      const news = this.#news.of(message, fresh && message.id === newest);
+      if (!news) continue;
+      const text = {
+        begins: () => t("begins", { name: this.#site.name }),
+        asks: () => t("parked"),
+        finished: () => this.#transcript.row(message.id)?.plainText ?? "",
+        stopped: () => t("stopped"),
+        failed: () => t(message.outcome === "interrupted" ? "interrupted" : "broken"),
+      }[news]();
+      this.#announcer.say(text);
+      if (news !== "begins" && news !== "asks") this.#outside.told(message);
+    }
+  }
+
+  #run(asked: Promise<unknown>, then?: () => void, refused?: () => void): void {
+    asked.then(then, (error) => {
+      this.#failed(error);
+      refused?.();
+    });
+  }
+
+  #failed(error: unknown): void {
+    const { t } = this.#site.language;
+    const text = (error instanceof ParleyError && explain(error.code, t)) || t("error");
+    if (this.#refused(error, text)) this.#notice.show(text);
+  }
+
+  /** Tells of a refusal; what its own author took back was none. */
+  #refused(error: unknown, text: string): boolean {
+    if (error instanceof ParleyError && error.code === "withdrawn") return false;
+    this.#announcer.say(text, true);
+    this.#outside.failed(error);
+    return true;
+  }
+
+  #edit(id: string, content: string): void {
+    this.#editing = id;
+    this.#composer.editing = true;
+    this.#composer.text = content;
+    this.#composer.focus();
+  }
+
+  #edited(): void {
+    if (this.#editing === undefined) return;
+    this.#editing = undefined;
+    this.#composer.editing = false;
+    this.#composer.text = this.#memory.get(this.#draft) ?? "";
+    this.#composer.focus();
+  }
+
+  #renew(): void {
+    this.#memory.set("shown", undefined);
+    this.show();
+    this.focus();
+  }
+
+  #openList(opener: Element): void {
+    this.#list?.dispose();
+    this.#list = new ConversationList({
+      client: this.#client,
+      language: this.#site.language,
+      run: (asked, then) => this.#run(asked, then),
+      choose: (id) => {
+        this.#sheet.close();
+        this.show(id);
+        this.focus();
+      },
+      shown: () => this.#conversation.id,
+    });
+    this.#sheet.open(this.#site.language.t("conversations"), this.#list.element, opener, true);
+  }
+
+  #active(): Element | null {
+    return (this.element.getRootNode() as ShadowRoot).activeElement;
+  }
+
+  #key(event: KeyboardEvent): void {
+    if (event.key === "F6" && !this.#sheet.isOpen) {
+      event.preventDefault();
+      if (this.#place.contains(this.#active())) this.focus();
+      else this.#transcript.focus();
+    } else if (event.key === "Escape" && !event.isComposing && this.#escape())
+      event.preventDefault();
+  }
+
+  /** What is uppermost goes first: a sheet, an edit, the answer that runs, the panel. */
+  #escape(): boolean {
+    if (this.#sheet.close()) return true;
+    if (this.#editing !== undefined) this.#edited();
+    else if (this.#conversation.status === "streaming" || this.#conversation.status === "submitted")
+      this.stop();
+    else if (this.#outside.close) this.#outside.close();
+    else return false;
+    return true;
+  }
+}

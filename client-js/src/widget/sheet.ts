@@ -1,0 +1,50 @@
+import { h, show } from "./dom.ts";
+import { iconButton } from "./icons.ts";
+
+/** What lies over the talk for a while: the list of conversations, a source. One at a time. */
+export class Sheet {
+  readonly element = h("div", { class: "cover", hidden: true });
+  readonly #behind: () => readonly HTMLElement[];
+  readonly #close: string;
+  #opener: HTMLElement | undefined;
+
+  /** `behind` cannot be reached while it is open. */
+  constructor(close: string, behind: () => readonly HTMLElement[]) {
+    this.#close = close;
+    this.#behind = behind;
+    this.element.addEventListener("click", ({ target }) => target === this.element && this.close());
+  }
+
+  get isOpen(): boolean {
+    return !this.element.hidden;
+  }
+
+  open(title: string, content: HTMLElement, opener: Element | null, whole = false): void {
+    this.#opener = opener instanceof HTMLElement ? opener : undefined;
+    const close = iconButton("close", this.#close, () => this.close());
+    const sheet = h(
+      "div",
+      { part: "sheet", role: "dialog", "aria-label": title },
+      h("div", { class: "top" }, h("h2", { dir: "auto" }, title), close),
+      content,
+    );
+    sheet.classList.toggle("whole", whole);
+    this.element.replaceChildren(sheet);
+    this.#reveal(true);
+    (content.querySelector<HTMLElement>("input") ?? close).focus();
+  }
+
+  /** Whether there was anything to close. Focus goes back to what opened it. */
+  close(): boolean {
+    if (!this.isOpen) return false;
+    this.#reveal(false);
+    this.element.replaceChildren();
+    this.#opener?.focus();
+    return true;
+  }
+
+  #reveal(open: boolean): void {
+    show(this.element, open);
+    for (const one of this.#behind()) one.inert = open;
+  }
+}

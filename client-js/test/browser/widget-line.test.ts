@@ -1,0 +1,62 @@
+/** `<parley-chat>` over a line that is cut. */
+
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+
+import { answerText, say, script, settled, visited } from "./chat.ts";
+import { browser } from "./pages.ts";
+import { Parley } from "./parley.ts";
+import { Wire } from "./wire.ts";
+
+const chromium = await browser();
+const parley = await Parley.started(after, { PARLEY_MODEL: "scripted" });
+
+test("what was not sent is there after a reload, and goes out once the line is back", async (t) => {
+  const wire = await Wire.to(parley.port, (ends) => t.after(ends));
+  const visit = await visited(t, chromium, wire.url, { expected: /./ });
+  const { chat } = visit;
+  await say(visit, script({ tokens: 1, text: "before" }));
+  await chat.getByText("before", { exact: true }).waitFor();
+  await settled(visit);
+  wire.refuse();
+  await chat.getByText(/No connection|Connecting/).waitFor();
+  await say(visit, script({ tokens: 1, text: "later" }));
+  await chat.getByText("Waiting to be sent").waitFor();
+  await visit.page.reload();
+  await chat.getByText("Waiting to be sent").waitFor();
+  wire.mend();
+  await chat.getByText("later", { exact: true }).waitFor();
+  await settled(visit);
+  assert.equal(await visit.messages.count(), 4);
+});
+
+test("also the first message of all waits through a reload", async (t) => {
+  const wire = await Wire.to(parley.port, (ends) => t.after(ends));
+  wire.refuse();
+  const visit = await visited(t, chromium, wire.url, { expected: /./ });
+  await say(visit, script({ tokens: 1, text: "at last" }));
+  await visit.chat.getByText("Waiting to be sent").waitFor();
+  await visit.field.fill("a draft");
+  await visit.page.reload();
+  await visit.chat.getByText("Waiting to be sent").waitFor();
+  assert.equal(await visit.field.inputValue(), "a draft");
+  wire.mend();
+  await visit.chat.getByText("at last", { exact: true }).waitFor();
+  await settled(visit);
+  assert.equal(await visit.messages.count(), 2);
+});
+
+test("a cut line is a state, told with a way to try now, and the answer goes on", async (t) => {
+  const wire = await Wire.to(parley.port, (ends) => t.after(ends));
+  const visit = await visited(t, chromium, wire.url, { expected: /./ });
+  const { chat } = visit;
+  await say(visit, script({ tokens: 60, text: "word ", every_ms: 25 }));
+  await chat.getByText("word word").waitFor();
+  wire.refuse();
+  await chat.getByText(/No connection/).waitFor();
+  assert.equal(await chat.locator(".message .bad").count(), 0);
+  wire.mend();
+  await chat.locator(".connection .link").dispatchEvent("click");
+  await settled(visit);
+  assert.equal(await answerText(visit), "word ".repeat(60).trim());
+});

@@ -1,0 +1,97 @@
+/** The list of conversations in `<parley-chat>`, level with the server's. */
+
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { after, test } from "node:test";
+
+import { flawless, say, script, settled, type Visit, visited } from "./chat.ts";
+import { browser } from "./pages.ts";
+import { Parley } from "./parley.ts";
+
+const chromium = await browser();
+const parley = await Parley.started(after, { PARLEY_MODEL: "scripted" });
+
+/** Makes a conversation with this answer in it, called after that. */
+async function talked(visit: Visit, text: string): Promise<void> {
+  await visit.chat.getByRole("button", { name: "New conversation" }).click();
+  await say(visit, script({ tokens: 1, text }));
+  await visit.chat.locator("article.assistant").getByText(text).waitFor();
+  await settled(visit);
+}
+
+async function listed(visit: Visit) {
+  await visit.chat.getByRole("button", { name: "Conversations" }).click();
+  const list = visit.chat.getByRole("dialog", { name: "Conversations" });
+  await list.locator("li").first().waitFor();
+  return list;
+}
+
+test("conversations are listed, newest first, and one of them is shown again", async (t) => {
+  const visit = await visited(t, chromium, parley.url);
+  await talked(visit, "apples");
+  await talked(visit, "pears");
+  const list = await listed(visit);
+  assert.match((await list.locator("li").first().textContent()) ?? "", /pears/);
+  await flawless(visit);
+  await list.locator(".pick", { hasText: "apples" }).click();
+  await visit.chat.locator("article.assistant").getByText("apples").waitFor();
+  assert.equal(await list.count(), 0);
+});
+
+test("a search finds what was said", async (t) => {
+  const visit = await visited(t, chromium, parley.url);
+  await talked(visit, "apples");
+  await talked(visit, "pears");
+  const list = await listed(visit);
+  await list.getByRole("searchbox").fill("apples");
+  await list.locator(".pick", { hasText: "pears" }).waitFor({ state: "detached" });
+  assert.equal(await list.locator("li").count(), 1);
+  await list.getByRole("searchbox").fill("neither");
+  await list.getByText("Nothing here yet.").waitFor();
+});
+
+test("a conversation is renamed, archived and brought back", async (t) => {
+  const visit = await visited(t, chromium, parley.url);
+  await talked(visit, "apples");
+  const list = await listed(visit);
+  await list.getByRole("button", { name: /^More for/ }).click();
+  await list.getByRole("button", { name: "Rename" }).click();
+  await visit.page.keyboard.type("About fruit");
+  await visit.page.keyboard.press("Enter");
+  await list.getByRole("button", { name: "More for “About fruit”" }).click();
+  await list.getByRole("button", { name: "Archive" }).click();
+  await list.getByText("Nothing here yet.").waitFor();
+  await list.getByRole("checkbox", { name: "Archived" }).check();
+  await list.getByRole("button", { name: "More for “About fruit”" }).click();
+  await list.getByRole("button", { name: "Restore" }).click();
+  await list.getByText("Nothing here yet.").waitFor();
+});
+
+test("a conversation is exported whole, and deleted only when asked twice", async (t) => {
+  const visit = await visited(t, chromium, parley.url);
+  await talked(visit, "apples");
+  const list = await listed(visit);
+  await list.getByRole("button", { name: /^More for/ }).click();
+  const download = visit.page.waitForEvent("download");
+  await list.getByRole("button", { name: "Export" }).click();
+  const exported = JSON.parse(await readFile(await (await download).path(), "utf8"));
+  assert.match(JSON.stringify(exported), /"content":"apples"/);
+  await list.getByRole("button", { name: "Delete" }).click();
+  assert.equal(await list.locator("li").count(), 1);
+  await list.getByRole("button", { name: "Delete for good?" }).click();
+  await list.getByText("Nothing here yet.").waitFor();
+  await visit.page.keyboard.press("Escape");
+  await visit.chat.locator(".greeting").waitFor();
+  assert.equal(await visit.messages.count(), 0, "what was deleted is not shown any more");
+});
+
+test("the list hears of what another tab does", async (t) => {
+  const visit = await visited(t, chromium, parley.url);
+  await talked(visit, "apples");
+  const list = await listed(visit);
+  const other = await visit.page.context().newPage();
+  await other.goto(visit.page.url());
+  await other.locator("parley-chat textarea").fill(script({ tokens: 1, text: "from elsewhere" }));
+  await other.locator("parley-chat textarea").press("Enter");
+  await list.locator(".pick", { hasText: "from elsewhere" }).waitFor();
+});
