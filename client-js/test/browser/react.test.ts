@@ -94,7 +94,8 @@ test("strict mode makes one conversation for each place", async (t) => {
     const right = await stage.talk("right", "Right?", "Right.");
     await stage.talk("left", "Again?", "Again.");
     return {
-      conversations: [...stage.server.logs.keys()].length,
+      begun: stage.begun(),
+      conversations: stage.server.logs.size,
       different: left !== right,
       left: stage.rows("left"),
       right: stage.rows("right"),
@@ -102,6 +103,7 @@ test("strict mode makes one conversation for each place", async (t) => {
     };
   });
   assert.deepEqual(found, {
+    begun: 2,
     conversations: 2,
     different: true,
     left: ["Left?", "Left.", "Again?", "Again."],
@@ -135,6 +137,25 @@ test("a conversation is followed once, while anybody shows it, and again when so
     rows: ["One?", "One.", "Two?", "Two."],
     none: 2,
   });
+});
+
+test("what is hidden is not followed, and is level when it is seen again", async (t) => {
+  const found = await staged(t, async (stage) => {
+    await stage.show({ room: undefined });
+    const id = await stage.talk("room", "One?", "One.");
+    await stage.show({ room: undefined }, "hidden");
+    const detached = stage.server.of("detach").length;
+    const elsewhere = stage.parley.conversation(id);
+    elsewhere.send("Two?");
+    await stage.quiet();
+    stage.server.say("Two.");
+    stage.server.end();
+    await stage.quiet();
+    elsewhere.close();
+    await stage.show({ room: undefined });
+    return [detached, stage.rows("room")];
+  });
+  assert.deepEqual(found, [1, ["One?", "One.", "Two?", "Two."]]);
 });
 
 test("another id shows another conversation", async (t) => {

@@ -1,6 +1,6 @@
 /** A page with a chat in React over a server in memory; `react.test.ts` builds it and drives it by `stage`. */
 
-import { createElement, memo, StrictMode } from "react";
+import { Activity, createElement, memo, StrictMode } from "react";
 import { createRoot, type Root } from "react-dom/client";
 
 import { type ChatMessage, ParleyClient } from "../../src/index.ts";
@@ -12,6 +12,14 @@ const server = new FakeServer();
 const outside = new FakeOutside(server);
 const options = { url: "wss://chat.example/ws", token: "t", storage: null };
 const parley = new ParleyClient(options, outside).connect();
+
+/** How many conversations were begun. */
+let begun = 0;
+const conversation = parley.conversation.bind(parley);
+parley.conversation = (id) => {
+  if (id === undefined) begun++;
+  return conversation(id);
+};
 
 /** How often each row was rendered, by what it says. */
 const renders = new Map<string, number>();
@@ -67,13 +75,19 @@ const stage = {
   renders,
   chats,
   quiet,
-  /** Shows these rooms, in strict mode. */
-  async show(rooms: Readonly<Record<string, string | undefined>>): Promise<void> {
+  begun: () => begun,
+  /** Shows these rooms, in strict mode; kept as they are, but out of sight, where they are hidden. */
+  async show(
+    rooms: Readonly<Record<string, string | undefined>>,
+    mode: "visible" | "hidden" = "visible",
+  ): Promise<void> {
     root ??= createRoot(document.body.appendChild(document.createElement("main")));
     const shown = Object.entries(rooms).map(([name, id]) =>
       createElement(Room, { key: name, name, id }),
     );
-    root.render(createElement(StrictMode, null, shown));
+    root.render(
+      createElement(StrictMode, null, createElement(Activity, { mode, children: shown })),
+    );
     await quiet();
   },
   rows(name: string): string[] {
