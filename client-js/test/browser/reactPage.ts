@@ -85,9 +85,8 @@ const stage = {
     const shown = Object.entries(rooms).map(([name, id]) =>
       createElement(Room, { key: name, name, id }),
     );
-    root.render(
-      createElement(StrictMode, null, createElement(Activity, { mode, children: shown })),
-    );
+    const seen = { mode, children: shown };
+    root.render(createElement(StrictMode, null, createElement(Activity, seen)));
     await quiet();
   },
   rows(name: string): string[] {
