@@ -135,7 +135,9 @@ export class ParleyChatTransport<Message extends UIMessage = UIMessage>
   /** Passes on what a person decided, or the page found out, about calls of tools. */
   async #decided(talk: Conversation, { id, parts }: Message): Promise<string> {
     await this.#until(talk, () => talk.level);
-    for (const { call, ...tool } of talk.message(id)?.tools?.filter(waiting) ?? []) {
+    const row = talk.message(id);
+    if (!row) throw new Error("There is no such answer in this branch.");
+    for (const { call, ...tool } of row.tools?.filter(waiting) ?? []) {
       for (const part of parts) {
         if (!("toolCallId" in part) || part.toolCallId !== call) continue;
         const { output, approval, errorText: error } = part;
@@ -184,10 +186,10 @@ export class ParleyChatTransport<Message extends UIMessage = UIMessage>
     yield { type: "start", messageId: id };
     yield { type: "start-step" };
     for (let row: ChatMessage | undefined; ; ) {
-      // Whatever changes is another object.
-      await this.#until(talk, () => talk.message(id) !== row || (talk.level && !row));
+      // Whatever changes is another object; the first may come a while after its name.
+      await this.#until(talk, () => talk.message(id) !== row);
       row = talk.message(id);
-      if (!row) throw new Error("The answer ended on another branch.");
+      if (!row) throw new Error("The answer went on in another branch.");
       if (telling.refuted(row)) {
         await this.#takeBack(chatId, !parts);
         yield { type: "reset-step" } as never; // a word of AI SDK 7 alone

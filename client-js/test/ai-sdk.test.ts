@@ -114,6 +114,23 @@ test("an answer streams into the chat, under its own name", async () => {
   assert.deepEqual([id, metadata?.outcome], [server.newest, "complete"]);
 });
 
+test("an answer may have its name a while before it is there", async () => {
+  const { server, chat } = await open();
+  const [socket] = server.sockets;
+  assert.ok(socket);
+  const tell = socket.tell.bind(socket);
+  const held: Parameters<typeof tell>[0][] = [];
+  socket.tell = (frame) => (frame.type === "ack" ? tell(frame) : held.push(frame));
+  const sending = chat.sendMessage({ text: "Hello" });
+  await quiet();
+  assert.equal(chat.status, "submitted");
+  server.say("Good day.");
+  server.end();
+  for (const frame of held) tell(frame);
+  await sending;
+  assert.deepEqual([chat.status, ...texts(chat)], ["ready", "Hello", "Good day."]);
+});
+
 test("only the last message is sent; the conversation is the same one", async () => {
   const { server, chat } = await answered();
   const sending = chat.sendMessage({ text: "More" }, { body: { model: "m/2" } });
