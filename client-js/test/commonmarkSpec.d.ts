@@ -6,5 +6,6 @@ declare module "commonmark-spec" {
     readonly number: number;
   }
   const spec: { readonly tests: readonly Example[] };
+  // biome-ignore lint/style/noDefaultExport: so it is made
   export default spec;
 }

@@ -52,7 +52,8 @@ export class FakeNode {
   }
 
   removeChild(node: FakeNode): FakeNode {
-    if (node.parentNode !== this) throw new Error("NotFoundError: the node is no child of this one");
+    if (node.parentNode !== this)
+      throw new Error("NotFoundError: the node is no child of this one");
     if (node.previousSibling) node.previousSibling.nextSibling = node.nextSibling;
     else this.firstChild = node.nextSibling;
     if (node.nextSibling) node.nextSibling.previousSibling = node.previousSibling;
@@ -169,6 +170,8 @@ export function elements(node: FakeNode): FakeElement[] {
 /** A node as one line of markup, with every text node in its own quotes; equal lines are equal trees. */
 export function outline(node: FakeNode): string {
   if (!isElement(node)) return JSON.stringify((node as FakeText).data);
-  const attributes = [...node.attributes].sort().map(([name, value]) => ` ${name}=${JSON.stringify(value)}`);
+  const attributes = [...node.attributes]
+    .sort()
+    .map(([name, value]) => ` ${name}=${JSON.stringify(value)}`);
   return `<${node.localName}${attributes.join("")}>${node.childNodes.map(outline).join("")}</>`;
 }

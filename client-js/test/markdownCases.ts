@@ -93,12 +93,18 @@ export class Author {
       case 3:
         return `${"#".repeat(1 + this.below(6))} ${line()}`;
       case 4: {
-        const item = (): string => `- ${this.pick(["", "[x] ", "[ ] "])}${indented(this.blocks(depth + 1), "  ")}`;
+        const item = (): string =>
+          `- ${this.pick(["", "[x] ", "[ ] "])}${indented(this.blocks(depth + 1), "  ")}`;
         return this.some(1, 4, item, this.pick(["\n", "\n\n"]));
       }
       case 5: {
         let n = this.below(3);
-        return this.some(1, 4, () => `${++n}. ${indented(this.blocks(depth + 1), "   ")}`, this.pick(["\n", "\n\n"]));
+        return this.some(
+          1,
+          4,
+          () => `${++n}. ${indented(this.blocks(depth + 1), "   ")}`,
+          this.pick(["\n", "\n\n"]),
+        );
       }
       case 6:
         return `> ${indented(this.blocks(depth + 1), this.pick(["> ", "> ", "> ", ">", ""]))}`;
@@ -111,14 +117,29 @@ export class Author {
       case 9:
         return this.pick(["---", "***", "Title\n=====", "Title\n---", "    indented\n\n    code"]);
       case 10:
-        return this.pick(["```\nopen", "~~~ js\nx\n~~~", "-", "1)", "> ", "#", "| a |\n| - |", "- a\n-\n- b", "* * *"]);
+        return this.pick([
+          "```\nopen",
+          "~~~ js\nx\n~~~",
+          "-",
+          "1)",
+          "> ",
+          "#",
+          "| a |\n| - |",
+          "- a\n-\n- b",
+          "* * *",
+        ]);
       default:
         return this.inline();
     }
   }
 
   blocks(depth: number): string {
-    return this.some(1, depth === 0 ? 6 : 2, () => this.block(depth), this.pick(["\n\n", "\n\n", "\n"]));
+    return this.some(
+      1,
+      depth === 0 ? 6 : 2,
+      () => this.block(depth),
+      this.pick(["\n\n", "\n\n", "\n"]),
+    );
   }
 
   document(): string {

@@ -24,13 +24,19 @@ test("comments, strings, numbers and keywords have a kind, by the language's way
     "keyword return",
     "string '#'",
   ]);
-  assert.deepEqual(words("SELECT 1 -- all", "sql"), ["keyword SELECT", "number 1", "comment -- all"]);
+  assert.deepEqual(words("SELECT 1 -- all", "sql"), [
+    "keyword SELECT",
+    "number 1",
+    "comment -- all",
+  ]);
   assert.deepEqual(words("if this is text", ""), []);
   assert.deepEqual(words("if x", "constructor"), ["keyword if"]);
 });
 
 /** A registry as the browser's, whose highlights are sets of ranges. */
-function withHighlights(t: { after: (undo: () => void) => void }): Map<string, Set<StaticRangeInit>> {
+function withHighlights(t: {
+  after: (undo: () => void) => void;
+}): Map<string, Set<StaticRangeInit>> {
   const highlights = new Map<string, Set<StaticRangeInit>>();
   const globals = {
     CSS: { highlights },

@@ -22,17 +22,20 @@ const WORST: Readonly<Record<string, (size: number) => string>> = {
   "links with titles": repeated('[a](b "'),
   "many links in one bracket": (size) => "[".repeat(size / 4) + repeated("[a](b)")((size * 3) / 4),
   "closing brackets": repeated("a]("),
-  "runs of backticks": (size) => Array.from({ length: Math.sqrt(size * 2) }, (_, i) => `${"`".repeat(i)} `).join(""),
+  "runs of backticks": (size) =>
+    Array.from({ length: Math.sqrt(size * 2) }, (_, i) => `${"`".repeat(i)} `).join(""),
   "many code spans": repeated("`a` "),
   "open angles": repeated("<a:"),
   "nested quotes": repeated("> > > > a\n"),
   "a quote in a quote in a quote": repeated(">"),
   "one quote with many lines": repeated("> a\n"),
   "a table": (size) => `|a|b|\n|-|-|\n${repeated("|x|y|\n")(size)}`,
-  "a table of short rows": (size) => `${"|a".repeat(60)}\n${"|-".repeat(60)}\n${repeated("|\n")(size)}`,
+  "a table of short rows": (size) =>
+    `${"|a".repeat(60)}\n${"|-".repeat(60)}\n${repeated("|\n")(size)}`,
   "a wide table": (size) => `${"|a".repeat(size / 4)}\n${"|-".repeat(size / 4)}\n`,
   tildes: repeated("~~a~"),
-  "deep lists": (size) => Array.from({ length: Math.sqrt(size) }, (_, i) => `${" ".repeat(2 * i)}- a\n`).join(""),
+  "deep lists": (size) =>
+    Array.from({ length: Math.sqrt(size) }, (_, i) => `${" ".repeat(2 * i)}- a\n`).join(""),
   "a long list": repeated("- a\n"),
   "a loose list": repeated("- a\n\n"),
   "many empty items": repeated("-\n"),

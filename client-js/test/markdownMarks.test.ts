@@ -13,7 +13,11 @@ interface Span {
 }
 
 /** A view whose marks are `cite` elements with the offsets of their span. */
-function citing(): { readonly view: MarkdownView; readonly fake: FakeElement; readonly cite: (span: Span) => void } {
+function citing(): {
+  readonly view: MarkdownView;
+  readonly fake: FakeElement;
+  readonly cite: (span: Span) => void;
+} {
   const { root, fake } = host();
   const view = new MarkdownView(root);
   const cite = ({ start, end }: Span): void =>
@@ -25,7 +29,8 @@ function citing(): { readonly view: MarkdownView; readonly fake: FakeElement; re
   return { view, fake, cite };
 }
 
-const cited = (fake: FakeElement): FakeElement[] => elements(fake).filter(({ localName }) => localName === "cite");
+const cited = (fake: FakeElement): FakeElement[] =>
+  elements(fake).filter(({ localName }) => localName === "cite");
 
 /** The span of the source that stands where a piece of it is written first. */
 function spanOf(source: string, piece: string): Span {
@@ -33,7 +38,8 @@ function spanOf(source: string, piece: string): Span {
   return { start, end: start + piece.length };
 }
 
-const SOURCE = "> Fish & chips are *very good*\n> in [the north](https://a.example).\n\n1. One &amp; two\n2. Three";
+const SOURCE =
+  "> Fish & chips are *very good*\n> in [the north](https://a.example).\n\n1. One &amp; two\n2. Three";
 
 test("a span is marked in every stretch of text it covers, whatever markup lies between", () => {
   const { view, fake, cite } = citing();
@@ -101,7 +107,9 @@ test("marks set while the text streams, after it, and in any order give the same
     late.view.finish(source);
     for (const span of [...spans].reverse()) late.cite(span);
     const early = citing();
-    const cuts = Array.from({ length: 6 }, () => author.below(source.length + 1)).sort((a, b) => a - b);
+    const cuts = Array.from({ length: 6 }, () => author.below(source.length + 1)).sort(
+      (a, b) => a - b,
+    );
     const waiting = [...spans];
     for (const cut of cuts) {
       early.view.update(source.slice(0, cut));
@@ -113,7 +121,9 @@ test("marks set while the text streams, after it, and in any order give the same
     assert.equal(outline(early.fake), outline(late.fake), JSON.stringify({ source, spans, cuts }));
     assert.equal(late.fake.textContent, plainText(source));
     for (const span of spans) {
-      const points = cited(late.fake).filter((mark) => mark.getAttribute("span") === `${span.start}-${span.end}`);
+      const points = cited(late.fake).filter(
+        (mark) => mark.getAttribute("span") === `${span.start}-${span.end}`,
+      );
       if (span.start === span.end) assert.ok(points.length <= 1, JSON.stringify({ source, span }));
     }
   }

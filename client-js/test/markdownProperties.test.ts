@@ -23,12 +23,18 @@ function streamsAlike(source: string, author: Author): number {
   const { root, fake } = host();
   const view = new MarkdownView(root);
   const cuts = 1 + author.below(20);
-  const at = Array.from({ length: cuts }, () => author.below(source.length + 1)).sort((a, b) => a - b);
+  const at = Array.from({ length: cuts }, () => author.below(source.length + 1)).sort(
+    (a, b) => a - b,
+  );
   for (const cut of at) view.update(source.slice(0, cut));
   const last = at.at(-1) as number;
   const fresh = host();
   new MarkdownView(fresh.root).update(source.slice(0, last));
-  assert.equal(outline(fake), outline(fresh.fake), `live: ${JSON.stringify(source.slice(0, last))} cut at ${at}`);
+  assert.equal(
+    outline(fake),
+    outline(fresh.fake),
+    `live: ${JSON.stringify(source.slice(0, last))} cut at ${at}`,
+  );
   view.finish(source);
   assert.equal(outline(fake), oneShot(source), `${JSON.stringify(source)} cut at ${at}`);
   return cuts;
@@ -39,11 +45,14 @@ test("a document streamed in any pieces ends as the same tree as one shown at on
   const examples = spec.tests.map(({ markdown }) => markdown);
   let cuts = 0;
   for (const example of examples) cuts += streamsAlike(example, author);
-  while (cuts < CUTS) cuts += streamsAlike(author.next() < 0.8 ? author.document() : author.hostile(), author);
+  while (cuts < CUTS)
+    cuts += streamsAlike(author.next() < 0.8 ? author.document() : author.hostile(), author);
 });
 
 const TAGS = new Set(
-  "p h3 h4 h5 h6 hr pre ul ol li blockquote table thead tbody tr th td em strong del code a br span button".split(" "),
+  "p h3 h4 h5 h6 hr pre ul ol li blockquote table thead tbody tr th td em strong del code a br span button".split(
+    " ",
+  ),
 );
 const ATTRIBUTES: Readonly<Record<string, RegExp>> = {
   dir: /^(?:ltr|rtl)$/,
@@ -87,11 +96,17 @@ test("every text token says where in the source each of its characters stands", 
     }
     const { text, map } = token;
     for (let i = 0; i < map.length; i += 2) {
-      const [index, offset, end = text.length] = [map[i] as number, map[i + 1] as number, map[i + 2]];
+      const [index, offset, end = text.length] = [
+        map[i] as number,
+        map[i + 1] as number,
+        map[i + 2],
+      ];
       for (let at = index; at < Math.min(end, text.length); at++) {
         const char = source[offset + at - index];
         const same =
-          text[at] === char || /[☐☑]/.test(text) || (/\s/.test(text[at] as string) && /\s|undefined/.test(`${char}`));
+          text[at] === char ||
+          /[☐☑]/.test(text) ||
+          (/\s/.test(text[at] as string) && /\s|undefined/.test(`${char}`));
         assert.ok(
           same || (char === "&" && (at === end - 1 || at === index)),
           JSON.stringify({ source, text, map, at }),

@@ -8,13 +8,17 @@ import spec from "commonmark-spec";
 import { parse, type Token } from "../src/markdown/index.ts";
 
 /** Raw HTML is text here, definitions would change what is settled, tabs count as four columns. */
-const SECTIONS = /^(?:Tabs|HTML blocks|Raw HTML|Link reference definitions|Entity and numeric character references)$/;
+const SECTIONS =
+  /^(?:Tabs|HTML blocks|Raw HTML|Link reference definitions|Entity and numeric character references)$/;
 const DEFINITION = /^ {0,3}(?:> ?)*\[[^\]]*\]:/m;
 const HTML = /<(?:\/?[a-z][^>@:]*>|!--)/i;
 
 const IN_SCOPE = spec.tests.filter(
   ({ section, markdown }) =>
-    !SECTIONS.test(section) && !/[\t→]/.test(markdown) && !DEFINITION.test(markdown) && !HTML.test(markdown),
+    !SECTIONS.test(section) &&
+    !/[\t→]/.test(markdown) &&
+    !DEFINITION.test(markdown) &&
+    !HTML.test(markdown),
 );
 
 /** The examples that differ, and why. */
@@ -26,14 +30,23 @@ const EXCEPTIONS: ReadonlyMap<number, string> = new Map([
 ]);
 
 const escaped = (text: string): string =>
-  text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
+  text
+    .replaceAll("&", "&amp;")
+    .replaceAll("<", "&lt;")
+    .replaceAll(">", "&gt;")
+    .replaceAll('"', "&quot;");
 
 /** Tokens as the specification writes them; a tight list has no paragraphs there. */
 function html(tokens: readonly Token[], tight = false): string {
-  return tokens.map((token) => (Array.isArray(token) ? element(token, tight) : escaped(token.text))).join("");
+  return tokens
+    .map((token) => (Array.isArray(token) ? element(token, tight) : escaped(token.text)))
+    .join("");
 }
 
-function element([tag, attributes, ...children]: Exclude<Token, { text: string }>, tight: boolean): string {
+function element(
+  [tag, attributes, ...children]: Exclude<Token, { text: string }>,
+  tight: boolean,
+): string {
   const shown = ["href", "src", "start", "class", "alt", "title"]
     .filter((name) => name in attributes && !/^[uo]l\.class$/.test(`${tag}.${name}`))
     .map((name) => ` ${name}="${escaped(attributes[name] as string)}"`)
@@ -69,7 +82,9 @@ function item(children: readonly Token[], tight: boolean): string {
 
 test("every CommonMark example in scope but the listed exceptions reads as the specification has it", () => {
   assert.ok(IN_SCOPE.length >= 440, `${IN_SCOPE.length} examples are in scope`);
-  const differing = IN_SCOPE.filter(({ markdown, html: wanted }) => html(parse(markdown)) !== wanted);
+  const differing = IN_SCOPE.filter(
+    ({ markdown, html: wanted }) => html(parse(markdown)) !== wanted,
+  );
   assert.deepEqual(
     differing.map(({ number }) => number),
     [...EXCEPTIONS.keys()],

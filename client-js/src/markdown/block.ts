@@ -48,6 +48,8 @@ export function holds(parent: Block, tag: string): boolean {
 /** A row of a table, with as many cells as were found. */
 export function row(tag: string, found: Text[], columns: readonly Attributes[]): Block {
   const block = new Block("tr");
-  block.kids.push(...found.map((cell, i) => Object.assign(new Block(tag), cell, { attributes: columns[i] })));
+  block.kids.push(
+    ...found.map((cell, i) => Object.assign(new Block(tag), cell, { attributes: columns[i] })),
+  );
   return block;
 }

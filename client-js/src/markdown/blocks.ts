@@ -51,13 +51,18 @@ export class Blocks {
     this.#undo = () => {};
     const source = whole && !text.endsWith("\n") ? `${text}\n` : text;
     this.#source = source;
-    for (let end = source.indexOf("\n", this.#next); end >= 0; end = source.indexOf("\n", this.#next)) {
+    for (
+      let end = source.indexOf("\n", this.#next);
+      end >= 0;
+      end = source.indexOf("\n", this.#next)
+    ) {
       this.#line(this.#next, end);
       this.end = this.#next = end + 1;
     }
     if (whole) this.#stack.length = 1;
     const deepest = this.#stack.length - 1;
-    for (const [i, block] of this.#stack.entries()) block.settled = block.kids.length - (i < deepest ? 1 : 0);
+    for (const [i, block] of this.#stack.entries())
+      block.settled = block.kids.length - (i < deepest ? 1 : 0);
     if (UNDECIDED.test(source.slice(this.#next))) return;
     this.#save();
     this.end = source.length;
@@ -104,7 +109,8 @@ export class Blocks {
 
   /** Past the limit every line is shown as it is. */
   #plain(): void {
-    if (this.#top.mark !== PLAIN) this.#begin(0, new Block("p", PLAIN)).attributes = { class: PLAIN };
+    if (this.#top.mark !== PLAIN)
+      this.#begin(0, new Block("p", PLAIN)).attributes = { class: PLAIN };
     this.#append(this.#top, this.#at);
   }
 
@@ -165,7 +171,10 @@ export class Blocks {
   #fenced(block: Block): void {
     this.#blank = NEVER;
     const rest = this.#source.slice(this.#mark, this.#lineEnd).trimEnd();
-    const closes = this.#indent < 4 && rest.startsWith(block.mark) && rest === (rest[0] as string).repeat(rest.length);
+    const closes =
+      this.#indent < 4 &&
+      rest.startsWith(block.mark) &&
+      rest === (rest[0] as string).repeat(rest.length);
     if (closes) {
       this.#stack.pop();
       return;
@@ -210,7 +219,11 @@ export class Blocks {
         return this.#stack.length - 1;
       }
       const rest = this.#source.slice(this.#mark, this.#lineEnd);
-      if (this.#heading(depth, rest, paragraph) || this.#fence(depth, rest) || this.#table(depth, rest, paragraph)) {
+      if (
+        this.#heading(depth, rest, paragraph) ||
+        this.#fence(depth, rest) ||
+        this.#table(depth, rest, paragraph)
+      ) {
         return null;
       }
       if (/^([-*_])[ \t]*(?:\1[ \t]*){2,}$/.test(rest)) {
@@ -275,7 +288,10 @@ export class Blocks {
     const listed = isList(container) && container.mark === mark;
     if (!listed) {
       const list = this.#begin(depth, new Block(bullet ? "ul" : "ol", mark));
-      list.attributes = { class: "tight", ...(number && Number(number) !== 1 && { start: `${Number(number)}` }) };
+      list.attributes = {
+        class: "tight",
+        ...(number && Number(number) !== 1 && { start: `${Number(number)}` }),
+      };
     }
     const parent = listed ? depth : this.#stack.length - 1;
     this.#begin(parent, new Block("li", "", indent + length + spaces));
@@ -307,7 +323,8 @@ export class Blocks {
     const found = cells(this.#source.slice(this.#mark, this.#lineEnd), this.#mark);
     const columns = table.columns.length;
     found.length = Math.min(found.length, columns);
-    for (; found.length < columns && table.width > 0; table.width--) found.push({ text: "", map: [] });
+    for (; found.length < columns && table.width > 0; table.width--)
+      found.push({ text: "", map: [] });
     this.#top.kids.push(row("td", found, table.columns));
   }
 
@@ -328,7 +345,8 @@ export class Blocks {
   #paragraph(depth: number): void {
     const paragraph = this.#begin(depth, new Block("p"));
     const parent = this.#stack.at(-2) as Block;
-    const task = parent.tag === "li" && parent.kids.length === 1 && matchAt(TASK, this.#source, this.#mark);
+    const task =
+      parent.tag === "li" && parent.kids.length === 1 && matchAt(TASK, this.#source, this.#mark);
     if (task && TASK.lastIndex < this.#lineEnd) {
       paragraph.mark = task[1] === " " ? "☐ " : "☑ ";
       this.#mark = TASK.lastIndex;

@@ -13,7 +13,8 @@ const WORD = new RegExp(`\\b(?:${KEYWORDS.replaceAll(" ", "|")})\\b`);
 
 /** How a language's comments begin; what is not named here is taken for C's kin. */
 function commentOf(name: string): RegExp {
-  if (/^(?:py|python|(?:ba|z)?sh|shell|rb|ruby|ya?ml|toml|r|perl|dockerfile|make)$/.test(name)) return /#.*/;
+  if (/^(?:py|python|(?:ba|z)?sh|shell|rb|ruby|ya?ml|toml|r|perl|dockerfile|make)$/.test(name))
+    return /#.*/;
   if (/^(?:sql|lua|haskell)$/.test(name)) return /--.*/;
   return /\/\/.*|\/\*[\s\S]*?(?:\*\/|$)/;
 }
@@ -21,10 +22,15 @@ function commentOf(name: string): RegExp {
 const KINDS: readonly Kind[] = ["comment", "string", "number", "keyword"];
 
 /** The stretches of a code that have a colour, in order. */
-export function stretches(text: string, language: string): [kind: Kind, start: number, end: number][] {
+export function stretches(
+  text: string,
+  language: string,
+): [kind: Kind, start: number, end: number][] {
   const name = language.toLowerCase();
   if (/^(?:|te?xt|plain(?:text)?|markdown|md|diff|csv)$/.test(name)) return [];
-  const parts = [commentOf(name), STRING, NUMBER, WORD].map(({ source }) => `(${source})`).join("|");
+  const parts = [commentOf(name), STRING, NUMBER, WORD]
+    .map(({ source }) => `(${source})`)
+    .join("|");
   const found: [Kind, number, number][] = [];
   for (const match of text.matchAll(new RegExp(parts, /sql/.test(name) ? "gi" : "g"))) {
     const kind = KINDS[match.slice(1).findIndex((part) => part !== undefined)] as Kind;
@@ -52,7 +58,12 @@ export function colour(code: Element, language: string): void {
       const from = Math.max(0, start - passed);
       const to = Math.min(text.length, end - passed);
       if (from < to) {
-        const range = new StaticRange({ startContainer: text, startOffset: from, endContainer: text, endOffset: to });
+        const range = new StaticRange({
+          startContainer: text,
+          startOffset: from,
+          endContainer: text,
+          endOffset: to,
+        });
         highlight.add(range);
         ranges.push([highlight, range]);
       }

@@ -19,7 +19,8 @@ export interface MarkdownOptions {
   readonly colour?: (code: HTMLElement, language: string) => void;
 }
 
-const TAGS = /^(?:p|h[1-6r]|pre|[uo]l|li|blockquote|t(?:able|head|body|[rhd])|em|strong|del|code|a|br|span)$/;
+const TAGS =
+  /^(?:p|h[1-6r]|pre|[uo]l|li|blockquote|t(?:able|head|body|[rhd])|em|strong|del|code|a|br|span)$/;
 
 type Wanted = Readonly<Record<string, string | undefined>>;
 
@@ -46,7 +47,10 @@ export function elementAt(
   let element = there as Made;
   let origin = element?.[ORIGIN];
   if (origin?.key !== key) {
-    element = typeof tag !== "string" ? tag.make() : make(parent.ownerDocument as Document, tag, attributes, options);
+    element =
+      typeof tag !== "string"
+        ? tag.make()
+        : make(parent.ownerDocument as Document, tag, attributes, options);
     origin = { key, attributes: {} };
     element[ORIGIN] = origin;
     parent.insertBefore(element, there);
@@ -80,7 +84,8 @@ export function patch(parent: Node, tokens: Shown[], options: MarkdownOptions): 
 }
 
 function textAt(parent: Node, there: Node | null, text: string): Node {
-  if (there?.nodeType !== 3) return parent.insertBefore((parent.ownerDocument as Document).createTextNode(text), there);
+  if (there?.nodeType !== 3)
+    return parent.insertBefore((parent.ownerDocument as Document).createTextNode(text), there);
   const node = there as CharacterData;
   const { data } = node;
   if (beginsWith(text, data)) {
@@ -106,14 +111,20 @@ function make(
 }
 
 /** An image is fetched from an origin that is trusted, else only once its button was pressed. */
-function image(document: Document, src: string, alt: string, options: MarkdownOptions): HTMLElement {
+function image(
+  document: Document,
+  src: string,
+  alt: string,
+  options: MarkdownOptions,
+): HTMLElement {
   const holder = document.createElement("span");
   const url = safeLink(src, /^https?:$/);
   if (!url) {
     holder.textContent = alt;
     return holder;
   }
-  const loaded = () => set(document.createElement("img"), { alt, referrerpolicy: "no-referrer", src: url });
+  const loaded = () =>
+    set(document.createElement("img"), { alt, referrerpolicy: "no-referrer", src: url });
   const { host, origin } = new URL(url);
   const button = set(document.createElement("button"), { type: "button", title: url });
   button.textContent = options.imageLabel?.(host, alt) ?? `Show image: ${host}`;
@@ -140,6 +151,12 @@ export function trim(parent: Node, from: Node | null): void {
 function allowed(tag: string, { class: name, start, align, dir, href = "" }: Attributes): Wanted {
   const url = safeLink(href);
   // The whole URL is the title, since the text of a link may claim another.
-  if (url && tag === "a") return { href: url, title: url, target: "_blank", rel: "noopener noreferrer nofollow" };
-  return { class: tag === "img" ? "image" : name, start, align, dir: /^(?:pre|code)$/.test(tag) ? "ltr" : dir };
+  if (url && tag === "a")
+    return { href: url, title: url, target: "_blank", rel: "noopener noreferrer nofollow" };
+  return {
+    class: tag === "img" ? "image" : name,
+    start,
+    align,
+    dir: /^(?:pre|code)$/.test(tag) ? "ltr" : dir,
+  };
 }

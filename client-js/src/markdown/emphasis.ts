@@ -25,18 +25,26 @@ const SPACE = 0;
 const MARK = 1;
 const LETTER = 2;
 
-const kind = (char: string): number => (/^\s?$/.test(char) ? SPACE : /[\p{P}\p{S}]/u.test(char) ? MARK : LETTER);
+const kind = (char: string): number =>
+  /^\s?$/.test(char) ? SPACE : /[\p{P}\p{S}]/u.test(char) ? MARK : LETTER;
 
 const isPair = (text: string, at: number): boolean => (text.codePointAt(at) ?? 0) > 0xffff;
 
 /** Whether a run may open or close, by the characters before and behind it. */
-export function flanks(text: string, from: number, to: number): { readonly opens: boolean; readonly closes: boolean } {
+export function flanks(
+  text: string,
+  from: number,
+  to: number,
+): { readonly opens: boolean; readonly closes: boolean } {
   const before = kind(isPair(text, from - 2) ? text.slice(from - 2, from) : (text[from - 1] ?? ""));
   const after = kind(text.slice(to, to + (isPair(text, to) ? 2 : 1)));
   const left = after > (before === LETTER ? MARK : SPACE);
   const right = before > (after === LETTER ? MARK : SPACE);
   const inWord = text[from] === "_" && left && right;
-  return { opens: left && (!inWord || before === MARK), closes: right && (!inWord || after === MARK) };
+  return {
+    opens: left && (!inWord || before === MARK),
+    closes: right && (!inWord || after === MARK),
+  };
 }
 
 const left = ({ from, to }: Piece): number => to - from;
@@ -68,7 +76,12 @@ export function pair(delimiters: Delimiter[], end?: Piece): void {
     while (closer.closes && left(closer) > 0) {
       const bottom = bottoms[key] ?? -1;
       let i = openers.length - 1;
-      while (i >= 0 && (openers[i] as Delimiter).order > bottom && !fits(openers[i] as Delimiter, closer)) i--;
+      while (
+        i >= 0 &&
+        (openers[i] as Delimiter).order > bottom &&
+        !fits(openers[i] as Delimiter, closer)
+      )
+        i--;
       const opener = openers[i];
       if (!opener || opener.order <= bottom) {
         bottoms[key] = openers.at(-1)?.order ?? -1;

@@ -4,8 +4,24 @@
  */
 
 import { type Delimiter, flanks, type Piece, pair } from "./emphasis.ts";
-import { BARE_URL, character, type Destination, destination, encode, matchAt, REFERENCE } from "./links.ts";
-import { append, type Attributes, type Element, isText, plain, type Text, type Token } from "./tree.ts";
+import {
+  BARE_URL,
+  character,
+  type Destination,
+  destination,
+  encode,
+  matchAt,
+  REFERENCE,
+} from "./links.ts";
+import {
+  type Attributes,
+  append,
+  type Element,
+  isText,
+  plain,
+  type Text,
+  type Token,
+} from "./tree.ts";
 
 /** Deeper elements are left out and their text kept: what walks the tree may recurse. */
 const DEPTH = 20;
@@ -65,7 +81,15 @@ class Scanner {
   }
 
   /** An element between two indexes that shows the text between two others. */
-  #element(at: number, tag: string, attributes: Attributes, from: number, to: number, end: number, shown?: string) {
+  #element(
+    at: number,
+    tag: string,
+    attributes: Attributes,
+    from: number,
+    to: number,
+    end: number,
+    shown?: string,
+  ) {
     this.#add(at, from, "").begins.push([tag, attributes]);
     this.#add(from, to, shown);
     this.#add(to, end, "").ends++;
@@ -92,7 +116,14 @@ class Scanner {
     if (!url) return;
     const end = at + url.length;
     const complete = !this.#live || end < this.#text.length;
-    this.#element(at, "a", complete ? { href: encode(/^w/i.test(url) ? `http://${url}` : url) } : {}, at, end, end);
+    this.#element(
+      at,
+      "a",
+      complete ? { href: encode(/^w/i.test(url) ? `http://${url}` : url) } : {},
+      at,
+      end,
+      end,
+    );
   }
 
   /** An escaped character, or an entity. */
@@ -100,9 +131,9 @@ class Scanner {
     const match = matchAt(REFERENCE, this.#text, at);
     const char = match && character(match);
     if (!char) return;
-    const escape = match[1] ? 1 : 0;
-    this.#add(at, at + escape, "");
-    this.#add(at + escape, REFERENCE.lastIndex, char);
+    const backslash = match[1] ? 1 : 0;
+    this.#add(at, at + backslash, "");
+    this.#add(at + backslash, REFERENCE.lastIndex, char);
   }
 
   /** The end of a line; `from`: where its backslash stands, if it has one. */
@@ -144,7 +175,8 @@ class Scanner {
   #autolink(at: number): void {
     const [{ length } = "", url, mail] = matchAt(AUTOLINK, this.#text, at) ?? [];
     const end = at + length;
-    if (length) this.#element(at, "a", { href: url ? encode(url) : `mailto:${mail}` }, at + 1, end - 1, end);
+    if (length)
+      this.#element(at, "a", { href: url ? encode(url) : `mailto:${mail}` }, at + 1, end - 1, end);
   }
 
   #close(at: number): void {
@@ -162,7 +194,9 @@ class Scanner {
   /** Whether what follows a `]` may still become a destination. */
   #unfinished(at: number): boolean {
     const rest = this.#text.slice(at, at + PATIENCE);
-    return this.#live && rest.length < PATIENCE && /^(?:\(\s*\S*(?:\s+(?:["'(].*)?)?)?$/s.test(rest);
+    return (
+      this.#live && rest.length < PATIENCE && /^(?:\(\s*\S*(?:\s+(?:["'(].*)?)?)?$/s.test(rest)
+    );
   }
 
   /** Makes an element from a bracket up to `at`; without a destination yet even an image is a link to nowhere. */
@@ -175,14 +209,22 @@ class Scanner {
     bracket.shown = "";
     bracket.begins.push(
       link
-        ? [bracket.image ? "img" : "a", { [bracket.image ? "src" : "href"]: href, ...(title && { title }) }]
+        ? [
+            bracket.image ? "img" : "a",
+            { [bracket.image ? "src" : "href"]: href, ...(title && { title }) },
+          ]
         : ["a", {}],
     );
   }
 
   #run(char: string, at: number): void {
     const end = runEnd(this.#text, at);
-    const more = { order: this.#delimiters.length, char, size: end - at, ...flanks(this.#text, at, end) };
+    const more = {
+      order: this.#delimiters.length,
+      char,
+      size: end - at,
+      ...flanks(this.#text, at, end),
+    };
     const piece = this.#add(at, end, undefined, more);
     if (char !== "~" || piece.size < 3) this.#delimiters.push(piece);
   }
@@ -210,7 +252,12 @@ function build(pieces: Piece[], leaf: Text): Token[] {
       append(parent.at(-1) as Text, shown, leaf, from, shown.length < to - from ? from : to);
     }
     for (const [tag, attributes] of begins.reverse()) {
-      if (skipped > 0 || open.length > DEPTH || (tag === "a" && open.some((element) => element[0] === "a"))) skipped++;
+      if (
+        skipped > 0 ||
+        open.length > DEPTH ||
+        (tag === "a" && open.some((element) => element[0] === "a"))
+      )
+        skipped++;
       else {
         const element: Element = [tag, attributes];
         (open.at(-1) as Element).push(element);
@@ -223,7 +270,8 @@ function build(pieces: Piece[], leaf: Text): Token[] {
 
 /** What was written as an image's text is its description. */
 function finish(element: Element): void {
-  if (element[0] === "img") element.splice(1, element.length, { ...element[1], alt: plain(element) });
+  if (element[0] === "img")
+    element.splice(1, element.length, { ...element[1], alt: plain(element) });
 }
 
 /**

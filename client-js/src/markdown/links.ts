@@ -17,7 +17,9 @@ const NAMED: Readonly<Record<string, string>> = {
 export const REFERENCE = /\\([!-/:-@[-`{-~])|&(?:#(\d{1,7})|#x([\da-f]{1,6})|(\w+));/giy;
 
 /** The character that a match of `REFERENCE` means; nothing for an entity that is none of the handful we know. */
-export function character([, escaped, decimal, hex, name]: readonly (string | undefined)[]): string | undefined {
+export function character([, escaped, decimal, hex, name]: readonly (string | undefined)[]):
+  | string
+  | undefined {
   if (escaped) return escaped;
   if (name) return Object.hasOwn(NAMED, name) ? NAMED[name] : undefined;
   const code = decimal ? Number(decimal) : Number.parseInt(hex as string, 16);

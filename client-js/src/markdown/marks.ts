@@ -1,6 +1,6 @@
 /** Sets marks of spans of the source, such as citations, into the tokens of a leaf. */
 
-import { append, type Attributes, indexOf, isText, type Text, type Token } from "./tree.ts";
+import { type Attributes, append, indexOf, isText, type Text, type Token } from "./tree.ts";
 
 /** A span of the source (UTF-16 code units) or, if it is empty, a point in it. */
 export interface Mark {
@@ -14,10 +14,12 @@ export type Shown = Text | [tag: string | Mark, attributes: Attributes, ...child
 
 /** The tokens of a leaf with marks set into them, outer spans before those in them. */
 export function withMarks(tokens: Token[], marks: readonly Mark[]): Shown[] {
-  return marks.reduce<Shown[]>((shown, mark) => {
-    if (mark.start < mark.end) return enclose(split(split(shown, mark.start), mark.end), mark);
-    return insert(split(shown, mark.start, "a"), mark) ?? [...shown, [mark, {}]];
-  }, tokens);
+  let shown: Shown[] = tokens;
+  for (const mark of marks) {
+    if (mark.start < mark.end) shown = enclose(split(split(shown, mark.start), mark.end), mark);
+    else shown = insert(split(shown, mark.start, "a"), mark) ?? shown.concat([[mark, {}]]);
+  }
+  return shown;
 }
 
 /** The same for every token that is an element. */
@@ -30,7 +32,8 @@ function within(token: Shown, change: (children: Shown[]) => Shown[]): Shown {
 /** Cuts the text that holds an offset of the source in two, unless it is in an element to be kept whole. */
 function split(tokens: Shown[], offset: number, whole?: string): Shown[] {
   return tokens.flatMap((token) => {
-    if (!isText(token)) return [token[0] === whole ? token : within(token, (kids) => split(kids, offset, whole))];
+    if (!isText(token))
+      return [token[0] === whole ? token : within(token, (kids) => split(kids, offset, whole))];
     const at = indexOf(token, offset);
     const { text, map } = token;
     if (at <= 0 || at >= text.length) return [token];
@@ -43,7 +46,9 @@ function split(tokens: Shown[], offset: number, whole?: string): Shown[] {
 function enclose(tokens: Shown[], mark: Mark): Shown[] {
   return tokens.map((token) => {
     const start = isText(token) ? (token.map[1] as number) : -1;
-    return start >= mark.start && start < mark.end ? [mark, {}, token] : within(token, (kids) => enclose(kids, mark));
+    return start >= mark.start && start < mark.end
+      ? [mark, {}, token]
+      : within(token, (kids) => enclose(kids, mark));
   });
 }
 
@@ -63,9 +68,10 @@ function insert(tokens: Shown[], mark: Mark): Shown[] | null {
 }
 
 function firstOffset(token: Shown): number {
-  while (!isText(token)) {
-    if (token.length < 3) return -1;
-    token = token[2] as Shown;
+  let first = token;
+  while (!isText(first)) {
+    if (first.length < 3) return -1;
+    first = first[2] as Shown;
   }
-  return token.map[1] as number;
+  return first.map[1] as number;
 }

@@ -11,7 +11,8 @@ export function tokens(block: Block, live: boolean): Token[] {
   let { text } = block;
   if (tag === "hr") return [];
   if (tag === "pre") {
-    if (!block.mark) text = text.slice(0, (text.indexOf("\n", text.trimEnd().length) + 1 || text.length + 1) - 1);
+    if (!block.mark)
+      text = text.slice(0, (text.indexOf("\n", text.trimEnd().length) + 1 || text.length + 1) - 1);
     if (!live && map.length > 0) text += "\n";
     return text ? [{ text, map }] : [];
   }
@@ -21,7 +22,12 @@ export function tokens(block: Block, live: boolean): Token[] {
   if (live && /^\|.*$/.test(text)) return [];
   const shown = inline({ text, map }, live);
   // The box stands for as many characters of `[x] `, right before the text.
-  if (block.mark) shown.unshift(["span", { class: "task" }, { text: block.mark, map: [0, (map[1] as number) - 2] }]);
+  if (block.mark)
+    shown.unshift([
+      "span",
+      { class: "task" },
+      { text: block.mark, map: [0, (map[1] as number) - 2] },
+    ]);
   return shown;
 }
 

@@ -1,6 +1,6 @@
 /** Rows of GFM tables. */
 
-import { append, type Attributes, type Text } from "./tree.ts";
+import { type Attributes, append, type Text } from "./tree.ts";
 
 /** What the row of dashes under a table's head says of each column; null if a line is no such row. */
 export function alignments(line: string): Attributes[] | null {

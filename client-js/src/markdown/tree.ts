@@ -22,7 +22,8 @@ export const isText = (token: unknown): token is Text => !Array.isArray(token);
 /** Says that from `index` on the text stands at `offset` of the source, if that is not already said. */
 export function place(map: number[], index: number, offset: number): void {
   const n = map.length;
-  if (n === 0 || offset - index !== (map[n - 1] as number) - (map[n - 2] as number)) map.push(index, offset);
+  if (n === 0 || offset - index !== (map[n - 1] as number) - (map[n - 2] as number))
+    map.push(index, offset);
 }
 
 /** Where the last pair stands whose index (`side` 0) or offset (1) is not above a value, or else the first. */
@@ -68,4 +69,5 @@ export function plain(token: Token): string {
 }
 
 /** `startsWith`, by the comparison that engines do in one go: it runs over the whole text at every update. */
-export const beginsWith = (text: string, begin: string): boolean => text.slice(0, begin.length) === begin;
+export const beginsWith = (text: string, begin: string): boolean =>
+  text.slice(0, begin.length) === begin;

@@ -54,7 +54,8 @@ export class MarkdownView {
     this.#leaves.forEach((leaf, i) => {
       if (!this.#touches(mark, i)) return;
       this.#paint(i);
-      if (leaf.block.tag === "pre" && leaf.settled) this.#options.colour?.(leaf.element, language(leaf.block));
+      if (leaf.block.tag === "pre" && leaf.settled)
+        this.#options.colour?.(leaf.element, language(leaf.block));
     });
   }
 
@@ -75,7 +76,7 @@ export class MarkdownView {
     this.#kids(this.#blocks.root, this.#root, whole);
     // A point behind the last settled text is only now known to belong to it, or to what comes next.
     let from = first;
-    while (this.#marks.length > 0 && from > 0 && isNaN(this.#leaves[--from]?.start ?? 0));
+    while (this.#marks.length > 0 && from > 0 && Number.isNaN(this.#leaves[--from]?.start ?? 0));
     for (let i = from; i < this.#leaves.length; i++) {
       this.#paint(i);
       const { block, element, settled } = this.#leaves[i] as Leaf;
@@ -95,11 +96,19 @@ export class MarkdownView {
       const settled = whole || i < block.settled;
       const isCode = kid.tag === "pre";
       const dir = parent === this.#root && { dir: direction(kid) };
-      const element = elementAt(parent, there, kid.tag, isCode ? {} : { ...kid.attributes, ...dir }, options);
+      const element = elementAt(
+        parent,
+        there,
+        kid.tag,
+        isCode ? {} : { ...kid.attributes, ...dir },
+        options,
+      );
       if (isLeaf(kid)) {
         this.#leaves.push({
           block: kid,
-          element: isCode ? elementAt(element, element.firstChild, "code", kid.attributes, options) : element,
+          element: isCode
+            ? elementAt(element, element.firstChild, "code", kid.attributes, options)
+            : element,
           tokens: tokens(kid, !settled),
           start: kid.map[1] ?? NaN,
           settled,
@@ -115,9 +124,11 @@ export class MarkdownView {
   #touches({ start, end }: Mark, i: number): boolean {
     const from = (this.#leaves[i] as Leaf).start;
     let next = i + 1;
-    while (isNaN(this.#leaves[next]?.start ?? 0)) next++;
+    while (Number.isNaN(this.#leaves[next]?.start ?? 0)) next++;
     const to = this.#leaves[next]?.start ?? Infinity;
-    return start < end ? start < to && end > from : start > from && start <= to && start <= this.#blocks.end;
+    return start < end
+      ? start < to && end > from
+      : start > from && start <= to && start <= this.#blocks.end;
   }
 
   #paint(i: number): void {
@@ -135,5 +146,7 @@ function language(block: Block): string {
 function direction(block: Block): string {
   let leaf = block;
   while (leaf.kids[0]) leaf = leaf.kids[0];
-  return /^\P{L}*[\u0590-\u08ff\ufb1d-\ufefc]/u.test(leaf.text.replace(/`[^`]*`?/g, "")) ? "rtl" : "ltr";
+  return /^\P{L}*[\u0590-\u08ff\ufb1d-\ufefc]/u.test(leaf.text.replace(/`[^`]*`?/g, ""))
+    ? "rtl"
+    : "ltr";
 }
