@@ -45,6 +45,18 @@ export function holds(parent: Block, tag: string): boolean {
   return !isLeaf(parent);
 }
 
+/** Remembers open blocks as they are: what it gives brings them back. Their lists only ever grow. */
+export function remembered(stack: readonly Block[]): () => Block[] {
+  const all = stack.map((block) => ({ block, fields: { ...block }, kids: block.kids.length, map: block.map.length }));
+  return () =>
+    all.map(({ block, fields, kids, map }) => {
+      Object.assign(block, fields);
+      block.kids.length = kids;
+      block.map.length = map;
+      return block;
+    });
+}
+
 /** A row of a table, with as many cells as were found. */
 export function row(tag: string, found: Text[], columns: readonly Attributes[]): Block {
   const block = new Block("tr");

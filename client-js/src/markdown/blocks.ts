@@ -3,9 +3,9 @@
  * and taken back before more is read. So whatever a whole line has closed never changes again.
  */
 
-import { Block, holds, isLeaf, isList, PLAIN, row } from "./block.ts";
+import { Block, holds, isLeaf, isList, PLAIN, remembered, row } from "./block.ts";
 import { matchAt, unescaped } from "./links.ts";
-import { alignments, cells } from "./tables.ts";
+import { alignments, COLUMNS, cells, PADDING } from "./tables.ts";
 import { offsetOf, place } from "./tree.ts";
 
 /** Past this many open blocks the marks of quotes and lists are text. */
@@ -13,12 +13,6 @@ const DEPTH = 40;
 
 /** Lines that begin past this offset are not read as Markdown any more. */
 const LIMIT = 262_144;
-
-/** Wider tables are text; so short rows cannot blow up into many cells. */
-const COLUMNS = 64;
-
-/** Empty cells that a table may add to short rows. */
-const PADDING = 1000;
 
 /** A last line of nothing but marks says too little: `-` may become a heading, a list, a rule or a table. */
 const UNDECIDED = /^[-+*_=#~`|:>.)\d\s]*(?:\[[ x]?\]?)?$/i;
@@ -64,29 +58,14 @@ export class Blocks {
     for (const [i, block] of this.#stack.entries())
       block.settled = block.kids.length - (i < deepest ? 1 : 0);
     if (UNDECIDED.test(source.slice(this.#next))) return;
-    this.#save();
-    this.end = source.length;
-    this.#line(this.#next, this.end);
-  }
-
-  /** Makes `#undo` bring back what is now. */
-  #save(): void {
     const blank = this.#blank;
-    const saved = this.#stack.map((block) => ({
-      block,
-      fields: { ...block },
-      kids: block.kids.length,
-      map: block.map.length,
-    }));
+    const back = remembered(this.#stack);
     this.#undo = () => {
       this.#blank = blank;
-      this.#stack = saved.map(({ block, fields, kids, map }) => {
-        Object.assign(block, fields);
-        block.kids.length = kids;
-        block.map.length = map;
-        return block;
-      });
+      this.#stack = back();
     };
+    this.end = source.length;
+    this.#line(this.#next, this.end);
   }
 
   get #top(): Block {

@@ -2,6 +2,12 @@
 
 import { type Attributes, append, type Text } from "./tree.ts";
 
+/** Wider tables are text; so short rows cannot blow up into many cells. */
+export const COLUMNS = 64;
+
+/** Empty cells that a table may add to short rows. */
+export const PADDING = 1000;
+
 /** What the row of dashes under a table's head says of each column; null if a line is no such row. */
 export function alignments(line: string): Attributes[] | null {
   const columns = line.includes("|") ? cells(line, 0) : [];
