@@ -4,7 +4,14 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { type MarkdownOptions, MarkdownView, parse } from "../src/markdown/index.ts";
-import { elements, type FakeElement, type FakeNode, type FakeText, host, outline } from "./fakeDom.ts";
+import {
+  elements,
+  type FakeElement,
+  type FakeNode,
+  type FakeText,
+  host,
+  outline,
+} from "./fakeDom.ts";
 
 function show(source: string, options: MarkdownOptions = {}): FakeElement {
   const { root, fake } = host();
@@ -40,9 +47,9 @@ test("tables, tasks, strikethrough and bare URLs are read as GFM has them", () =
   assert.equal(first(show("|a|\n|:-:|"), "th").getAttribute("align"), "center");
   assert.equal(show("- [x] done\n- [ ] not").textContent, "☑ done☐ not");
   assert.deepEqual(names(show("~~gone~~ ~gone~ ~~~not~~~")), ["p", "del", "del"]);
-  const hrefs = elements(show("see https://a.example/x_(y)?z. (www.b.example) xhttps://no.example")).map((link) =>
-    link.getAttribute("href"),
-  );
+  const hrefs = elements(
+    show("see https://a.example/x_(y)?z. (www.b.example) xhttps://no.example"),
+  ).map((link) => link.getAttribute("href"));
   assert.deepEqual(hrefs, [null, "https://a.example/x_(y)?z", "http://www.b.example/"]);
 });
 
@@ -63,7 +70,10 @@ test("a link has no destination before it is complete", () => {
   ]) {
     assert.equal(live(source), '<p dir="ltr"><a>"text"</></>', source);
   }
-  assert.equal(first(show("[text](https://a.example)"), "a").getAttribute("href"), "https://a.example/");
+  assert.equal(
+    first(show("[text](https://a.example)"), "a").getAttribute("href"),
+    "https://a.example/",
+  );
   assert.equal(live("https://a.exam"), '<p dir="ltr"><a>"https://a.exam"</></>');
 });
 
@@ -78,7 +88,8 @@ test("a last line of nothing but marks is not shown before it is clear what it i
 test("what is settled stays the same nodes, and an open fence grows in one text", () => {
   const { root, fake } = host();
   const view = new MarkdownView(root);
-  const source = "# Title\n\nfirst *one*\n\n- a\n- b\n\n| x |\n|---|\n| y |\n| z |\n\n```ts\nlet a = 1;\nlet b";
+  const source =
+    "# Title\n\nfirst *one*\n\n- a\n- b\n\n| x |\n|---|\n| y |\n| z |\n\n```ts\nlet a = 1;\nlet b";
   view.update(source);
   const before = new Set(all(fake));
   const code = first(fake, "code");
@@ -119,7 +130,10 @@ test("each new line of a long list or table touches only itself", () => {
     }
     const { made } = fake.ownerDocument;
     view.update(source + line);
-    assert.ok(fake.ownerDocument.made - made <= 8, `${fake.ownerDocument.made - made} nodes for ${line}`);
+    assert.ok(
+      fake.ownerDocument.made - made <= 8,
+      `${fake.ownerDocument.made - made} nodes for ${line}`,
+    );
   }
 });
 
@@ -176,7 +190,12 @@ test("options name an image's button, make what takes its place, and trust origi
   first(page, "button").click();
   assert.deepEqual(asked, ["https://cats.example/1.png", "a cat"]);
   assert.ok(names(page).includes("figure"));
-  assert.deepEqual(names(show(source, { imageOrigins: ["https://cats.example"] })), ["p", "span", "img", "span"]);
+  assert.deepEqual(names(show(source, { imageOrigins: ["https://cats.example"] })), [
+    "p",
+    "span",
+    "img",
+    "span",
+  ]);
 });
 
 test("an image that was loaded stays while the text after it grows", () => {
@@ -215,7 +234,8 @@ test("a code block is told of once, when it is complete, with its language and t
   const { root } = host();
   const told: string[] = [];
   const view = new MarkdownView(root, {
-    code: (pre, language, text) => void told.push((pre as unknown as FakeElement).localName, language, text),
+    code: (pre, language, text) =>
+      void told.push((pre as unknown as FakeElement).localName, language, text),
   });
   view.update("```ts extra\nlet a");
   view.update("```ts extra\nlet a;\n");
@@ -248,5 +268,7 @@ test("the tokenizer needs no DOM and says where text stands", () => {
   assert.deepEqual(parse("# *Hi* &amp; you"), [
     ["h1", {}, ["em", {}, { text: "Hi", map: [0, 3] }], { text: " & you", map: [0, 6, 2, 12] }],
   ]);
-  assert.deepEqual(parse("> a\n> b"), [["blockquote", {}, ["p", {}, { text: "a\nb", map: [0, 2, 2, 6] }]]]);
+  assert.deepEqual(parse("> a\n> b"), [
+    ["blockquote", {}, ["p", {}, { text: "a\nb", map: [0, 2, 2, 6] }]],
+  ]);
 });

@@ -47,7 +47,12 @@ export function holds(parent: Block, tag: string): boolean {
 
 /** Remembers open blocks as they are: what it gives brings them back. Their lists only ever grow. */
 export function remembered(stack: readonly Block[]): () => Block[] {
-  const all = stack.map((block) => ({ block, fields: { ...block }, kids: block.kids.length, map: block.map.length }));
+  const all = stack.map((block) => ({
+    block,
+    fields: { ...block },
+    kids: block.kids.length,
+    map: block.map.length,
+  }));
   return () =>
     all.map(({ block, fields, kids, map }) => {
       Object.assign(block, fields);

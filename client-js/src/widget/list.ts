@@ -34,6 +34,7 @@ export class ConversationList {
   readonly #more: HTMLButtonElement;
   readonly #deaf: () => void;
   #items: readonly ConversationObject[] = [];
+  #held = new Map<string, HTMLElement>(); // rows, by what they say
   #cursor: string | null = null;
   #asking = 0;
   #typing: ReturnType<typeof setTimeout> | undefined;
@@ -112,8 +113,19 @@ export class ConversationList {
     this.#draw();
   }
 
+  /** Rows stay that say what they said: somebody may be in the midst of one. */
   #draw(): void {
-    this.#rows.replaceChildren(...this.#items.map((item) => this.#row(item)));
+    const held = this.#held;
+    this.#held = new Map();
+    for (const [at, item] of this.#items.entries()) {
+      const { title, last_message, status, id } = item;
+      const key = JSON.stringify([id, title ?? last_message, status, id === this.#room.shown()]);
+      const row = held.get(key) ?? this.#row(item);
+      this.#held.set(key, row);
+      const there = this.#rows.children[at] ?? null;
+      if (there !== row) this.#rows.insertBefore(row, there);
+    }
+    while (this.#rows.children.length > this.#items.length) this.#rows.lastChild?.remove();
     show(this.#none, this.#items.length === 0);
     show(this.#more, this.#cursor !== null);
   }
@@ -208,6 +220,7 @@ export class ConversationList {
             if (event.key !== "Escape" || composes(event)) return;
             event.preventDefault();
             event.stopPropagation();
+            this.#held.clear();
             this.#draw();
             this.#search.focus();
           },

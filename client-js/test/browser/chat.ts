@@ -100,6 +100,13 @@ export async function answerText({ chat }: Visit): Promise<string> {
 /** axe has nothing to say about the page, shadow roots included. */
 export async function flawless({ page }: Visit): Promise<void> {
   await page.evaluate(AXE);
+  // What is still fading in has less contrast than it will have.
+  await page.evaluate(() => {
+    const roots = [document, document.querySelector("parley-chat")?.shadowRoot ?? document];
+    return Promise.all(
+      roots.flatMap((root) => root.getAnimations()).map(({ finished }) => finished),
+    );
+  });
   const { violations } = await page.evaluate(() =>
     (globalThis as unknown as { axe: typeof axe }).axe.run(document),
   );

@@ -50,6 +50,31 @@ test("a search finds what was said", async (t) => {
   await list.getByText("Nothing here yet.").waitFor();
 });
 
+test("what somebody does to a conversation is not undone by news of another", async (t) => {
+  const visit = await visited(t, chromium, parley.url);
+  await talked(visit, "apples");
+  const list = await listed(visit);
+  await list.getByRole("button", { name: /^More for/ }).click();
+  await list.getByRole("button", { name: "Rename" }).click();
+  await visit.page.keyboard.type("About");
+  await visit.chat.evaluate(async (node) => {
+    const { client } = node as HTMLElement & {
+      client: { fetch(path: string, init: { method: string; body: unknown }): Promise<unknown> };
+    };
+    const made = new Promise((told) => {
+      (client as unknown as { on(name: string, then: () => void): void }).on("conversations", () =>
+        requestAnimationFrame(told),
+      );
+    });
+    await client.fetch("conversations", { method: "POST", body: { title: "Another one" } });
+    await made;
+  });
+  await list.getByText("Another one").waitFor();
+  await visit.page.keyboard.type(" fruit");
+  await visit.page.keyboard.press("Enter");
+  await list.getByText("About fruit").waitFor();
+});
+
 test("a conversation is renamed, archived and brought back", async (t) => {
   const visit = await visited(t, chromium, parley.url);
   await talked(visit, "apples");
