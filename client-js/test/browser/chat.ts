@@ -103,9 +103,10 @@ export async function flawless({ page }: Visit): Promise<void> {
   // What is still fading in has less contrast than it will have.
   await page.evaluate(() => {
     const roots = [document, document.querySelector("parley-chat")?.shadowRoot ?? document];
-    return Promise.all(
-      roots.flatMap((root) => root.getAnimations()).map(({ finished }) => finished),
-    );
+    const ending = roots
+      .flatMap((root) => root.getAnimations())
+      .filter(({ effect }) => effect?.getComputedTiming().endTime !== Number.POSITIVE_INFINITY);
+    return Promise.all(ending.map(({ finished }) => finished)).then(() => null);
   });
   const { violations } = await page.evaluate(() =>
     (globalThis as unknown as { axe: typeof axe }).axe.run(document),
