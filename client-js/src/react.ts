@@ -1,10 +1,22 @@
 /** Hooks for React. The conversation lives outside: what did not change is not rendered again. */
 
-import { useCallback, useEffect, useId, useMemo, useSyncExternalStore } from "react";
+import {
+  createElement,
+  type HTMLAttributes,
+  type ReactElement,
+  useCallback,
+  useEffect,
+  useId,
+  useLayoutEffect,
+  useMemo,
+  useRef,
+  useSyncExternalStore,
+} from "react";
 
 import type { Answer } from "./answer.ts";
 import type { Connection, ParleyClient } from "./client.ts";
 import type { Conversation, SendOptions, Status } from "./conversation.ts";
+import { type MarkdownOptions, MarkdownView } from "./markdown/index.ts";
 import type { ChatMessage } from "./screen.ts";
 
 export interface Chat {
@@ -68,6 +80,29 @@ export function useConnection(client: ParleyClient): Connection {
   const now = () => client.connection;
   return useSyncExternalStore(changes, now, now);
 }
+
+export interface MarkdownProps extends Omit<HTMLAttributes<HTMLDivElement>, "children"> {
+  readonly text: string;
+  /** Whether more of it is to come. */
+  readonly streaming?: boolean;
+  /** Those of the first rendering are kept. */
+  readonly options?: MarkdownOptions;
+}
+
+/** Shows Markdown, also while it grows: what is settled of it is not touched again. Nothing in it runs. */
+export function Markdown({ text, streaming, options, ...attributes }: MarkdownProps): ReactElement {
+  const root = useRef<HTMLDivElement>(null);
+  const view = useRef<MarkdownView>(undefined);
+  useShown(() => {
+    view.current ??= new MarkdownView(root.current as HTMLDivElement, options);
+    if (streaming) view.current.update(text);
+    else view.current.finish(text);
+  }, [text, streaming]);
+  return createElement("div", { ...attributes, ref: root });
+}
+
+/** Before anybody sees it; where nobody ever does, on a server, React wants nothing of the kind. */
+const useShown = typeof document === "undefined" ? useEffect : useLayoutEffect;
 
 const begun = new WeakMap<ParleyClient, Map<string, Conversation>>();
 

@@ -29,6 +29,7 @@ async function bundle(): Promise<string> {
     banner: { js: IMMEDIATE },
     bundle: true,
     format: "esm",
+    minify: true,
     write: false,
     define: { "process.env.NODE_ENV": '"development"' },
     plugins: [
@@ -252,6 +253,19 @@ test("the connection's state is rendered, whatever it does", async (t) => {
     return [...states, stage.chat("room").connection.state];
   });
   assert.deepEqual(found, ["open", "waiting", "open"]);
+});
+
+test("Markdown grows by what is new, and nothing of it runs", async (t) => {
+  const found = await staged(t, async (stage) => {
+    const text = await stage.read("# One\n\nA **word", true);
+    const title = text.querySelector("h3");
+    const streamed = text.querySelector("strong")?.textContent;
+    await stage.read("# One\n\nA **word** <img src=x onerror=alert(1)>\n\n- two", false);
+    const kept = title !== null && title === text.querySelector("h3");
+    const { children } = text;
+    return [streamed, kept, [...children].map((child) => child.tagName), text.querySelector("img")];
+  });
+  assert.deepEqual(found, ["word", true, ["H3", "P", "UL"], null]);
 });
 
 function Said({ parley }: { parley: ParleyClient }) {

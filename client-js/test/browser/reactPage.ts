@@ -4,7 +4,7 @@ import { Activity, createElement, memo, StrictMode } from "react";
 import { createRoot, type Root } from "react-dom/client";
 
 import { type ChatMessage, ParleyClient } from "../../src/index.ts";
-import { type Chat, useChat, useMessage } from "../../src/react.ts";
+import { type Chat, Markdown, useChat, useMessage } from "../../src/react.ts";
 import { FakeOutside, quiet } from "../fakeOutside.ts";
 import { FakeServer } from "../fakeServer.ts";
 
@@ -94,6 +94,14 @@ const stage = {
   },
   status(name: string): string | undefined {
     return document.querySelector(`#${name} output`)?.textContent ?? undefined;
+  },
+  /** Shows a text as Markdown, in strict mode. */
+  async read(text: string, streaming: boolean): Promise<HTMLElement> {
+    root ??= createRoot(document.body.appendChild(document.createElement("main")));
+    const shown = createElement(Markdown, { id: "text", text, streaming });
+    root.render(createElement(StrictMode, null, shown));
+    await quiet();
+    return document.getElementById("text") as HTMLElement;
   },
   /** The room's question, and an answer that has ended. */
   async talk(name: string, question: string, answer: string): Promise<string> {
