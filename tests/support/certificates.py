@@ -18,7 +18,10 @@ def certificate(folder: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
-    names = [x509.IPAddress(ip_address(LOOPBACK)), *map(x509.DNSName, ("chat.example", "shop.example"))]
+    names = [
+        x509.IPAddress(ip_address(LOOPBACK)),
+        *map(x509.DNSName, ("chat.example", "shop.example")),
+    ]
     made = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
