@@ -102,7 +102,7 @@ export class Parley {
 }
 
 /** Ours, without what the one who runs the tests may have set for servers of theirs. */
-function environment(): NodeJS.ProcessEnv {
+export function environment(): NodeJS.ProcessEnv {
   const own = Object.entries(process.env).filter(
     ([name]) => !name.startsWith("PARLEY_") && name !== "DATABASE_URL" && name !== "REDIS_URL",
   );

@@ -12,7 +12,7 @@ import { answerText, say, script, settled } from "./chat.ts";
 import { lastFirst } from "./ends.ts";
 import { type Certificate, Nginx } from "./nginx.ts";
 import { browser, opened } from "./pages.ts";
-import { Parley } from "./parley.ts";
+import { environment, Parley } from "./parley.ts";
 
 const SETTINGS = {
   PARLEY_ENV: "production",
@@ -133,6 +133,6 @@ function token(): string {
   return execFileSync(join(root, ".venv/bin/python"), ["-m", "server", "token", "--user", "ada"], {
     cwd: root,
     encoding: "utf8",
-    env: { ...process.env, ...SETTINGS },
+    env: { ...environment(), ...SETTINGS },
   }).trim();
 }
