@@ -108,8 +108,13 @@ class Tokens:
         self._mint_id = mint_id
         self._names = claim_names(options.claims)
 
-    async def verify(self, token: str, *, origin: str | None) -> Principal:
-        """Who the token speaks for, shown by a peer with this `Origin`; else `TokenRefused`."""
+    async def verify(
+        self, token: str, *, origin: str | None, origin_is_told: bool = True
+    ) -> Principal:
+        """Who the token speaks for, shown by a peer with this `Origin`; else `TokenRefused`.
+
+        Not `origin_is_told`: a browser leaves it out where a page asks its own server like this.
+        """
         try:
             envelope = opened(token)
             kind = _kind(envelope)
@@ -119,7 +124,8 @@ class Tokens:
             raise _unauthenticated(str(why)) from why
         claims = self._read(payload, kind)
         self._check_claims(claims, kind)
-        if claims.origin is not None and normal_origin(origin) != claims.origin:
+        unsaid = origin is None and not origin_is_told
+        if claims.origin not in (None, normal_origin(origin)) and not unsaid:
             raise _unauthenticated("it is bound to another origin")
         # Last, for `expired` tells that the token was good once, and here.
         self._check_dates(claims)

@@ -23,6 +23,8 @@ PUBLIC = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "c
 # most of the pages that a visitor opens one after another do not ask. Under the name that has the
 # content's own hash there is never another content.
 PLAIN = "public, max-age=300, must-revalidate"
+# Of another version, as in a rolling deploy: nobody is to keep this content under that name.
+OTHER = "no-store"
 VERSIONED = "public, max-age=31536000, immutable"
 _NEVER = re.compile(r"q=0(\.0*)?")
 
@@ -46,11 +48,11 @@ class Asset:
         zipped = takes_gzip(request.headers.get("accept-encoding", ""))
         # A strong tag names bytes: those of one encoding.
         tag = f'"{self.version}-gzip"' if zipped else f'"{self.version}"'
-        current = request.query_params.get("v") == self.version
+        asked = request.query_params.get("v")
         headers = {
             **PUBLIC,
             "ETag": tag,
-            "Cache-Control": VERSIONED if current else PLAIN,
+            "Cache-Control": {None: PLAIN, self.version: VERSIONED}.get(asked, OTHER),
             "Vary": "Accept-Encoding",
         }
         if knows(request.headers.get("if-none-match", ""), tag):

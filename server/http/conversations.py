@@ -278,4 +278,5 @@ def _minted() -> str:
 
 
 def _json(metadata: object) -> Json:
-    return EMPTY_OBJECT if metadata is None else Raw(msgspec.json.encode(metadata))
+    # In one order, for an `Idempotency-Key` stands for what the body says.
+    return EMPTY_OBJECT if metadata is None else Raw(msgspec.json.encode(metadata, order="sorted"))

@@ -6,7 +6,7 @@ Written piece by piece while it is read page by page, so that its length costs n
 import re
 import unicodedata
 from collections.abc import AsyncIterator, Sequence
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import msgspec
 
@@ -76,7 +76,7 @@ def _said(message: o.Message) -> str:
 
 def _source(source: o.Source) -> str:
     title = _line(source.title)
-    if source.url is None or urlsplit(source.url).scheme not in ("http", "https"):
+    if source.url is None or not source.url.startswith(("http://", "https://")):
         return title
     return f"[{title}](<{quote(source.url, safe=':/?#[]@!$&()*+,;=%~-._')}>)"
 

@@ -26,3 +26,14 @@ test("a sample question is answered, its frames are seen, and nobody else is ask
     new Set([parley.url, parley.url.replace("http", "ws")]),
   );
 });
+
+test("on the server's own page a visitor's conversations are listed", async (t) => {
+  const { page } = await opened(t, chromium);
+  await page.goto(parley.url);
+  const field = page.locator("parley-chat textarea");
+  await field.fill("apples");
+  await field.press("Enter");
+  await page.locator("parley-chat article.assistant").getByText("apples").first().waitFor();
+  await page.getByRole("button", { name: "Conversations" }).click();
+  await page.getByRole("dialog", { name: "Conversations" }).locator(".pick").first().waitFor();
+});
