@@ -28,6 +28,7 @@ export class Answer extends Emitter<AnswerEvents> implements AsyncIterable<Piece
   readonly #source: Source;
   #id: string | undefined;
   #ended = false;
+  #whole: ChatMessage | undefined; // for where its row is not shown any more
   #breaks = 0; // how often what was said before was given up
   #told = { text: "", breaks: 0 };
   #news = new Later<void>();
@@ -55,7 +56,7 @@ export class Answer extends Emitter<AnswerEvents> implements AsyncIterable<Piece
 
   /** As it stands now, once it is known. */
   get message(): ChatMessage | undefined {
-    return this.#source.row(this);
+    return this.#source.row(this) ?? this.#whole;
   }
 
   get text(): string {
@@ -102,6 +103,7 @@ export class Answer extends Emitter<AnswerEvents> implements AsyncIterable<Piece
   /** @internal */
   end(row: ChatMessage): void {
     this.#ended = true;
+    this.#whole = row;
     this.took(true);
     this.#done.resolve(row);
   }

@@ -64,6 +64,8 @@ export interface ClientEvents {
   frame: { readonly direction: "in" | "out"; readonly frame: ClientFrame | ServerFrame };
 }
 
+const TOKEN_MS = 60_000; // so long may whoever brings tokens take, for a person may have to log in
+
 type Moved = News & { readonly type: "moved" };
 
 /** What a request came to. */
@@ -77,11 +79,12 @@ export class ParleyClient extends Emitter<ClientEvents> {
   readonly #folder: string;
   readonly #outside: Outside;
   readonly #store: Store;
-  readonly #token: TokenSource;
+  readonly #bring: TokenSource;
   readonly #conversations = new Set<Conversation>();
   readonly #asked = new Map<RequestFrame, (answer: Settled) => void>();
   #moved: Moved | undefined;
-  #bearer: Promise<string | undefined> | undefined;
+  #bearer: string | undefined; // serves the socket and HTTP alike
+  #asking: Promise<string | undefined> | undefined;
   #unwatch: (() => void) | undefined;
 
   constructor(options: ClientOptions, outside: Outside = world) {
@@ -92,29 +95,22 @@ export class ParleyClient extends Emitter<ClientEvents> {
       throw new TypeError("No WebSocket here: pass the class of `ws` as `WebSocket`.");
     this.#outside = outside;
     this.#folder = folderOf(options.url);
-    this.#store = options.storage === undefined ? outside.tab : safe(() => options.storage);
+    this.#store =
+      options.storage === undefined && outside.tab ? outside.tab : safe(() => options.storage);
     const bring: TokenSource =
       typeof token === "function"
         ? async (why) => token(why)
         : token === undefined
           ? visitors(outside, this.#folder, options.site)
           : async (why) => (why === "first" ? token : undefined);
-    this.#token = (why) => {
-      // The first one serves the socket and HTTP alike, whichever asks first.
-      if (why !== "first") this.#bearer = undefined;
-      this.#bearer ??= bring(why).catch((error: unknown) => {
-        this.#bearer = undefined;
-        throw error;
-      });
-      return this.#bearer;
-    };
+    this.#bring = bring;
     const size = (frame: ClientFrame) => {
       const encoded = codec.encode(frame);
       return typeof encoded === "string" ? utf8Length(encoded) : encoded.byteLength;
     };
     this.#session = new Session({ size, ...(options.client && { info: options.client }) });
     this.#line = new Line(this.#session, outside, codec, socketClass, {
-      token: this.#token,
+      token: (why) => this.#token(why),
       address: (bearer) => this.#address(bearer),
       told: (news) => this.#told(news),
       settled: () => this.#settled(),
@@ -133,7 +129,7 @@ export class ParleyClient extends Emitter<ClientEvents> {
       wake: () => this.reconnect(),
       drop: () => this.#line.drop(),
     });
-    if (this.connection.state === "closed") this.#bearer = undefined;
+    if (this.connection.state === "closed") this.#bearer = this.#asking = undefined;
     this.#line.connect();
     return this;
   }
@@ -170,12 +166,32 @@ export class ParleyClient extends Emitter<ClientEvents> {
     }
   }
 
+  /** One request at a time, shared by whoever asks; one that hangs is given up after a while. */
+  #token(why: TokenReason): Promise<string | undefined> {
+    if (why === "first" && this.#bearer !== undefined) return Promise.resolve(this.#bearer);
+    if (this.#asking) return this.#asking;
+    const forget = () => {
+      if (this.#asking === asking) this.#asking = undefined;
+    };
+    const cancel = this.#outside.after(TOKEN_MS, forget);
+    const asking = this.#bring(why)
+      .then((token) => {
+        if (token !== undefined && this.#asking === asking) this.#bearer = token;
+        return token;
+      })
+      .finally(() => {
+        cancel();
+        forget();
+      });
+    this.#asking = asking;
+    return asking;
+  }
+
   #desk(): Desk {
     const session = this.#session;
-    const unnamed = [...this.#conversations].filter(({ id }) => id === undefined).length;
     return {
       store: this.#store,
-      key: (id) => `parley:unsent:${this.#folder}:${id ?? `new ${unnamed}`}`,
+      prefix: `parley:unsent:${this.#folder}:`,
       replica: (id) => session.replicas.get(id),
       user: () => session.welcome?.user,
       submit: (frame, settle) => {

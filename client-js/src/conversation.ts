@@ -35,9 +35,7 @@ export interface ConversationEvents {
 }
 
 /** What a conversation asks of its client. */
-export interface Desk extends Pick<Counter, "store" | "user" | "submit" | "withdraw"> {
-  /** Where its unsent messages are kept. */
-  key(id: string | undefined): string;
+export interface Desk extends Pick<Counter, "store" | "prefix" | "user" | "submit" | "withdraw"> {
   replica(id: string): Replica | undefined;
   typing(id: string): void;
   fetch(path: string): Promise<unknown>;
@@ -68,7 +66,6 @@ export class Conversation extends Emitter<ConversationEvents> {
     this.#id = id;
     this.#pending = new Pending({
       ...desk,
-      key: () => desk.key(this.#id),
       conversation: () => this.#id,
       accepted: (answer, ack) => this.#accepted(answer, ack),
       changed: () => this.changed(),
@@ -155,12 +152,12 @@ export class Conversation extends Emitter<ConversationEvents> {
 
   /** Ends an answer; without a name, all that this conversation waits for. */
   async stop(answer?: string): Promise<void> {
-    const running = answer ? [answer] : [...(this.#replica?.answers.keys() ?? [])];
-    if (!answer) {
-      const asked = this.#pending.list.filter(({ delivery }) => delivery !== "failed");
-      for (const one of asked) if (!one.ack) this.#pending.stop(one);
+    const running = new Set(answer ? [answer] : this.#replica?.answers.keys());
+    for (const one of answer ? [] : this.#pending.list) {
+      if (one.ack) running.add(one.ack.answer);
+      else if (one.delivery !== "failed") this.#pending.stop(one);
     }
-    await Promise.all(running.map((one) => this.#request({ type: "stop", answer: one })));
+    await Promise.all([...running].map((one) => this.#request({ type: "stop", answer: one })));
   }
 
   /** Makes the branch with this message the active one. */
@@ -209,11 +206,13 @@ export class Conversation extends Emitter<ConversationEvents> {
 
   /** Follows it no longer. */
   close(): void {
+    this.#pending.close();
     this.#desk.leave(this);
   }
 
   /** @internal A frame changed the replica. */
   took(frame: ServerFrame): void {
+    this.#shown = undefined;
     if (frame.type === "attached") this.#attached(frame.recovered);
     else if (frame.type === "complete") {
       this.#screen.ended(frame);
@@ -272,14 +271,11 @@ export class Conversation extends Emitter<ConversationEvents> {
   }
 
   #accepted(answer: Answer, ack: AckFrame): void {
-    if (this.#id === undefined) {
-      const unnamed = this.#desk.key(undefined);
-      this.#id = ack.conversation;
-      this.#desk.store.removeItem(unnamed);
-    }
+    this.#id ??= ack.conversation;
     this.#answers.set(ack.answer, answer);
     answer.accept(ack);
-    if (this.#row(ack.answer)) this.#tell(ack.answer);
+    // One that was taken long ago may have ended by now, and on a branch that is not shown.
+    if (this.#row(ack.answer) || (ack.duplicate && this.#replica?.level)) this.#tell(ack.answer);
   }
 
   /** Brought level: what is held of our answers may be another text, or the whole of it by now. */
@@ -296,23 +292,29 @@ export class Conversation extends Emitter<ConversationEvents> {
     const answer = this.#answers.get(id);
     const row = this.#row(id);
     if (!answer) return;
-    if (row && !row.outcome) {
-      answer.took(true);
-      return;
-    }
-    this.#answers.delete(id);
-    if (row) answer.end(row);
-    else void this.#fetch(id, answer);
+    if (!row) void this.#fetch(id, answer);
+    else if (row.outcome) this.#end(id, answer, row);
+    else answer.took(true);
   }
 
-  /** It ended while we were away, on a branch that is not shown. */
+  #end(id: string, answer: Answer, row: ChatMessage): void {
+    this.#answers.delete(id);
+    answer.end(row);
+    this.#pending.ended(id);
+  }
+
+  /** It is on a branch that is not shown. Where it cannot be asked for now, the next snapshot asks again. */
   async #fetch(id: string, answer: Answer): Promise<void> {
     try {
       const said = await this.#desk.fetch(`conversations/${this.#id}/messages?leaf=${id}&limit=1`);
-      answer.end((said as { items: ChatMessage[] }).items[0] as ChatMessage);
+      const [row] = (said as { items: readonly ChatMessage[] }).items;
+      if (row?.outcome && this.#answers.has(id)) this.#end(id, answer, row);
     } catch (error) {
+      if ((error as ParleyError).retryable) return;
+      this.#answers.delete(id);
       answer.fail(error as ParleyError);
     }
+    this.changed();
   }
 
   /** Another branch was chosen that is not known here: a page of history is. */

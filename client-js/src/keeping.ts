@@ -10,25 +10,43 @@ export interface Kept {
   readonly frame: Asking;
   /** RFC 3339. */
   readonly at: string;
-  /** Why it was refused for good, where it was. */
-  readonly refused?: { readonly code: ParleyError["code"]; readonly message: string };
+  /** Who wrote it, where that was known: somebody else must not send it as theirs. */
+  readonly by?: string;
+  /** Why it was refused, where it was. */
+  readonly refused?: Pick<ParleyError, "code" | "message" | "retryable">;
+  /** It is to be stopped as soon as it is accepted. */
+  readonly stopping?: true;
 }
 
-interface Shelf {
-  /** Who sent it, where that was known: somebody else must not send it as theirs. */
-  readonly user?: string | undefined;
-  readonly kept: readonly Kept[];
-}
-
-export function load(store: Store, key: string): Shelf {
+export function load(store: Store, key: string | undefined): readonly Kept[] {
   try {
-    const shelf = JSON.parse(store.getItem(key) ?? "") as Shelf;
-    if (Array.isArray(shelf.kept)) return shelf;
+    const kept: unknown = JSON.parse((key !== undefined && store.getItem(key)) || "");
+    if (Array.isArray(kept)) return kept as Kept[];
   } catch {} // nothing there, or nothing of ours
-  return { kept: [] };
+  return [];
 }
 
-export function save(store: Store, key: string, shelf: Shelf): void {
-  if (shelf.kept.length) store.setItem(key, JSON.stringify(shelf));
+export function save(store: Store, key: string, kept: readonly Kept[]): void {
+  if (kept.length) store.setItem(key, JSON.stringify(kept));
   else store.removeItem(key);
+}
+
+const NEW = 20; // conversations without a name, in one tab
+const taken = new WeakMap<Store, Set<string>>();
+
+/** The first place of a new conversation that nobody here holds: one that has something, or one that has nothing. */
+export function place(store: Store, prefix: string, full: boolean): string | undefined {
+  const held = taken.get(store) ?? new Set();
+  taken.set(store, held);
+  for (let at = 0; at < NEW; at++) {
+    const key = `${prefix}new ${at}`;
+    if (held.has(key) || (store.getItem(key) !== null) !== full) continue;
+    held.add(key);
+    return key;
+  }
+  return undefined;
+}
+
+export function leave(store: Store, key: string | undefined): void {
+  if (key !== undefined) taken.get(store)?.delete(key);
 }

@@ -18,6 +18,9 @@ interface Socket {
   close(code?: number): void;
 }
 
+/** What happens to the machine, and what it wants done then. */
+export type Event = (now: number, chance: number) => Action[];
+
 export interface Ends {
   /** The socket's address, with a ticket where the token is too long for `hello`. */
   address(bearer: string | undefined): Promise<string>;
@@ -44,8 +47,9 @@ export class Line {
   #wanted: TokenReason | undefined = "first";
   #untried = false; // a token that no connection was opened with yet
   #attempt = 0;
+  #life = 0; // ends where the next token may be somebody else's
   #running = false;
-  readonly #queue: Action[] = [];
+  readonly #events: Event[] = [];
   #cancel: (() => void) | undefined;
 
   constructor(
@@ -63,13 +67,16 @@ export class Line {
   }
 
   connect(): void {
-    if (this.#session.state !== "stopped") return;
-    this.refused = undefined;
-    this.#wanted ??= "first"; // whoever was shut out comes with a new token
-    this.run((now) => this.#session.connect(now));
+    this.run((now) => {
+      if (this.#session.state !== "stopped") return [];
+      this.refused = undefined;
+      this.#wanted ??= "first"; // whoever was shut out comes with a new token
+      return this.#session.connect(now);
+    });
   }
 
   close(): void {
+    this.#life++;
     this.#attempt++;
     this.#wanted = "first";
     this.run(() => this.#session.stop());
@@ -81,20 +88,23 @@ export class Line {
   }
 
   /**
-   * Does what the machine makes of something, and what follows from that. What a listener asks for
-   * meanwhile is done behind it, or frames would leave in another order than the machine sent them.
+   * Does what the machine makes of an event, and all that follows from it, before the next event: the
+   * machine believes of what it said that it was done. Those that listeners cause wait for their turn.
    */
-  run(event: (now: number, chance: number) => Action[]): void {
-    this.#queue.push(...event(this.#outside.now(), this.#outside.chance()));
+  run(event: Event): void {
+    this.#events.push(event);
     if (this.#running) return;
     this.#running = true;
     try {
       do {
-        for (let action = this.#queue.shift(); action; action = this.#queue.shift()) {
-          this.#queue.push(...this.#do(action));
+        for (let next = this.#events.shift(); next; next = this.#events.shift()) {
+          const actions = next(this.#outside.now(), this.#outside.chance());
+          for (let action = actions.shift(); action; action = actions.shift()) {
+            actions.unshift(...this.#do(action));
+          }
         }
         this.#ends.settled(); // whoever hears of it may ask for more
-      } while (this.#queue.length);
+      } while (this.#events.length);
     } finally {
       this.#running = false;
     }
@@ -110,8 +120,9 @@ export class Line {
 
   /** Asks for a token, and gives it to the machine. */
   async renew(why: TokenReason): Promise<void> {
+    const life = this.#life;
     const token = await this.#ends.token(why);
-    if (token) this.run((now) => this.#session.auth(token, now));
+    if (token && life === this.#life) this.run((now) => this.#session.auth(token, now));
   }
 
   #do(action: Action): Action[] {
@@ -151,15 +162,19 @@ export class Line {
   }
 
   async #open(attempt: number): Promise<void> {
+    const life = this.#life;
     const stale = () => attempt !== this.#attempt;
     try {
-      if (this.#wanted) {
-        const token = await this.#ends.token(this.#wanted);
-        if (stale()) return;
-        if (token === undefined && this.#wanted !== "first") return this.#shutOut(EXPIRED);
-        this.#untried = this.#wanted === "expired";
+      const why = this.#wanted;
+      if (why) {
+        const token = await this.#ends.token(why);
+        if (life !== this.#life) return;
+        if (token === undefined && why !== "first") return this.#shutOut(EXPIRED);
+        // One that comes too late for this attempt serves the next one.
+        this.#untried = why === "expired";
         this.#wanted = undefined;
         if (token) this.run((now) => this.#session.auth(token, now));
+        if (stale()) return;
       }
       const address = await this.#ends.address(this.#session.bearer);
       if (stale()) return;
@@ -175,6 +190,7 @@ export class Line {
 
   /** Nobody lets us in any more: what is tried again must be asked for. */
   #shutOut(code: number, error?: ParleyError): void {
+    this.#life++;
     this.refused = error ?? over(code);
     this.#wanted = "first";
     this.run(() => this.#session.stop());
@@ -191,7 +207,7 @@ export class Line {
   #listen(socket: Socket): void {
     this.#socket = socket;
     socket.binaryType = "arraybuffer";
-    socket.onopen = () => this.run(() => this.#session.opened());
+    socket.onopen = () => this.run(() => (socket === this.#socket ? this.#session.opened() : []));
     socket.onmessage = ({ data }) => this.#hear(data);
     socket.onclose = ({ code }) => this.#lost(code);
     socket.onerror = () => {}; // its `close` follows, and says as much

@@ -22,10 +22,12 @@ export interface Outside {
   chance(): number;
   fetch(url: string, init: RequestInit): Promise<Response>;
   readonly WebSocket: WebSocketClass | undefined;
-  /** For this tab alone. */
-  readonly tab: Store;
+  /** For this tab alone, where there is one. */
+  readonly tab: Store | undefined;
   /** For all tabs of this site. */
   readonly site: Store;
+  /** Does `task` while no other tab does one of this name, as far as tabs can know of each other. */
+  alone<Value>(name: string, task: () => Promise<Value>): Promise<Value>;
 }
 
 export const world: Outside = {
@@ -37,8 +39,12 @@ export const world: Outside = {
   chance: Math.random,
   fetch: (url, init) => fetch(url, init),
   WebSocket: globalThis.WebSocket,
-  tab: safe(() => sessionStorage),
+  tab: typeof document === "undefined" ? undefined : safe(() => sessionStorage),
   site: safe(() => localStorage),
+  alone: async (name, task) => {
+    const { locks } = globalThis.navigator ?? {}; // none in Node, nor without TLS
+    return locks ? locks.request(name, task) : task();
+  },
 };
 
 /** A store that forgets at worst: private windows and full disks throw, and Node has none at all. */
@@ -52,20 +58,20 @@ export function safe(store: () => Store | null | undefined): Store {
       return undefined;
     }
   };
-  const removeItem = (key: string): void => {
-    memory.delete(key);
-    attempt((held) => held.removeItem(key));
-  };
   return {
-    removeItem,
     getItem: (key) => memory.get(key) ?? attempt((held) => held.getItem(key)) ?? null,
     setItem(key, value) {
-      removeItem(key); // a write that fails leaves nothing older behind
+      memory.set(key, value);
       const kept = attempt((held) => {
         held.setItem(key, value);
         return true;
       });
-      if (!kept) memory.set(key, value);
+      if (kept) memory.delete(key);
+      else attempt((held) => held.removeItem(key)); // or what is older would be found
+    },
+    removeItem(key) {
+      memory.delete(key);
+      attempt((held) => held.removeItem(key));
     },
   };
 }

@@ -4,7 +4,7 @@ import { Answer, type Source } from "./answer.ts";
 import type { Settled } from "./client.ts";
 import { ParleyError } from "./errors.ts";
 import type { AckFrame, ClientFrame } from "./frames.ts";
-import { type Asking, load, save } from "./keeping.ts";
+import { type Asking, type Kept, leave, load, place, save } from "./keeping.ts";
 import type { Store } from "./outside.ts";
 import type { Replica } from "./replica.ts";
 import type { Asked, Delivery } from "./screen.ts";
@@ -13,8 +13,8 @@ import type { RequestFrame } from "./session.ts";
 /** What it asks of its conversation, and of the client behind that. */
 export interface Counter extends Source {
   readonly store: Store;
-  /** Where in the store it is kept. */
-  key(): string;
+  /** What its places in the store begin with. */
+  readonly prefix: string;
   conversation(): string | undefined;
   user(): string | undefined;
   submit(frame: RequestFrame, settle: (reply: Settled) => void): void;
@@ -26,28 +26,35 @@ export interface Counter extends Source {
 export class Pending {
   list: readonly Asked[] = [];
   readonly #counter: Counter;
-  #sender: string | undefined; // of what an earlier page left, until we know who we are
-  #restoring: boolean;
+  #unnamed: string | undefined; // where they are kept until the conversation has a name
+  #restoring: boolean; // what an earlier page left waits until we know who we are
 
   constructor(counter: Counter) {
+    const { store, prefix } = counter;
     this.#counter = counter;
-    const { user, kept } = load(counter.store, counter.key());
-    this.#sender = user;
+    const named = counter.conversation();
+    if (named === undefined) this.#unnamed = place(store, prefix, true);
+    const kept = load(store, named === undefined ? this.#unnamed : prefix + named);
     this.#restoring = kept.length > 0;
-    this.list = kept.map(({ frame, at, refused }) => ({
+    this.list = kept.map(({ frame, at, by, refused, stopping = false }) => ({
       frame,
       at,
+      by,
+      stopping,
       answer: new Answer(counter),
       delivery: refused ? "failed" : "unsent",
-      error: refused && new ParleyError(refused.code, refused.message),
+      error: refused && new ParleyError(refused.code, refused.message, refused),
     }));
-    const known = counter.user();
-    if (known !== undefined) this.welcomed(known);
+    const user = counter.user();
+    if (user !== undefined) this.welcomed(user);
   }
 
-  add(frame: Asking): Answer {
+  add(asking: Asking): Answer {
     const answer = new Answer(this.#counter);
-    this.list = [...this.list, { frame, at: new Date().toISOString(), answer, delivery: "unsent" }];
+    // A copy: whatever its writer does to it later, under its id it says the same.
+    const frame = JSON.parse(JSON.stringify(asking)) as Asking;
+    const asked = { frame, answer, at: new Date().toISOString(), by: this.#counter.user() };
+    this.list = [...this.list, { ...asked, delivery: "unsent" }];
     this.#leave();
     this.#changed();
     return answer;
@@ -72,16 +79,30 @@ export class Pending {
     if (asked.delivery === "failed" || unsent) {
       asked.answer.fail(new ParleyError("withdrawn", "It was taken back before it was sent."));
       this.#drop(asked);
-    } else asked.stopping = true;
+    } else {
+      asked.stopping = true;
+      this.#changed();
+    }
   }
 
-  /** The server knows us by this name: what somebody else left here is not ours to send. */
+  /** The server knows us by this name: what somebody else wrote here is not ours to send. */
   welcomed(user: string): void {
-    if (!this.#restoring) return;
+    const theirs = this.list.filter(({ by = user }) => by !== user);
+    this.list = this.list.filter((asked) => !theirs.includes(asked));
+    for (const { answer, frame } of theirs) {
+      this.#counter.withdraw(frame);
+      answer.fail(new ParleyError("withdrawn", "Somebody else wrote it."));
+    }
+    if (!theirs.length && !this.#restoring) return;
     this.#restoring = false;
-    if (this.#sender !== undefined && this.#sender !== user) this.list = [];
     this.#leave();
     this.#changed();
+  }
+
+  /** The conversation is left; what is unsent in it stays where it is kept. */
+  close(): void {
+    leave(this.#counter.store, this.#unnamed);
+    this.#unnamed = undefined;
   }
 
   /** A frame has left, or waits for its turn again. */
@@ -94,6 +115,11 @@ export class Pending {
   tidy(replica: Replica | undefined): void {
     const waiting = this.list.filter(({ ack }) => !ack || !replica?.messages.has(ack.answer));
     if (waiting.length !== this.list.length) this.list = waiting;
+  }
+
+  /** It has its answer, wherever that is. */
+  ended(answer: string): void {
+    this.list = this.list.filter(({ ack }) => ack?.answer !== answer);
   }
 
   /** Those that may leave do. Where nobody has named the conversation yet, the first one makes it. */
@@ -141,15 +167,35 @@ export class Pending {
   }
 
   #changed(): void {
-    const { store, user } = this.#counter;
     const kept = this.list
       .filter(({ ack }) => !ack)
-      .map(({ frame, at, error, delivery }) => {
-        const refused = delivery === "failed" &&
-          error && { code: error.code, message: error.message };
-        return { frame, at, ...(refused && { refused }) };
+      .map(({ frame, at, by, error, delivery, stopping }) => {
+        const { code, message, retryable } = error ?? {};
+        return {
+          frame,
+          at,
+          ...(by !== undefined && { by }),
+          ...(stopping && { stopping }),
+          ...(delivery === "failed" && { refused: { code, message, retryable } }),
+        } as Kept;
       });
-    save(store, this.#counter.key(), { user: user() ?? this.#sender, kept });
+    this.#keep(kept);
     this.#counter.changed();
+  }
+
+  #keep(kept: readonly Kept[]): void {
+    const { store, prefix } = this.#counter;
+    const named = this.#counter.conversation();
+    if (named === undefined) {
+      if (kept.length) this.#unnamed ??= place(store, prefix, false);
+      if (this.#unnamed !== undefined) save(store, this.#unnamed, kept);
+      return;
+    }
+    if (this.#unnamed !== undefined) {
+      store.removeItem(this.#unnamed);
+      leave(store, this.#unnamed);
+      this.#unnamed = undefined;
+    }
+    save(store, prefix + named, kept);
   }
 }

@@ -32,6 +32,8 @@ export type Delivery = "unsent" | "sent" | "failed";
 export interface Asked {
   frame: Asking;
   readonly at: string;
+  /** Who asked, where that is known. */
+  readonly by: string | undefined;
   answer: Answer;
   delivery: Delivery;
   /** The client was told of it, so only its frame's own bytes may be sent again under its id. */
@@ -134,8 +136,8 @@ function leafOf(replica: Replica, asked: readonly Asked[]): string | null {
   for (const { frame, ack, delivery } of asked) {
     if (frame.type === "chat" || delivery === "failed" || (ack && replica.messages.has(ack.answer)))
       continue;
-    const replaced = frame.type === "edit" ? frame.message : frame.answer;
-    return replica.messages.get(replaced)?.parent ?? null;
+    const replaced = replica.messages.get(frame.type === "edit" ? frame.message : frame.answer);
+    if (replaced) return replaced.parent;
   }
   return replica.leaf;
 }

@@ -125,26 +125,65 @@ test("a lost log replaces what is shown, and the end of an answer is not missed"
   assert.deepEqual(contents(talk), ["Hello", "Good day."]);
 });
 
-test("an answer that ended on a branch that is not shown is asked for", async () => {
+test("an answer that ended on a branch that is not shown is asked for, until it is told", async () => {
   const { server, outside, parley } = await open();
   const talk = parley.conversation();
   const answer = talk.send("Hello");
+  const said: string[] = [];
+  answer.on("text", ({ text }) => said.push(text));
+  await quiet();
+  server.say("Good ");
   await quiet();
   server.cut();
-  server.say("Good day.");
+  server.say("day.");
   server.end();
   const conversation = talk.id as string;
   const row = server.log(conversation).rows.get(server.newest);
   server.log(conversation).rows.delete(server.newest);
   server.log(conversation).leaf = row?.parent ?? null;
   server.lose(conversation);
-  outside.answer = () => Response.json({ items: [row] });
+  outside.answer = () => new Response("", { status: 503 });
   await outside.pass(500);
-  assert.equal((await answer.done).content, "Good day.");
   assert.match(
     outside.requests[0]?.url ?? "",
     new RegExp(`conversations/${conversation}/messages\\?leaf=`),
   );
+  outside.answer = () => Response.json({ items: [row] });
+  server.cut();
+  server.lose(conversation);
+  await outside.pass(2000);
+  assert.equal((await answer.done).content, "Good day.");
+  assert.equal(answer.text, "Good day.");
+  assert.equal(said.at(-1), "Good day.");
+  assert.equal(talk.status, "ready");
+});
+
+test("a message that was taken, and is answered on a branch that is not shown, waits for nothing", async () => {
+  const { server, outside, parley } = await open();
+  const talk = parley.conversation();
+  await answered(server, talk.send("Hello"), "Hi");
+  const second = talk.send("More");
+  await quiet();
+  const newest = server.newest;
+  server.say("Even more.");
+  server.end();
+  await second.done;
+  const conversation = talk.id as string;
+  const row = server.log(conversation).rows.get(newest);
+  // As after a reload whose message was taken without its page having heard of it.
+  const key = `parley:unsent:https://chat.example/:${conversation}`;
+  const frame = server.of("chat")[1];
+  const reloaded = new FakeOutside(server, outside);
+  outside.tab?.setItem(key, JSON.stringify([{ frame, at: "2026-11-20T09:30:00.000Z" }]));
+  for (const id of [newest, row?.parent ?? ""]) server.log(conversation).rows.delete(id);
+  server.log(conversation).leaf = talk.messages[1]?.id ?? null;
+  server.lose(conversation);
+  reloaded.answer = () => Response.json({ items: [row] });
+  const again = client(reloaded).connect().conversation(conversation);
+  await quiet();
+  await quiet();
+  assert.equal(again.status, "ready");
+  assert.deepEqual(contents(again), ["Hello", "Hi"]);
 });
 
 test("what is sent offline leaves in order when the connection is back", async () => {
@@ -186,32 +225,61 @@ test("a message whose `ack` was lost is sent again with its id, and shown once",
 test("an unsent message survives a reload, for whoever wrote it", async () => {
   const { server, outside, parley } = made();
   parley.conversation().send("Hello");
-  const { id } = parley.conversation().messages[0] ?? {};
-  assert.equal(id, undefined); // another new conversation has nothing of the first
-  const reloaded = client(outside);
+  assert.deepEqual(contents(parley.conversation()), []); // another new one has nothing of the first
+  const reloaded = client(new FakeOutside(server, outside));
   const talk = reloaded.conversation();
   assert.deepEqual(contents(talk), ["Hello"]);
+  assert.deepEqual(contents(reloaded.conversation()), []);
   reloaded.connect();
   await quiet();
   assert.equal(server.of("chat").length, 1);
-  await quiet();
-  assert.deepEqual(contents(client(outside).conversation()), []);
+  assert.deepEqual(contents(client(new FakeOutside(server, outside)).conversation()), []);
 });
 
-test("what somebody else left unsent in this tab is not sent", async () => {
+test("each new conversation keeps what is unsent in a place of its own", async () => {
   const { server, outside, parley } = await open();
+  const talks = [parley.conversation(), parley.conversation()];
+  talks[0]?.send("one");
   server.silent = true;
-  parley.conversation().send("Hello");
+  talks[1]?.send("two");
   await quiet();
   server.silent = false;
+  talks.push(parley.conversation());
+  assert.deepEqual(contents({ messages: talks[2]?.messages ?? [] }), []);
+  const unused = [parley.conversation(), parley.conversation(), parley.conversation()];
+  assert.equal(unused.length, 3);
+  const reloaded = client(new FakeOutside(server, outside));
+  assert.deepEqual(contents(reloaded.conversation()), ["two"]);
+});
+
+test("what somebody else left unsent in this tab is not sent, and takes nothing else with it", async () => {
+  const { server, outside, parley } = await open();
+  server.silent = true;
+  parley.conversation().send("Ada's");
+  await quiet();
+  server.silent = false;
+  server.cut();
   server.received.length = 0;
   server.welcome = { ...welcome, user: "eve" };
-  const other = client(outside);
+  const other = client(new FakeOutside(server, outside));
   const talk = other.conversation();
+  const own = talk.send("Eve's");
   other.connect();
+  await own.accepted;
   await quiet();
-  assert.deepEqual(server.of("chat"), []);
-  assert.deepEqual(talk.messages, []);
+  assert.deepEqual(
+    server.of("chat").map(({ content }) => content),
+    ["Eve's"],
+  );
+  assert.deepEqual(contents(talk), ["Eve's", ""]);
+});
+
+test("where there is no tab each client keeps its own", () => {
+  const server = new FakeServer();
+  const outside = new FakeOutside(server);
+  Object.assign(outside, { tab: undefined });
+  client(outside).conversation().send("Ada's");
+  assert.deepEqual(contents(client(outside).conversation()), []);
 });
 
 test("a refused message fails visibly, and is sent again with the same id", async () => {
@@ -477,6 +545,24 @@ test("the socket and HTTP share a token, whichever asks first", async () => {
   assert.equal(asked, 1);
 });
 
+test("a token that takes long serves the next attempt, and one that never comes is asked for anew", async () => {
+  const asked: ((token: string) => void)[] = [];
+  const token = () => new Promise<string>((resolve) => asked.push(resolve));
+  const { outside, parley } = made({ token });
+  parley.connect();
+  await outside.pass(20_000); // the attempt's own time is over
+  assert.equal(asked.length, 1);
+  asked[0]?.("t-1");
+  await outside.pass(20_000);
+  assert.equal(parley.connection.state, "open");
+
+  const hangs = made({ token });
+  asked.length = 0;
+  hangs.parley.connect();
+  await hangs.outside.pass(200_000);
+  assert.ok(asked.length >= 2 && asked.length <= 5, `${asked.length}`);
+});
+
 test("whoever brings tokens may be away for a while", async () => {
   let fails = 2;
   const token = async () => {
@@ -504,6 +590,58 @@ test("a visitor comes back as who they were", async () => {
   await quiet();
   const bodies = outside.requests.map(({ init }) => JSON.parse(init.body as string) as unknown);
   assert.deepEqual(bodies, [{ site: "site-1" }, { site: "site-1", renewal: "r-1" }]);
+});
+
+test("a visitor's token that is still good is used again, and a newer one of another tab is taken", async () => {
+  const { server, outside, parley } = made({ token: undefined as never });
+  let served = 0;
+  const expires_at = new Date(Date.now() + 3_600_000).toISOString();
+  outside.answer = () => {
+    const name = ++served;
+    return Response.json({ token: `v-${name}`, visitor: "v", renewal: `r-${name}`, expires_at });
+  };
+  parley.connect();
+  await quiet();
+  const other = new FakeOutside(server, outside);
+  other.answer = outside.answer;
+  client(other, { token: undefined as never }).connect();
+  await quiet();
+  assert.deepEqual(
+    server.of("hello").map(({ token }) => token),
+    ["v-1", "v-1"],
+  );
+  server.tellAll({ type: "expiring", in_s: 60 });
+  await quiet();
+  const tokens = server.of("auth").map(({ token }) => token);
+  assert.equal(tokens.length, 2);
+  const kept = JSON.parse(outside.site.getItem("parley:visitor:https://chat.example/:") ?? "");
+  assert.deepEqual(new Set(tokens), new Set([kept.token]));
+});
+
+test("an answer that is none of the server's does not make a visitor forget who they are", async () => {
+  const { outside, parley } = made({ token: undefined as never });
+  const kept = { token: "v-1", renewal: "r-1", expires_at: "2020-01-01T00:00:00.000Z" };
+  const key = "parley:visitor:https://chat.example/:";
+  outside.site.setItem(key, JSON.stringify(kept));
+  outside.answer = () => new Response("<h1>Maintenance</h1>");
+  parley.connect();
+  await outside.pass(10_000);
+  assert.notEqual(parley.connection.state, "open");
+  assert.deepEqual(JSON.parse(outside.site.getItem(key) ?? ""), kept);
+});
+
+test("what a proxy refuses for a while is tried again, when it says", async () => {
+  const { outside, parley } = made({ token: undefined as never });
+  outside.answer = () =>
+    Response.json(
+      { error: { code: 503, message: "no upstream" } },
+      { status: 503, headers: { "Retry-After": "120" } },
+    );
+  parley.connect();
+  await outside.pass(119_000);
+  assert.equal(outside.requests.length, 1);
+  await outside.pass(2000);
+  assert.equal(outside.requests.length, 2);
 });
 
 test("a page whose visitors are not let in is told why, and asks no more", async () => {
@@ -623,6 +761,39 @@ test("a server that says nonsense is left, and what it meant is asked for anew",
   assert.equal(parley.connection.state, "waiting");
   await outside.pass(500);
   assert.deepEqual([talk.level, contents(talk)], [true, ["Hello", "Hi"]]);
+});
+
+test("a listener may close and connect again, and one socket is left", async () => {
+  const { server, outside, parley } = await open();
+  let once = true;
+  parley.on("notice", () => {
+    if (once) parley.close();
+    if (once) parley.connect();
+    once = false;
+  });
+  server.tellAll({ type: "notice", reason: "operator", text: "x" });
+  await outside.pass(1000);
+  assert.equal(parley.connection.state, "open");
+  assert.equal(server.sockets.size, 1);
+});
+
+test("a message is what it was when it was sent", async () => {
+  const { server, outside, parley } = await open();
+  const metadata = { page: "one" };
+  server.silent = true;
+  parley.conversation().send("Hello", { metadata });
+  metadata.page = "two";
+  await quiet();
+  server.cut();
+  server.silent = false;
+  await outside.pass(500);
+  assert.deepEqual(
+    server.of("chat").map((frame) => frame.metadata),
+    [{ page: "one" }, { page: "one" }],
+  );
+  const talk = parley.conversation();
+  assert.throws(() => talk.send("Hello", { metadata: { n: 1n as never } }));
+  assert.deepEqual(talk.messages, []);
 });
 
 test("what a listener asks for is done", async () => {

@@ -10,17 +10,23 @@ interface Task {
 
 export class FakeOutside implements Outside {
   chanced = 0.5;
-  readonly tab: Store = safe(() => undefined);
-  readonly site: Store = safe(() => undefined);
+  readonly tab: Store;
+  readonly site: Store;
   readonly WebSocket: Outside["WebSocket"];
   readonly requests: { readonly url: string; readonly init: RequestInit }[] = [];
-  answer: (url: string, init: RequestInit) => Response = () => new Response("{}", { status: 404 });
+  answer: (url: string, init: RequestInit) => Response | Promise<Response> = () =>
+    new Response("{}", { status: 404 });
   #now = 0;
   readonly #tasks = new Set<Task>();
 
-  constructor(server: FakeServer) {
+  /** `before`: the world of the page that was there, as far as a reload leaves it, or of another tab. */
+  constructor(server: FakeServer, before?: FakeOutside, tab = before?.tab) {
     this.WebSocket = server.socketClass;
+    this.tab = safe(() => tab);
+    this.site = before?.site ?? safe(() => undefined);
   }
+
+  alone = <Value>(_: string, task: () => Promise<Value>): Promise<Value> => task();
 
   now = (): number => this.#now;
 
