@@ -169,7 +169,7 @@ export class ParleyClient extends Emitter<ClientEvents> {
   /** One request at a time, shared by whoever asks; one that hangs is given up after a while. */
   #token(why: TokenReason): Promise<string | undefined> {
     if (why === "first" && this.#bearer !== undefined) return Promise.resolve(this.#bearer);
-    if (this.#asking) return this.#asking;
+    if (this.#asking !== undefined) return this.#asking;
     const forget = () => {
       if (this.#asking === asking) this.#asking = undefined;
     };

@@ -25,7 +25,17 @@ function code(text: string): HTMLElement {
 }
 
 function given({ arguments: given }: ToolCall): HTMLElement | undefined {
-  return given && code(JSON.stringify(given, undefined, 2));
+  return given && code(JSON.stringify(given, undefined, 2).replace(HIDDEN, spelt));
+}
+
+/** What shows nothing, or turns what stands beside it around: as it would be written in JSON. */
+const HIDDEN = /[\p{Cf}\p{Zl}\p{Zp}]/gu;
+
+function spelt(char: string): string {
+  return char.replace(
+    /[\s\S]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 function question(call: ToolCall, room: Room): HTMLElement {

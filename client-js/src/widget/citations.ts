@@ -1,4 +1,5 @@
 import type { ChatMessage, Source } from "../index.ts";
+import { encode, safeLink } from "../markdown/links.ts";
 import { h } from "./dom.ts";
 import type { Room } from "./room.ts";
 
@@ -68,7 +69,7 @@ export function sourceList(list: readonly Numbered[], room: Room): HTMLElement {
 
 /** Where a source may be visited: only over http, whatever the document's author wrote. */
 export function address(url: string | undefined): string | undefined {
-  return url && /^https?:\/\//i.test(url) ? url : undefined;
+  return (url && safeLink(encode(url), /^https?:$/)) || undefined;
 }
 
 /** A source opened: the cited passage itself where the server still has it, else the snippet that came with it. */

@@ -37,6 +37,8 @@ export interface Position {
  * makes the end far, and that is nobody's wish.
  */
 export function follows(following: boolean, now: Position, lastTop: number): boolean {
-  if (now.scrollHeight - now.clientHeight - now.scrollTop <= NEAR) return true;
-  return following && now.scrollTop >= lastTop;
+  const left = now.scrollHeight - now.clientHeight - now.scrollTop;
+  if (left < 1) return true;
+  if (now.scrollTop < lastTop) return false; // however slowly: a finger goes a few px per frame
+  return following || left <= NEAR;
 }

@@ -145,6 +145,8 @@ export class Panel {
   }
 
   stop(): void {
+    const unsent = this.#conversation.messages.filter(({ delivery }) => delivery === "unsent");
+    for (const { content } of unsent) this.#restore(content);
     this.#run(this.#conversation.stop());
   }
 
@@ -184,8 +186,8 @@ export class Panel {
       run: (asked, then, refused) => this.#run(asked, then, refused),
       edit: ({ id, content }) => this.#edit(id, content),
       takeBack: ({ id, content }) => {
+        this.#restore(content);
         conversation.discard(id);
-        this.#composer.text = content;
         this.#composer.focus();
       },
       openSource: (source, label) => {
@@ -205,7 +207,7 @@ export class Panel {
   }
 
   #render(): void {
-    const { id, messages, status, error, level } = this.#conversation;
+    const { id, messages, error, level } = this.#conversation;
     if (error) {
       // What cannot be followed is not shown: it was deleted, or is somebody else's.
       this.#renew();
@@ -220,7 +222,7 @@ export class Panel {
     }
     show(this.#empty, messages.length === 0 && (id === undefined || level));
     this.#transcript.render();
-    this.#composer.busy = status === "streaming" || status === "submitted";
+    this.#composer.busy = this.#busy;
     this.#tell(messages, level);
   }
 
@@ -303,6 +305,20 @@ export class Panel {
     this.#sheet.open(this.#site.language.t("conversations"), this.#list.element, opener, true);
   }
 
+  /** Whether there is something to stop: what has not left yet only waits. */
+  get #busy(): boolean {
+    const { messages, status } = this.#conversation;
+    if (messages.some(({ state }) => state)) return true;
+    return status === "submitted" && !messages.some(({ delivery }) => delivery === "unsent");
+  }
+
+  /** Puts a text that was taken back where it was written. */
+  #restore(text: string): void {
+    this.#edited();
+    this.#composer.text = [this.#composer.text, text].filter(Boolean).join("\n\n");
+    this.#memory.set(this.#draft, this.#composer.text);
+  }
+
   #active(): Element | null {
     return (this.element.getRootNode() as ShadowRoot).activeElement;
   }
@@ -320,8 +336,7 @@ export class Panel {
   #escape(): boolean {
     if (this.#sheet.close()) return true;
     if (this.#editing !== undefined) this.#edited();
-    else if (this.#conversation.status === "streaming" || this.#conversation.status === "submitted")
-      this.stop();
+    else if (this.#busy) this.stop();
     else if (this.#outside.close) this.#outside.close();
     else return false;
     return true;

@@ -100,7 +100,8 @@ summary{cursor:pointer;min-block-size:32px;display:list-item;align-content:cente
 .approval p:first-child{font-weight:600}
 .approval fieldset{display:flex;gap:8px}
 .approval fieldset button{flex:1;text-align:center}
-.approval pre,.tool pre{max-block-size:12em;white-space:pre-wrap;overflow-wrap:anywhere}
+.approval pre,.tool pre{white-space:pre-wrap;overflow-wrap:anywhere}
+.tool pre{max-block-size:12em}
 .sources{list-style:none;display:flex;flex-wrap:wrap;gap:6px;padding-block:8px 2px}
 .sources li{min-inline-size:0;max-inline-size:100%}
 .sources button{display:flex;align-items:center;gap:8px;max-inline-size:100%;border-color:var(--_border);border-radius:12px;padding:0 12px;font-size:.87em}

@@ -22,6 +22,7 @@ test("what was not sent is there after a reload, and goes out once the line is b
   await chat.getByText(/No connection|Connecting/).waitFor();
   await say(visit, script({ tokens: 1, text: "later" }));
   await chat.getByText("Waiting to be sent").waitFor();
+  await visit.field.press("Escape"); // it stops what is answered, and takes nothing back
   await visit.page.reload();
   await chat.getByText("Waiting to be sent").waitFor();
   wire.mend();

@@ -62,6 +62,7 @@ test("the end is followed within 40 px, until the reader goes up", () => {
   const box = { scrollHeight: 1000, clientHeight: 400 };
   assert.equal(follows(false, { ...box, scrollTop: 560 }, 100), true);
   assert.equal(follows(true, { ...box, scrollTop: 500 }, 600), false, "the reader went up");
+  assert.equal(follows(true, { ...box, scrollTop: 592 }, 600), false, "slowly");
   assert.equal(follows(true, { ...box, scrollTop: 500 }, 500), true, "the text grew");
   assert.equal(follows(false, { ...box, scrollTop: 500 }, 400), false, "not down far enough");
 });
@@ -176,7 +177,13 @@ test("a passage that is cited twice has one number", () => {
 
 test("a source is visited over http or not at all", () => {
   assert.equal(address("https://a.example/"), "https://a.example/");
-  for (const url of ["javascript:alert(1)", "data:text/html,x", "//a.example", undefined]) {
+  const bad = [
+    "javascript:alert(1)",
+    "data:text/html,x",
+    "//a.example",
+    "https://bank@evil.example/",
+  ];
+  for (const url of [...bad, undefined]) {
     assert.equal(address(url), undefined);
   }
 });
