@@ -14,8 +14,8 @@ export interface Entry {
 }
 
 export const ENTRIES: readonly Entry[] = [
-  { source: "src/index.ts", exported: ".", served: "client.js", kB: [3, 11.6] },
-  { source: "src/widget/index.ts", exported: "./widget", served: "widget.js", kB: [8, 36.6] },
+  { source: "src/index.ts", exported: ".", served: "client.js", kB: [3, 11.8] },
+  { source: "src/widget/index.ts", exported: "./widget", served: "widget.js", kB: [8, 36.9] },
   { source: "src/markdown/index.ts", exported: "./markdown", kB: [2, 7.6] },
   { source: "src/react.ts", exported: "./react", served: "react.js", glue: true, kB: [0.3, 1] },
   { source: "src/msgpack.ts", exported: "./msgpack", glue: true, kB: [0.12, 0.7] },

@@ -28,6 +28,7 @@ export class Answer extends Emitter<AnswerEvents> implements AsyncIterable<Piece
   readonly #source: Source;
   #id: string | undefined;
   #ended = false;
+  #failure: ParleyError | undefined;
   #whole: ChatMessage | undefined; // for where its row is not shown any more
   #breaks = 0; // how often what was said before was given up
   #told = { text: "", breaks: 0 };
@@ -79,6 +80,7 @@ export class Answer extends Emitter<AnswerEvents> implements AsyncIterable<Piece
     for (;;) {
       const piece = this.#piece(told);
       if (piece) yield piece;
+      else if (this.#failure) throw this.#failure;
       else if (this.#ended) return;
       else await this.#news.promise;
     }
@@ -111,6 +113,7 @@ export class Answer extends Emitter<AnswerEvents> implements AsyncIterable<Piece
   /** @internal */
   fail(error: ParleyError): void {
     this.#ended = true;
+    this.#failure = error;
     this.#accepted.reject(error);
     this.#done.reject(error);
     this.#news.resolve();

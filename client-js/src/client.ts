@@ -58,7 +58,7 @@ export interface ClientEvents {
   state: Connection;
   notice: NoticeFrame;
   conversations: ConversationsChangedFrame;
-  /** A refusal of nothing that was asked here. */
+  /** A refusal that is told nowhere else: of another answer, or of nothing that was asked here. */
   error: ParleyError;
   /** Every frame, for the curious; tokens are left out. */
   frame: { readonly direction: "in" | "out"; readonly frame: ClientFrame | ServerFrame };
@@ -83,6 +83,7 @@ export class ParleyClient extends Emitter<ClientEvents> {
   readonly #conversations = new Set<Conversation>();
   readonly #asked = new Map<RequestFrame, (answer: Settled) => void>();
   #moved: Moved | undefined;
+  #left = false; // by our own will, and what waits may wait on
   #bearer: string | undefined; // serves the socket and HTTP alike
   #asking: Promise<string | undefined> | undefined;
   #unwatch: (() => void) | undefined;
@@ -127,9 +128,13 @@ export class ParleyClient extends Emitter<ClientEvents> {
   connect(): this {
     this.#unwatch ??= watchPage({
       wake: () => this.reconnect(),
+      probe: () => {
+        if (this.connection.state === "open") this.reconnect();
+      },
       drop: () => this.#line.drop(),
     });
     if (this.connection.state === "closed") this.#bearer = this.#asking = undefined;
+    this.#left = false;
     this.#line.connect();
     return this;
   }
@@ -143,6 +148,7 @@ export class ParleyClient extends Emitter<ClientEvents> {
   close(): void {
     this.#unwatch?.();
     this.#unwatch = undefined;
+    this.#left = true;
     this.#line.close();
   }
 
@@ -198,10 +204,11 @@ export class ParleyClient extends Emitter<ClientEvents> {
         this.#asked.set(frame, settle);
         this.#line.run((now) => session.submit(frame, now));
       },
-      withdraw: (frame) => session.withdraw(frame.id) && this.#asked.delete(frame),
+      withdraw: (frame, anyhow) => session.withdraw(frame.id, anyhow) && this.#asked.delete(frame),
       typing: (id) => this.#line.run(() => session.typing(id)),
       fetch: (path) => this.fetch(path),
       now: this.#outside.now,
+      failed: (error) => this.emit("error", error),
       enter: (one) => {
         this.#conversations.add(one);
         const { id } = one;
@@ -210,7 +217,8 @@ export class ParleyClient extends Emitter<ClientEvents> {
       leave: (one) => {
         this.#conversations.delete(one);
         const { id } = one;
-        if (id !== undefined) this.#line.run((now) => session.unfollow(id, now));
+        if (id === undefined || this.#of(id).length) return;
+        this.#line.run((now) => session.unfollow(id, now));
       },
     };
   }
@@ -241,7 +249,7 @@ export class ParleyClient extends Emitter<ClientEvents> {
         this.#updated(news.conversation, news.frame);
         break;
       case "unfollowed":
-        this.#of(news.conversation)?.lost(settled(news.why) as ParleyError);
+        for (const one of this.#of(news.conversation)) one.lost(settled(news.why) as ParleyError);
         break;
       case "heard":
         this.#heard(news.frame);
@@ -251,15 +259,15 @@ export class ParleyClient extends Emitter<ClientEvents> {
   }
 
   #updated(id: string, frame: ServerFrame): void {
-    const conversation = this.#of(id);
-    if (conversation) conversation.took(frame);
+    const all = this.#of(id);
+    for (const conversation of all) conversation.took(frame);
     // Sending attaches: this is one that was left while a message into it had no answer yet.
-    else this.#line.run((now) => this.#session.unfollow(id, now));
+    if (!all.length) this.#line.run((now) => this.#session.unfollow(id, now));
   }
 
-  #of(id: string): Conversation | undefined {
-    for (const conversation of this.#conversations) if (conversation.id === id) return conversation;
-    return undefined;
+  /** Mostly one, and two where one was closed, another one made, and the first opened again. */
+  #of(id: string): Conversation[] {
+    return [...this.#conversations].filter((conversation) => conversation.id === id);
   }
 
   #heard(frame: ServerFrame): void {
@@ -269,13 +277,14 @@ export class ParleyClient extends Emitter<ClientEvents> {
         break;
       case "typing":
       case "presence":
-        this.#of(frame.conversation)?.emit(frame.type, frame as never);
+        for (const one of this.#of(frame.conversation)) one.emit(frame.type, frame as never);
         break;
       case "notice":
         this.emit("notice", frame);
         break;
       case "conversations":
-        if (frame.change === "deleted") this.#of(frame.conversation.id)?.deleted();
+        if (frame.change === "deleted")
+          for (const one of this.#of(frame.conversation.id)) one.deleted();
         this.emit("conversations", frame);
         break;
       case "error":
@@ -293,8 +302,8 @@ export class ParleyClient extends Emitter<ClientEvents> {
       case "waiting":
         return { state, reason: close, retryIn: wait };
       case "stopped": {
-        const error = this.#line.refused;
-        return { state: "closed", reason: close, ...(error && { error }) };
+        const { refused } = this.#line;
+        return { state: "closed", reason: close, ...refused };
       }
       default:
         return { state: "connecting" };
@@ -308,7 +317,11 @@ export class ParleyClient extends Emitter<ClientEvents> {
     this.connection = this.#connection(this.#moved);
     this.#moved = undefined;
     if (before.state === "connecting" && this.connection.state === "connecting") return;
-    for (const conversation of this.#conversations) conversation.changed();
+    const { state } = this.connection;
+    for (const conversation of this.#conversations) {
+      if (state === "closed" && !this.#left) conversation.shutOut();
+      conversation.changed();
+    }
     this.emit("state", this.connection);
   }
 

@@ -35,7 +35,8 @@ export interface ConversationEvents {
 }
 
 /** What a conversation asks of its client. */
-export interface Desk extends Pick<Counter, "store" | "prefix" | "user" | "submit" | "withdraw"> {
+export interface Desk
+  extends Pick<Counter, "store" | "prefix" | "user" | "submit" | "withdraw" | "failed"> {
   replica(id: string): Replica | undefined;
   typing(id: string): void;
   fetch(path: string): Promise<unknown>;
@@ -167,7 +168,8 @@ export class Conversation extends Emitter<ConversationEvents> {
 
   /** Decides a call that awaits it, with exactly the arguments that were shown. */
   async approve(call: string, allow: boolean): Promise<void> {
-    const tools = this.messages.flatMap((message) => message.tools ?? []);
+    const running = [...(this.#replica?.answers.values() ?? [])]; // on whatever branch
+    const tools = [...running, ...this.messages].flatMap((one) => one.tools ?? []);
     const args_hash = tools.find((tool) => tool.call === call)?.args_hash ?? "";
     await this.#request({ type: "approve", id: mint(), call, args_hash, allow });
   }
@@ -184,7 +186,7 @@ export class Conversation extends Emitter<ConversationEvents> {
 
   /** A page of messages; unless said otherwise, those before the oldest that is shown. */
   async history(page: { before?: string; limit?: number } = {}): Promise<HistoryFrame> {
-    const before = page.before ?? this.messages[0]?.id;
+    const before = page.before ?? this.messages.find(({ delivery }) => !delivery)?.id;
     const frame = { type: "history", id: mint(), conversation: this.#named(), ...page } as const;
     const reply = await this.#request(before === undefined ? frame : { ...frame, before });
     return reply as HistoryFrame;
@@ -206,6 +208,7 @@ export class Conversation extends Emitter<ConversationEvents> {
 
   /** Follows it no longer. */
   close(): void {
+    this.#fail(new ParleyError("closed", "The conversation is followed no longer."));
     this.#pending.close();
     this.#desk.leave(this);
   }
@@ -230,9 +233,15 @@ export class Conversation extends Emitter<ConversationEvents> {
   /** @internal It cannot be followed. */
   lost(error: ParleyError): void {
     this.#error = error;
-    for (const answer of this.#answers.values()) answer.fail(error);
-    this.#answers.clear();
+    this.#fail(error);
     this.changed();
+  }
+
+  /** @internal The client was shut out: nothing comes any more, until somebody connects anew. */
+  shutOut(): void {
+    const error = new ParleyError("closed", "The server lets us in no more.", { retryable: true });
+    this.#pending.shutOut(error);
+    this.#fail(error);
   }
 
   /** @internal Nobody can follow it any more. */
@@ -268,6 +277,12 @@ export class Conversation extends Emitter<ConversationEvents> {
 
   #row(id: string): ChatMessage | undefined {
     return this.#screen.row(this.#replica, id);
+  }
+
+  /** Whoever waits for an answer of ours waits no more. */
+  #fail(error: ParleyError): void {
+    for (const answer of this.#answers.values()) answer.fail(error);
+    this.#answers.clear();
   }
 
   #accepted(answer: Answer, ack: AckFrame): void {

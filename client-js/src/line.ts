@@ -37,7 +37,7 @@ const NOT_LEVEL = 4005;
 
 export class Line {
   /** Why the server, or who brings tokens, lets us in no more. */
-  refused: ParleyError | undefined;
+  refused: { readonly reason: number; readonly error: ParleyError } | undefined;
   readonly #session: Session;
   readonly #outside: Outside;
   readonly #codec: Codec;
@@ -148,7 +148,7 @@ export class Line {
     if (why === "expired") {
       // One that is over as soon as it is made would be asked for without end.
       if (this.#untried) {
-        this.refused = over(EXPIRED);
+        this.refused = over;
         this.#wanted = "first";
         return [];
       }
@@ -169,7 +169,7 @@ export class Line {
       if (why) {
         const token = await this.#ends.token(why);
         if (life !== this.#life) return;
-        if (token === undefined && why !== "first") return this.#shutOut(EXPIRED);
+        if (token === undefined && why !== "first") return this.#shutOut();
         // One that comes too late for this attempt serves the next one.
         this.#untried = why === "expired";
         this.#wanted = undefined;
@@ -182,16 +182,16 @@ export class Line {
     } catch (error) {
       if (stale()) return;
       const refused = error instanceof ParleyError && !error.retryable ? error : undefined;
-      if (refused) return this.#shutOut(ABNORMAL, refused);
+      if (refused) return this.#shutOut(refused);
       const wait = error instanceof ParleyError ? error.retryAfter : undefined;
       this.run((now, chance) => this.#session.closed(ABNORMAL, now, chance, wait));
     }
   }
 
   /** Nobody lets us in any more: what is tried again must be asked for. */
-  #shutOut(code: number, error?: ParleyError): void {
+  #shutOut(error?: ParleyError): void {
     this.#life++;
-    this.refused = error ?? over(code);
+    this.refused = error ? { reason: ABNORMAL, error } : over;
     this.#wanted = "first";
     this.run(() => this.#session.stop());
   }
@@ -248,6 +248,7 @@ export class Line {
   }
 }
 
-function over(code: number): ParleyError {
-  return new ParleyError("closed", `The token has ended, and no other one is good (${code}).`);
-}
+const over = {
+  reason: EXPIRED,
+  error: new ParleyError("closed", "The token has ended, and there is no other one that is good."),
+};

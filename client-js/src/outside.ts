@@ -33,7 +33,7 @@ export interface Outside {
 export const world: Outside = {
   now: () => performance.now(),
   after(ms, task) {
-    const timer = setTimeout(task, ms);
+    const timer = setTimeout(task, Math.min(ms, 2 ** 31 - 1)); // more would be none at all
     return () => clearTimeout(timer);
   },
   chance: Math.random,

@@ -18,9 +18,11 @@ export interface Counter extends Source {
   conversation(): string | undefined;
   user(): string | undefined;
   submit(frame: RequestFrame, settle: (reply: Settled) => void): void;
-  withdraw(frame: Asking): boolean;
+  /** Asks for it no more; `anyhow`: also if it has left. */
+  withdraw(frame: Asking, anyhow?: boolean): boolean;
   accepted(answer: Answer, ack: AckFrame): void;
   changed(): void;
+  failed(error: ParleyError): void;
 }
 
 export class Pending {
@@ -99,6 +101,15 @@ export class Pending {
     this.#changed();
   }
 
+  /** Nothing leaves any more, until somebody connects anew and tries it again. */
+  shutOut(error: ParleyError): void {
+    for (const asked of this.list) {
+      if (asked.ack || asked.delivery === "failed") continue;
+      this.#counter.withdraw(asked.frame, true);
+      this.#settle(asked, error);
+    }
+  }
+
   /** The conversation is left; what is unsent in it stays where it is kept. */
   close(): void {
     leave(this.#counter.store, this.#unnamed);
@@ -142,8 +153,10 @@ export class Pending {
       asked.error = reply;
       asked.answer.fail(reply);
       // Nothing that a person wrote is lost by a refused repetition.
-      if (asked.frame.type === "regenerate" || asked.stopping) this.#drop(asked);
-      else this.#mark(asked, "failed");
+      if (asked.frame.type === "regenerate" || asked.stopping) {
+        this.#drop(asked);
+        this.#counter.failed(reply);
+      } else this.#mark(asked, "failed");
       return;
     }
     if (reply.type !== "ack") return;

@@ -173,9 +173,9 @@ export class Session {
     return this.#take();
   }
 
-  /** Take back a request that never left; then no "answered" follows. False: it did leave. */
-  withdraw(ref: string): boolean {
-    return this.#remove(this.#outbox.find((one) => one.ref === ref && !one.known));
+  /** Take back a request that never left, or `anyhow`; then no "answered" follows. False: it did leave. */
+  withdraw(ref: string, anyhow = false): boolean {
+    return this.#remove(this.#outbox.find((one) => one.ref === ref && (anyhow || !one.known)));
   }
 
   /** Bring the conversation level and keep it so; "updated" or "unfollowed" follows. */

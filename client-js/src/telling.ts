@@ -42,8 +42,9 @@ export class Telling {
 
   /** Whether it says no longer what was told. */
   refuted({ content, attempt }: ChatMessage): boolean {
-    if (attempt === this.#attempt) return false; // within an attempt it only grows
     const { text, reasoning } = this.#said;
+    // Within an attempt it grows; what a crash cost of it may be missing afterwards.
+    if (attempt === this.#attempt && content.length >= text.length) return false;
     const broken = !content.startsWith(text) || (this.#attempt && reasoning);
     this.#attempt = attempt;
     return !!broken;

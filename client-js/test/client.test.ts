@@ -804,18 +804,86 @@ test("what a listener asks for is done", async () => {
   assert.equal(server.of("chat").length, 1);
 });
 
-test("a listener that throws harms nobody", async () => {
+test("who is shut out for good waits for nothing, and may try again", async () => {
+  const { server, outside, parley } = await open();
+  const talk = parley.conversation();
+  const running = talk.send("Hello");
+  await quiet();
+  server.say("Good ");
+  const reading = (async () => {
+    for await (const _ of running);
+  })();
+  server.silent = true;
+  const waiting = talk.send("More");
+  await quiet();
+  server.silent = false;
+  server.cut(4501);
+  await assert.rejects(running.done, fails("closed"));
+  await assert.rejects(reading, fails("closed"));
+  await assert.rejects(waiting.accepted, fails("closed"));
+  assert.deepEqual(
+    [talk.messages.at(-1)?.content, talk.messages.at(-1)?.delivery],
+    ["More", "failed"],
+  );
+  parley.connect();
+  await outside.pass(1000);
+  await talk.retry(talk.messages.at(-1)?.id ?? "").accepted;
+  assert.equal(new Set(server.of("chat").map(({ id }) => id)).size, 2);
+});
+
+test("two objects of one conversation both hear of it, and it is followed for the last", async () => {
   const { server, parley } = await open();
+  const first = parley.conversation();
+  await answered(server, first.send("Hello"), "Hi");
+  first.close();
+  const second = parley.conversation(first.id);
+  first.open();
+  await quiet();
+  const third = second.send("More");
+  await quiet();
+  await answered(server, third, "Even more");
+  assert.deepEqual(contents(first), ["Hello", "Hi", "More", "Even more"]);
+  server.received.length = 0;
+  second.close();
+  assert.deepEqual(server.kinds(), []);
+  first.close();
+  assert.deepEqual(server.kinds(), ["detach"]);
+});
+
+test("a refused repetition is told", async () => {
+  const { server, parley } = await open();
+  const told: string[] = [];
+  parley.on("error", ({ code }) => told.push(code));
+  const talk = parley.conversation();
+  const { id } = await answered(server, talk.send("Hello"), "Hi");
+  server.refusals = [{ type: "regenerate", code: "quota_exceeded", retryable: false, times: 1 }];
+  await assert.rejects(talk.regenerate(id).accepted, fails("quota_exceeded"));
+  assert.deepEqual(told, ["quota_exceeded"]);
+  assert.deepEqual(contents(talk), ["Hello", "Hi"]);
+});
+
+test("a listener that throws harms nobody", async (t) => {
   const thrown: unknown[] = [];
-  const keep = (error: unknown) => thrown.push(error);
-  process.prependOnceListener("uncaughtException", keep);
+  const later = globalThis.queueMicrotask;
+  t.after(() => Object.assign(globalThis, { queueMicrotask: later }));
+  // What is thrown in a turn of its own would end the program.
+  globalThis.queueMicrotask = (task) =>
+    later(() => {
+      try {
+        task();
+      } catch (error) {
+        thrown.push(error);
+      }
+    });
+  const { server, parley } = await open();
   const talk = parley.conversation();
   talk.on("change", () => {
     throw new Error("theirs");
   });
-  const off = talk.on("change", () => {});
-  off();
-  process.removeListener("uncaughtException", keep);
-  assert.deepEqual(thrown, []);
-  assert.equal(server.sockets.size, 1);
+  let told = 0;
+  talk.on("change", () => told++);
+  await answered(server, talk.send("Hello"), "Hi");
+  assert.match(String(thrown[0]), /theirs/);
+  assert.equal(told, thrown.length);
+  assert.deepEqual(contents(talk), ["Hello", "Hi"]);
 });
