@@ -311,7 +311,9 @@ async def test_what_has_no_other_answer_is_answered_by_ok(lobby: Lobby) -> None:
     """And what it changed is told to who follows."""
     caller = await lobby.greeted()
     ack = await asked(caller)
-    again = await asked(caller, "m-2", conversation=ack.conversation, parent=ack.answer)
+    caller.say("regenerate", id="m-2", answer=ack.answer)
+    again = await caller.answer_to("m-2")
+    await caller.complete(again.answer)
     caller.say("select", id="s-1", conversation=ack.conversation, leaf=ack.answer)
     caller.say("feedback", id="f-1", message=ack.answer, rating=4, comment="good")
     caller.say("stop", answer=again.answer)
