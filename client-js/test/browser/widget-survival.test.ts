@@ -10,6 +10,8 @@ import { browser } from "./pages.ts";
 import { Parley } from "./parley.ts";
 
 const KILLS = process.env["PARLEY_TEST_LONG"] === undefined ? 3 : 50;
+/** A server that was killed has lost its log: so many of the newest messages are shown then. */
+const SNAPSHOT = 50;
 const NETWORK = /ERR_CONNECTION_(REFUSED|RESET|CLOSED)|WebSocket connection|ERR_EMPTY_RESPONSE/;
 const chromium = await browser();
 const parley = await Parley.started(after, { PARLEY_MODEL: "scripted", PARLEY_SCRIPTED: "1" });
@@ -47,7 +49,7 @@ test(`a server that is killed ${KILLS} times while it answers`, {
     await say(visit, script({ tokens: 120, text: `${round}w `, every_ms: 8 }));
     await visit.chat
       .locator("article.assistant")
-      .nth(round - 1)
+      .last()
       .getByText(`${round}w `.repeat(words).trim())
       .waitFor();
     await parley.kill();
@@ -61,7 +63,12 @@ test(`a server that is killed ${KILLS} times while it answers`, {
     outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
     assert.equal(await answerText(visit), content.trim(), `round ${round}: ${outcome}`);
     assert.match(content, new RegExp(`^(${round}w )*$`));
-    assert.equal(await visit.messages.count(), 2 * round, "nothing is shown twice");
+    const shown = Math.min(2 * round, SNAPSHOT);
+    assert.equal(
+      await visit.messages.count(),
+      shown,
+      "nothing is shown twice, and nothing missing",
+    );
   }
   t.diagnostic(`${KILLS} kills: ${JSON.stringify([...outcomes])}`);
 });
