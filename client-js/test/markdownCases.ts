@@ -11,6 +11,11 @@ export function random(seed: number): () => number {
   };
 }
 
+/** So many cases in the long form of the tests, a quarter of them in the short one. */
+export function cases(many: number): number {
+  return process.env["PARLEY_TEST_LONG"] ? many : many / 4;
+}
+
 export class Author {
   readonly next: () => number;
 
