@@ -49,7 +49,9 @@ from protocol.types import OnBusy, Position
 CONNECT_S = 15.0  # from `Connect` to `welcome`, unless somebody chose another time
 SILENCE = 1.5  # heartbeats without a word, after which this end asks for one
 PONG_S = 10.0
-REFUSALS = 8  # of one request, some two minutes of trying; then the application is told
+# Of one request of the application, some two minutes of trying; then it is told. What is followed
+# nobody would ask for anew, so that is tried for as long as the connection lasts.
+REFUSALS = 8
 BREAKS = 3  # re-attachments in a row that brought nothing; then the connection is given up
 
 # The bytes of a request may be why the server closed so; sent again, they would do it again.
@@ -147,15 +149,15 @@ class ClientSession:
         self._due[Due.RECONNECT] = max(now, self._backoff.not_before)
         return self.tick(now)
 
-    def submit(self, frame: AnyRequest, now: float) -> list[Action]:
-        """Ask; `Answered` follows."""
+    def submit(self, frame: AnyRequest, now: float, *, into: str | None = None) -> list[Action]:
+        """Ask; `Answered` follows. It waits behind what goes into the same conversation."""
         refusal = self._refusal(frame)
         if self.outbox.full:
             words = "Too many requests have no answer yet; wait for some of them."
             refusal = Refusal(ErrorCode.OVERLOADED, words)
         if refusal is not None:
             return [Tell(Answered(frame, refusal))]
-        self.outbox.add(frame)
+        self.outbox.add(frame, into)
         return self._flush(now)
 
     def withdraw(self, ref: str) -> bool:
@@ -434,4 +436,5 @@ def _is_worth_another_try(request: Request, error: s.Error) -> bool:
     """Whether to ask again later: not where the application chose to be told at once."""
     busy = error.code is ErrorCode.BUSY
     chosen = getattr(request.frame, "on_busy", None) is OnBusy.REJECT
-    return error.retryable and request.refusals < REFUSALS and not (busy and chosen)
+    patient = request.refusals < REFUSALS or not isinstance(request.frame, AnyRequest)
+    return error.retryable and patient and not (busy and chosen)

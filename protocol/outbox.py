@@ -1,9 +1,10 @@
 """What a client has asked and what has no answer yet, in order.
 
-A frame leaves when nothing older is in its lane: frames about one conversation's following and the
-messages sent into it go one at a time, so that a message refused for now is not overtaken by the
-next, and no reference stands for two frames at once. Only an attachment passes messages that wait:
-they may wait for the end of the very answer that it is to show. Everything else goes side by side.
+A frame leaves when nothing older is in its lane: frames about one conversation's following and
+those that change its branch (messages, other answers, a chosen leaf) go one at a time, so that one
+refused for now is not overtaken by the next, which means the conversation as that one leaves it,
+and no reference stands for two frames at once. Only an attachment passes those that wait: they may
+wait for the end of the very answer that it is to show. Everything else goes side by side.
 """
 
 from collections.abc import Iterator
@@ -63,9 +64,9 @@ class Outbox:
         """Whether the application must wait for answers before it asks for more."""
         return sum(isinstance(r.frame, AnyRequest) for r in self._requests) >= self._most
 
-    def add(self, frame: c.AnyClientFrame) -> Request:
-        """Put a frame at the end."""
-        request = _request(frame)
+    def add(self, frame: c.AnyClientFrame, into: str | None = None) -> Request:
+        """Put a frame at the end, in the lane of the conversation that it goes into."""
+        request = _request(frame, into)
         self._requests.append(request)
         return request
 
@@ -133,7 +134,7 @@ class Outbox:
 
     def _free(self, starts: bool) -> Iterator[Request]:
         taken = {lane for request in self._requests if request.sent for lane in request.lanes}
-        awaited: set[str] = set()  # by messages; they may wait for minutes
+        awaited: set[str] = set()  # by what the application asked; that may wait for minutes
         for request in self._requests:
             if request.sent:
                 continue
@@ -141,17 +142,16 @@ class Outbox:
             ahead = taken if isinstance(request.frame, c.Attach) else taken | awaited
             if ahead.isdisjoint(request.lanes) and (starts or not message):
                 yield request
-            if message:
+            if isinstance(request.frame, AnyRequest):
                 awaited |= request.lanes
             else:
                 taken |= request.lanes
 
 
-def _request(frame: c.AnyClientFrame) -> Request:
+def _request(frame: c.AnyClientFrame, into: str | None = None) -> Request:
     ref = reference(frame)
     if ref is None:
         raise ValueError(f"{type(frame).__name__} names nothing that an answer could refer to")
-    lanes = {ref}
-    if isinstance(frame, c.Chat) and frame.conversation is not None:
-        lanes.add(frame.conversation)
-    return Request(frame, ref, frozenset(lanes))
+    if into is None and isinstance(frame, c.Chat | c.Select):
+        into = frame.conversation
+    return Request(frame, ref, frozenset({ref} if into is None else {ref, into}))

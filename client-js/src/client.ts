@@ -200,9 +200,9 @@ export class ParleyClient extends Emitter<ClientEvents> {
       prefix: `parley:unsent:${this.#folder}:`,
       replica: (id) => session.replicas.get(id),
       user: () => session.welcome?.user,
-      submit: (frame, settle) => {
+      submit: (frame, settle, into) => {
         this.#asked.set(frame, settle);
-        this.#line.run((now) => session.submit(frame, now));
+        this.#line.run((now) => session.submit(frame, now, into));
       },
       withdraw: (frame, anyhow) => session.withdraw(frame.id, anyhow) && this.#asked.delete(frame),
       typing: (id) => this.#line.run(() => session.typing(id)),

@@ -8,7 +8,10 @@ export const GREETING_BYTES = 4096;
 export const CONVERSATIONS = 50;
 /** Of the application, at once. */
 export const REQUESTS = 100;
-/** Of one request, some two minutes of trying; then the application is told. */
+/**
+ * Of one request of the application, some two minutes of trying; then it is told. What is followed
+ * nobody would ask for anew, so that is tried for as long as the connection lasts.
+ */
 export const REFUSALS = 8;
 /** Re-attachments in a row that brought nothing; then the connection is given up. */
 export const BREAKS = 3;

@@ -2,10 +2,10 @@
  * What a client has asked and what has no answer yet, oldest first.
  *
  * A frame leaves when nothing older is in its lane: frames about one conversation's following and
- * the messages sent into it go one at a time, so that a message refused for now is not overtaken by
- * the next, and no reference stands for two frames at once. Only an attachment passes messages that
- * wait: they may wait for the end of the very answer that it is to show. Everything else goes side
- * by side.
+ * those that change its branch (messages, other answers, a chosen leaf) go one at a time, so that one
+ * refused for now is not overtaken by the next, which means the conversation as that one leaves it,
+ * and no reference stands for two frames at once. Only an attachment passes those that wait: they may
+ * wait for the end of the very answer that it is to show. Everything else goes side by side.
  */
 
 import type {
@@ -71,12 +71,13 @@ const ANSWERED_BY: { readonly [type: string]: AnswerFrame["type"] } = {
   history: "history",
 };
 
-export function request(frame: Request["frame"], sent = false): Request {
+/** `into`: the conversation that it goes into, where it does not say so itself. */
+export function request(frame: Request["frame"], into?: string, sent = false): Request {
   // How an answer names the frame it answers.
   const { id, conversation, answer } = frame as Partial<ChatFrame & StopFrame>;
   const ref = id ?? conversation ?? answer ?? "auth";
-  const lanes = frame.type === "chat" && conversation ? [ref, conversation] : [ref];
-  return { frame, ref, lanes, sent, known: sent, refusals: 0, notBefore: 0 };
+  const home = into ?? (["chat", "select"].includes(frame.type) ? conversation : undefined) ?? ref;
+  return { frame, ref, lanes: [ref, home], sent, known: sent, refusals: 0, notBefore: 0 };
 }
 
 export function isAsked(one: Request): one is Asked {
@@ -86,13 +87,13 @@ export function isAsked(one: Request): one is Asked {
 /** Those that nothing older keeps back; without `starts`, none that starts an answer. */
 export function free(outbox: readonly Request[], starts: boolean): Request[] {
   const taken = outbox.flatMap(({ sent, lanes }) => (sent ? lanes : []));
-  const awaited: string[] = []; // by messages; they may wait for minutes
-  return outbox.filter(({ frame, lanes, sent }) => {
+  const awaited: string[] = []; // by what the application asked; that may wait for minutes
+  return outbox.filter((one) => {
+    const { frame, lanes, sent } = one;
     if (sent) return false;
-    const message = answeredBy(frame) === "ack";
     const ahead = frame.type === "attach" ? taken : [...taken, ...awaited];
-    const goes = (starts || !message) && !lanes.some((lane) => ahead.includes(lane));
-    (message ? awaited : taken).push(...lanes);
+    const goes = (starts || answeredBy(frame) !== "ack") && !lanes.some((at) => ahead.includes(at));
+    (isAsked(one) ? awaited : taken).push(...lanes);
     return goes;
   });
 }

@@ -17,7 +17,8 @@ export interface Counter extends Source {
   readonly prefix: string;
   conversation(): string | undefined;
   user(): string | undefined;
-  submit(frame: RequestFrame, settle: (reply: Settled) => void): void;
+  /** `into`: a conversation whose branch it changes, so that one waits behind the other. */
+  submit(frame: RequestFrame, settle: (reply: Settled) => void, into?: string): void;
   /** Asks for it no more; `anyhow`: also if it has left. */
   withdraw(frame: Asking, anyhow?: boolean): boolean;
   accepted(answer: Answer, ack: AckFrame): void;
@@ -144,7 +145,7 @@ export class Pending {
         asked.frame = { ...asked.frame, conversation: named };
       }
       asked.under = asked.known = true;
-      this.#counter.submit(asked.frame, (reply) => this.#settle(asked, reply));
+      this.#counter.submit(asked.frame, (reply) => this.#settle(asked, reply), named);
     }
   }
 

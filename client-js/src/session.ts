@@ -163,12 +163,12 @@ export class Session {
     return this.tick(now);
   }
 
-  /** Ask; "answered" follows. */
-  submit(frame: RequestFrame, now: number): Action[] {
+  /** Ask; "answered" follows. It waits behind what goes `into` the same conversation. */
+  submit(frame: RequestFrame, now: number, into?: string): Action[] {
     const full = this.#outbox.filter(isAsked).length >= REQUESTS;
     const answer = full ? refusal("overloaded", "requests") : this.#refusal(frame);
     if (answer) return this.#take({ type: "answered", request: frame, answer });
-    this.#outbox.push(request(frame));
+    this.#outbox.push(request(frame, into));
     this.#flush(now);
     return this.#take();
   }
@@ -224,7 +224,7 @@ export class Session {
     const hello = greeting(this.bearer ? anonymous : this.#hello, wanted, this.#size);
     const named = hello.attach?.length ?? 0;
     this.#outbox.unshift(
-      ...wanted.map((one, index) => request({ type: "attach", ...one }, index < named)),
+      ...wanted.map((one, at) => request({ type: "attach", ...one }, undefined, at < named)),
     );
     this.#send(hello);
     return this.#take();
@@ -535,7 +535,7 @@ function jsonSize(frame: ClientFrame): number {
 }
 
 /** Whether to ask again later: not where the application chose to be told at once. */
-function isWorthAnotherTry({ frame, refusals }: Request, error: ErrorFrame): boolean {
-  const told = error.code === "busy" && (frame as Partial<ChatFrame>).on_busy === "reject";
-  return error.retryable && refusals < REFUSALS && !told;
+function isWorthAnotherTry(one: Request, error: ErrorFrame): boolean {
+  const told = error.code === "busy" && (one.frame as Partial<ChatFrame>).on_busy === "reject";
+  return error.retryable && (one.refusals < REFUSALS || !isAsked(one)) && !told;
 }

@@ -205,6 +205,28 @@ test("what is sent offline leaves in order when the connection is back", async (
   assert.equal(talk.messages.filter(({ role }) => role === "user").length, 2);
 });
 
+test("another answer, another question and another branch wait behind what was sent before them", async () => {
+  const { server, outside, parley } = await open();
+  const talk = parley.conversation();
+  const first = talk.send("one");
+  await quiet();
+  server.end();
+  const { id, parent } = await first.done;
+  server.refusals = [{ type: "chat", code: "unavailable", retryable: true, times: 2 }];
+  const asked = server.received.length;
+  talk.send("two");
+  talk.regenerate(id);
+  const chosen = talk.select(id);
+  talk.edit(parent as string, "three");
+  talk.send("four");
+  await outside.pass(10_000);
+  await chosen;
+  assert.deepEqual(server.kinds().slice(asked), [
+    ...["chat", "chat", "chat"],
+    ...["regenerate", "select", "edit", "chat"],
+  ]);
+});
+
 test("a message whose `ack` was lost is sent again with its id, and shown once", async () => {
   const { server, outside, parley } = await open();
   const talk = parley.conversation();

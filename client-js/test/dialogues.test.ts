@@ -16,6 +16,7 @@ interface Step extends Plain {
   readonly chance?: number;
   readonly retry_after_s?: number;
   readonly history?: number;
+  readonly into?: string;
   readonly expect?: readonly { readonly send?: unknown }[];
 }
 
@@ -43,7 +44,7 @@ function done(machine: Session, step: Step): Action[] {
     receive: (frame) => machine.receive(spelt(frame) as ServerFrame, now, chance),
     closed: (code) => machine.closed(code as number, now, chance, (step.retry_after_s ?? 0) * 1000),
     tick: () => machine.tick(now),
-    submit: (frame) => machine.submit(spelt(frame) as RequestFrame, now),
+    submit: (frame) => machine.submit(spelt(frame) as RequestFrame, now, step.into),
     follow: (name) => machine.follow(name as string, now, step.history),
     unfollow: (name) => machine.unfollow(name as string, now),
     auth: (token) => machine.auth(token as string, now),

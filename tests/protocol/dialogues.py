@@ -149,8 +149,8 @@ class ClientPlayer(Player):
     def _wanted(self, step: Plain, now: float) -> list[news.Action]:
         machine = self.machine
         match step:
-            case {"submit": frame}:
-                return machine.submit(from_client(frame), now)
+            case {"submit": frame, **more}:
+                return machine.submit(from_client(frame), now, into=more.get("into"))
             case {"follow": conversation, **more}:
                 return machine.follow(conversation, now, history=more.get("history"))
             case {"unfollow": conversation}:
