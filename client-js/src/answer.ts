@@ -35,9 +35,10 @@ export class Answer extends Emitter<AnswerEvents> implements AsyncIterable<Piece
   #news = new Later<void>();
 
   /** @internal */
-  constructor(source: Source) {
+  constructor(source: Source, id?: string) {
     super();
     this.#source = source;
+    this.#id = id;
   }
 
   /** Its name, once it is accepted. */
@@ -45,7 +46,7 @@ export class Answer extends Emitter<AnswerEvents> implements AsyncIterable<Piece
     return this.#id;
   }
 
-  /** Fails with a `ParleyError` where the server does not take the message. */
+  /** Fails with a `ParleyError` where the server does not take the message. Of one that was taken before, `done` alone tells. */
   get accepted(): Promise<AckFrame> {
     return this.#accepted.promise;
   }
@@ -75,7 +76,7 @@ export class Answer extends Emitter<AnswerEvents> implements AsyncIterable<Piece
 
   /** What it says, piece by piece; a slow reader gets bigger ones. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Piece, void> {
-    await this.accepted;
+    if (this.#id === undefined) await this.accepted;
     const told = { text: "", breaks: this.#breaks };
     for (;;) {
       const piece = this.#piece(told);

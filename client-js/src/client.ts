@@ -15,8 +15,8 @@ import type {
   WelcomeFrame,
 } from "./frames.ts";
 import {
+  type FetchOptions,
   folderOf,
-  type Request,
   request,
   type TokenReason,
   type TokenSource,
@@ -73,7 +73,6 @@ export type Settled = AckFrame | OkFrame | HistoryFrame | ParleyError;
 
 /** A person's connection to a server, and the conversations that they follow over it. */
 export class ParleyClient extends Emitter<ClientEvents> {
-  connection: Connection = { state: "idle" };
   readonly #session: Session;
   readonly #line: Line;
   readonly #folder: string;
@@ -82,18 +81,19 @@ export class ParleyClient extends Emitter<ClientEvents> {
   readonly #bring: TokenSource;
   readonly #conversations = new Set<Conversation>();
   readonly #asked = new Map<RequestFrame, (answer: Settled) => void>();
+  #connection: Connection = { state: "idle" };
   #moved: Moved | undefined;
   #left = false; // by our own will, and what waits may wait on
   #bearer: string | undefined; // serves the socket and HTTP alike
   #asking: Promise<string | undefined> | undefined;
   #unwatch: (() => void) | undefined;
 
+  constructor(options: ClientOptions);
+  /** @internal */
+  constructor(options: ClientOptions, outside: Outside);
   constructor(options: ClientOptions, outside: Outside = world) {
     super();
     const { token, codec = json } = options;
-    const socketClass = options.WebSocket ?? outside.WebSocket;
-    if (!socketClass)
-      throw new TypeError("No WebSocket here: pass the class of `ws` as `WebSocket`.");
     this.#outside = outside;
     this.#folder = folderOf(options.url);
     this.#store =
@@ -110,13 +110,17 @@ export class ParleyClient extends Emitter<ClientEvents> {
       return typeof encoded === "string" ? utf8Length(encoded) : encoded.byteLength;
     };
     this.#session = new Session({ size, ...(options.client && { info: options.client }) });
-    this.#line = new Line(this.#session, outside, codec, socketClass, {
+    this.#line = new Line(this.#session, outside, codec, options.WebSocket, {
       token: (why) => this.#token(why),
       address: (bearer) => this.#address(bearer),
       told: (news) => this.#told(news),
       settled: () => this.#settled(),
       frame: (direction, frame) => this.#frame(direction, frame),
     });
+  }
+
+  get connection(): Connection {
+    return this.#connection;
   }
 
   /** The server's greeting, once there was one. */
@@ -154,12 +158,16 @@ export class ParleyClient extends Emitter<ClientEvents> {
 
   /** A conversation to follow, the same object for the same id; without one, a new conversation. */
   conversation(id?: string): Conversation {
-    for (const known of this.#conversations) if (id !== undefined && known.id === id) return known;
-    return new Conversation(this.#desk(), id).open();
+    return this.unopened(id).open();
+  }
+
+  /** @internal The same, but it is followed only when somebody opens it: until then it costs nothing. */
+  unopened(id?: string): Conversation {
+    return (id !== undefined && this.#of(id)[0]) || new Conversation(this.#desk(), id);
   }
 
   /** A request to `api/v1/…`, as whoever is connected here. */
-  async fetch(path: string, init: Request = {}): Promise<unknown> {
+  async fetch(path: string, init: FetchOptions = {}): Promise<unknown> {
     const url = `${this.#folder}api/v1/${path}`;
     const token = await this.#token("first");
     try {
@@ -294,7 +302,7 @@ export class ParleyClient extends Emitter<ClientEvents> {
     }
   }
 
-  #connection({ state, close = 1000, wait = 0 }: Moved): Connection {
+  #stands({ state, close = 1000, wait = 0 }: Moved): Connection {
     switch (state) {
       case "open":
       case "draining":
@@ -314,10 +322,9 @@ export class ParleyClient extends Emitter<ClientEvents> {
   #settled(): void {
     if (!this.#moved) return;
     const before = this.connection;
-    this.connection = this.#connection(this.#moved);
+    const { state } = (this.#connection = this.#stands(this.#moved));
     this.#moved = undefined;
-    if (before.state === "connecting" && this.connection.state === "connecting") return;
-    const { state } = this.connection;
+    if (before.state === "connecting" && state === "connecting") return;
     for (const conversation of this.#conversations) {
       if (state === "closed" && !this.#left) conversation.shutOut();
       conversation.changed();

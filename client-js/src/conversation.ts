@@ -1,4 +1,4 @@
-import type { Answer } from "./answer.ts";
+import { Answer, type Source } from "./answer.ts";
 import type { Settled } from "./client.ts";
 import { ParleyError } from "./errors.ts";
 import { Emitter } from "./events.ts";
@@ -50,9 +50,10 @@ const TYPING_MS = 3000;
 /** One conversation: what is said in it, and what may be done. It is followed until `close`. */
 export class Conversation extends Emitter<ConversationEvents> {
   readonly #desk: Desk;
+  readonly #source: Source;
   readonly #pending: Pending;
   readonly #screen = new Screen();
-  readonly #answers = new Map<string, Answer>(); // those of ours that have not ended
+  readonly #answers = new Map<string, Answer>(); // those that somebody has, and that have not ended
   #id: string | undefined;
   #error: ParleyError | undefined;
   #shown: readonly ChatMessage[] | undefined;
@@ -65,13 +66,16 @@ export class Conversation extends Emitter<ConversationEvents> {
     super();
     this.#desk = desk;
     this.#id = id;
+    this.#source = {
+      row: (answer) => (answer.id === undefined ? undefined : this.#row(answer.id)),
+      stop: (answer) => this.#stop(answer),
+    };
     this.#pending = new Pending({
       ...desk,
+      ...this.#source,
       conversation: () => this.#id,
       accepted: (answer, ack) => this.#accepted(answer, ack),
       changed: () => this.changed(),
-      row: (answer) => (answer.id === undefined ? undefined : this.#row(answer.id)),
-      stop: (answer) => this.#stop(answer),
     });
   }
 
@@ -126,6 +130,16 @@ export class Conversation extends Emitter<ConversationEvents> {
 
   send(content: string, options: SendOptions = {}): Answer {
     return this.#pending.add({ type: "chat", id: mint(), content, ...options });
+  }
+
+  /** An answer by its name, whoever asked for it: after a reload too it is read as it grows. */
+  answer(id: string): Answer {
+    let answer = this.#answers.get(id);
+    if (!answer) {
+      this.#answers.set(id, (answer = new Answer(this.#source, id)));
+      if (this.level) this.#tell(id);
+    }
+    return answer;
   }
 
   /** Another answer beside this one. */
@@ -203,6 +217,8 @@ export class Conversation extends Emitter<ConversationEvents> {
   /** Follows it again, after `close`. */
   open(): this {
     this.#desk.enter(this);
+    this.#pending.open();
+    this.changed();
     return this;
   }
 

@@ -8,7 +8,8 @@ import type { Outside } from "./outside.ts";
 export type TokenReason = "first" | "expiring" | "expired" | "refused";
 export type TokenSource = (why: TokenReason) => Promise<string | undefined>;
 
-export interface Request {
+/** What a request says beside its path. `body` is written as JSON. */
+export interface FetchOptions {
   readonly method?: string;
   readonly body?: unknown;
   readonly signal?: AbortSignal;
@@ -25,7 +26,7 @@ export function folderOf(url: string | URL): string {
 export async function request(
   outside: Outside,
   url: string,
-  { method = "GET", body, signal }: Request,
+  { method = "GET", body, signal }: FetchOptions,
   token?: string,
 ): Promise<unknown> {
   const headers: Record<string, string> = {};

@@ -5,7 +5,9 @@ export { type ClientEvents, type ClientOptions, type Connection, ParleyClient } 
 export type { Codec } from "./codec.ts";
 export type { Conversation, ConversationEvents, SendOptions, Status } from "./conversation.ts";
 export { ParleyError } from "./errors.ts";
+export type { Emitter } from "./events.ts";
 export type * from "./frames.ts";
-export type { TokenReason } from "./http.ts";
+export type { Conversation as ConversationObject } from "./frames.ts";
+export type { FetchOptions, TokenReason } from "./http.ts";
 export type { Store, WebSocketClass } from "./outside.ts";
 export type { ChatMessage, Delivery } from "./screen.ts";

@@ -41,7 +41,7 @@ export class Line {
   readonly #session: Session;
   readonly #outside: Outside;
   readonly #codec: Codec;
-  readonly #socketClass: WebSocketClass;
+  readonly #socketClass: WebSocketClass | undefined;
   readonly #ends: Ends;
   #socket: Socket | undefined;
   #wanted: TokenReason | undefined = "first";
@@ -56,17 +56,19 @@ export class Line {
     session: Session,
     outside: Outside,
     codec: Codec,
-    socketClass: WebSocketClass,
+    socketClass: WebSocketClass | undefined,
     ends: Ends,
   ) {
     this.#session = session;
     this.#outside = outside;
     this.#codec = codec;
-    this.#socketClass = socketClass;
+    this.#socketClass = socketClass ?? outside.WebSocket;
     this.#ends = ends;
   }
 
   connect(): void {
+    if (!this.#socketClass)
+      throw new TypeError("No WebSocket here: pass the class of `ws` as `WebSocket`.");
     this.run((now) => {
       if (this.#session.state !== "stopped") return [];
       this.refused = undefined;
@@ -107,15 +109,16 @@ export class Line {
       } while (this.#events.length);
     } finally {
       this.#running = false;
+      this.#wait();
     }
+  }
+
+  /** Until time alone brings something about. */
+  #wait(): void {
     this.#cancel?.();
-    const { deadline } = this.#session;
-    this.#cancel =
-      deadline === Infinity
-        ? undefined
-        : this.#outside.after(Math.max(0, deadline - this.#outside.now()), () =>
-            this.run((now) => this.#session.tick(now)),
-          );
+    const wait = this.#session.deadline - this.#outside.now();
+    const tick = () => this.run((now) => this.#session.tick(now));
+    this.#cancel = wait < Infinity ? this.#outside.after(Math.max(0, wait), tick) : undefined;
   }
 
   /** Asks for a token, and gives it to the machine. */
@@ -198,7 +201,8 @@ export class Line {
 
   #dial(address: string): Socket {
     try {
-      return new this.#socketClass(address, [this.#codec.protocol]) as unknown as Socket;
+      const made = new (this.#socketClass as WebSocketClass)(address, [this.#codec.protocol]);
+      return made as unknown as Socket;
     } catch (error) {
       throw new ParleyError("closed", `No socket to ${address} can be opened from here: ${error}`);
     }

@@ -11,7 +11,11 @@ export type WebSocketClass = new (
 };
 
 /** A place for small texts; `sessionStorage` is one. */
-export type Store = Pick<Storage, "getItem" | "setItem" | "removeItem">;
+export interface Store {
+  getItem(key: string): string | null;
+  setItem(key: string, value: string): void;
+  removeItem(key: string): void;
+}
 
 export interface Outside {
   /** Milliseconds that only go on. */

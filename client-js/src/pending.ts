@@ -30,16 +30,24 @@ export class Pending {
   list: readonly Asked[] = [];
   readonly #counter: Counter;
   #unnamed: string | undefined; // where they are kept until the conversation has a name
-  #restoring: boolean; // what an earlier page left waits until we know who we are
+  #opened = false;
+  #restoring = false; // what an earlier page left waits until we know who we are
 
   constructor(counter: Counter) {
-    const { store, prefix } = counter;
     this.#counter = counter;
+  }
+
+  /** Takes up what an earlier page left. */
+  open(): void {
+    if (this.#opened) return;
+    this.#opened = true;
+    const counter = this.#counter;
+    const { store, prefix } = counter;
     const named = counter.conversation();
     if (named === undefined) this.#unnamed = place(store, prefix, true);
     const kept = load(store, named === undefined ? this.#unnamed : prefix + named);
     this.#restoring = kept.length > 0;
-    this.list = kept.map(({ frame, at, by, refused, stopping = false }) => ({
+    const restored: Asked[] = kept.map(({ frame, at, by, refused, stopping = false }) => ({
       frame,
       at,
       by,
@@ -48,6 +56,7 @@ export class Pending {
       delivery: refused ? "failed" : "unsent",
       error: refused && new ParleyError(refused.code, refused.message, refused),
     }));
+    this.list = [...restored, ...this.list];
     const user = counter.user();
     if (user !== undefined) this.welcomed(user);
   }

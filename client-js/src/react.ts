@@ -6,7 +6,6 @@ import {
   type ReactElement,
   useCallback,
   useEffect,
-  useId,
   useLayoutEffect,
   useMemo,
   useRef,
@@ -35,8 +34,7 @@ export interface Chat {
 
 /** A conversation, followed for as long as somebody shows it; without an id, a new one. */
 export function useChat(client: ParleyClient, id?: string): Chat {
-  const place = useId();
-  const conversation = useMemo(() => begin(client, id, place), [client, id, place]);
+  const conversation = useMemo(() => begin(client, id), [client, id]);
   useEffect(() => hold(conversation), [conversation]);
   const changes = useCallback(
     (tell: () => void) => conversation.on("change", tell),
@@ -106,15 +104,15 @@ const useShown = typeof document === "undefined" ? useEffect : useLayoutEffect;
 
 const begun = new WeakMap<ParleyClient, Map<string, Conversation>>();
 
-/** Strict mode asks twice for the same place in a page, and must not make two new conversations. */
-function begin(client: ParleyClient, id: string | undefined, place: string): Conversation {
-  if (id !== undefined) return client.conversation(id);
-  let places = begun.get(client);
-  if (!places) begun.set(client, (places = new Map()));
-  let conversation = places.get(place);
+/** React may throw away what it renders, so nothing is opened yet; those of one rendering share theirs. */
+function begin(client: ParleyClient, id: string | undefined): Conversation {
+  if (id === undefined) return client.unopened();
+  let names = begun.get(client);
+  if (!names) begun.set(client, (names = new Map()));
+  let conversation = names.get(id);
   if (!conversation) {
-    places.set(place, (conversation = client.conversation()));
-    queueMicrotask(() => places.delete(place));
+    names.set(id, (conversation = client.unopened(id)));
+    queueMicrotask(() => names.delete(id));
   }
   return conversation;
 }

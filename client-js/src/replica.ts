@@ -173,9 +173,13 @@ export class Replica {
     this.leaf = frame.leaf;
     this.more = !!frame.more;
     this.shape++;
+    const before = new Map(this.#rows);
     this.#rows.clear();
     this.#growing.clear();
-    for (const row of frame.messages ?? []) this.#set(row);
+    for (const row of frame.messages ?? []) {
+      const known = before.get(row.id);
+      this.#set(known && saysAll(known, row) ? known : row); // who shows it need not look again
+    }
     for (const shown of frame.answers) {
       const id = shown.answer;
       this.#growing.set(id, held(shown));
@@ -272,6 +276,13 @@ export class Replica {
       if (other && other.siblings.length < siblings.length) this.#set({ ...other, siblings });
     }
   }
+}
+
+/** Whether `row` tells nothing that `known` does not. */
+function saysAll(known: Message, row: Message): boolean {
+  return Object.entries(row).every(
+    ([name, value]) => JSON.stringify(value) === JSON.stringify(known[name as keyof Message]),
+  );
 }
 
 /** As a snapshot shows it. */

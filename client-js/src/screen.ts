@@ -47,6 +47,8 @@ export interface Asked {
   shown?: ChatMessage | undefined;
 }
 
+type Ended = Pick<CompleteFrame, "answer"> & Partial<CompleteFrame>;
+
 export class Screen {
   readonly #growing = new Map<string, ChatMessage>();
   readonly #last = new Map<string, Growing>(); // outlives the replica's, which ends with the answer
@@ -63,13 +65,13 @@ export class Screen {
   }
 
   /** Keeps what `complete` tells, or was told before, and the row does not say. */
-  ended({ answer, error, degraded }: CompleteFrame): void {
+  ended({ answer, error, degraded }: Ended): void {
     const thought = this.#last.get(answer)?.thought;
     this.#last.delete(answer);
     const beyond = {
       ...(thought && { thought }),
       ...(error && { failure: error }),
-      ...(degraded.length && { degraded }),
+      ...(degraded?.length && { degraded }),
     };
     if (Object.keys(beyond).length) this.#beyond.set(answer, beyond);
     this.#growing.delete(answer);
@@ -79,6 +81,8 @@ export class Screen {
   replaced(replica: Replica): void {
     this.#growing.clear();
     this.#shape = undefined;
+    for (const answer of this.#last.keys())
+      if (!replica.answers.has(answer)) this.ended({ answer });
     for (const growing of replica.answers.values()) this.#last.set(growing.id, growing);
   }
 

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { type ClientOptions, ParleyClient, type ParleyError } from "../src/index.ts";
+import { world } from "../src/outside.ts";
 import { FakeOutside, quiet } from "./fakeOutside.ts";
 import { FakeServer, welcome } from "./fakeServer.ts";
 
@@ -296,6 +297,14 @@ test("what somebody else left unsent in this tab is not sent, and takes nothing 
   assert.deepEqual(contents(talk), ["Eve's", ""]);
 });
 
+test("without a WebSocket there is a client, which says at `connect` what is missing", () => {
+  const outside = Object.assign(new FakeOutside(new FakeServer()), { WebSocket: undefined });
+  const parley = client(outside as FakeOutside);
+  assert.deepEqual(parley.conversation("c").messages, []);
+  assert.throws(() => parley.connect(), /No WebSocket here: pass the class of `ws`/);
+  assert.deepEqual(parley.connection, { state: "idle" });
+});
+
 test("where there is no tab each client keeps its own", () => {
   const server = new FakeServer();
   const outside = new FakeOutside(server);
@@ -412,6 +421,33 @@ test("a chosen branch that is not known here is fetched", async () => {
   assert.deepEqual(contents(other), ["Hello", "one"]);
 });
 
+test("an answer that runs is read by its name, whoever asked for it", async () => {
+  const { server, outside, parley } = await open();
+  const before = parley.conversation();
+  before.send("Hello");
+  await quiet();
+  server.say("Good ");
+  await quiet();
+  const { id } = before;
+  parley.close();
+  const talk = client(new FakeOutside(server, outside)).connect().conversation(id);
+  const answer = talk.answer(server.newest);
+  assert.equal(talk.answer(server.newest), answer);
+  const said: string[] = [];
+  const reading = (async () => {
+    for await (const { delta = "!" } of answer) said.push(delta);
+  })();
+  await quiet();
+  server.say("day.");
+  await quiet();
+  server.end();
+  await reading;
+  assert.deepEqual(said, ["Good ", "day."]);
+  assert.equal((await answer.done).outcome, "complete");
+  assert.equal((await talk.answer(server.newest).done).content, "Good day.");
+  await assert.rejects(talk.answer("nobody's").done, fails("unavailable"));
+});
+
 test("older messages come before those that are shown", async () => {
   const { server, parley } = await open();
   const talk = parley.conversation();
@@ -441,6 +477,36 @@ test("messages that did not change stay the same objects", async () => {
     after.map((message, at) => message === before[at]),
     [true, true, true, false],
   );
+});
+
+test("messages that a snapshot shows as they were stay the same objects", async () => {
+  const { server, outside, parley } = await open();
+  const talk = parley.conversation();
+  await answered(server, talk.send("one"), "One.");
+  const before = [...talk.messages];
+  server.cut();
+  server.lose(talk.id as string);
+  await outside.pass(500);
+  await answered(server, talk.send("two"), "Two.");
+  assert.equal(talk.messages[0], before[0]);
+  assert.equal(talk.messages[1], before[1]);
+  assert.equal(talk.messages.length, 4);
+});
+
+test("what was thought is shown also where the end was missed", async () => {
+  const { server, outside, parley } = await open();
+  const talk = parley.conversation();
+  const answer = talk.send("one");
+  await quiet();
+  const thought = { type: "thought", answer: server.newest, offset: 0, text: "Hm." } as const;
+  server.tell({ ...thought, conversation: talk.id as string });
+  server.say("One.");
+  await quiet();
+  server.cut();
+  server.end();
+  server.lose(talk.id as string);
+  await outside.pass(500);
+  assert.deepEqual([answer.text, answer.thought], ["One.", "Hm."]);
 });
 
 test("a change is told once per turn, however many frames came", async () => {
@@ -908,4 +974,10 @@ test("a listener that throws harms nobody", async (t) => {
   assert.match(String(thrown[0]), /theirs/);
   assert.equal(told, thrown.length);
   assert.deepEqual(contents(talk), ["Hello", "Hi"]);
+});
+
+test("a wait that no timer bears is as long as one can be", (t) => {
+  const { mock } = t.mock.method(globalThis, "setTimeout");
+  world.after(2 ** 40, () => {})();
+  assert.equal(mock.calls[0]?.arguments[1], 2 ** 31 - 1);
 });

@@ -108,6 +108,19 @@ test("every block of the README is well typed, by the strictest settings", async
   }
 });
 
+test("a program for Node needs no declarations of a page's, and has a name for every type", async () => {
+  const names = `import type { ConversationObject, Emitter, FetchOptions, Store } from "parley-client";
+export type Names = [ConversationObject, Emitter<object>, FetchOptions, Store];
+// @ts-expect-error It is told, not set.
+parley.connection = { state: "idle" };`;
+  await writeFile(join(folder, "node.ts"), `${block(/from "ws"/)}\n${names}`);
+  const compilerOptions = { ...STRICTEST, lib: ["ES2022"] };
+  const config = join(folder, "tsconfig.node.json");
+  await writeFile(config, JSON.stringify({ compilerOptions, files: ["node.ts"] }));
+  const { stdout } = await run(bin("tsc"), ["-p", config]).catch((error) => error);
+  assert.equal(stdout, "");
+});
+
 test("the lines for Node are a program that asks, and says the answer", async () => {
   const { code } = await transform(block(/from "ws"/), { loader: "ts" });
   await writeFile(join(folder, "ask.js"), code);

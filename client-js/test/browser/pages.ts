@@ -14,6 +14,7 @@ import {
   type BrowserContextOptions,
   chromium,
   type JSHandle,
+  type LaunchOptions,
   type Page,
 } from "playwright-core";
 
@@ -34,9 +35,10 @@ export interface Seen {
 }
 
 /** A browser for the tests of one file. `shop.example` and its like are this machine. */
-export async function browser(): Promise<Browser> {
+export async function browser(options: LaunchOptions = {}): Promise<Browser> {
   const libraries = process.env["PARLEY_CHROMIUM_LIBRARIES"];
   const launched = await chromium.launch({
+    ...options,
     executablePath: process.env["PARLEY_CHROMIUM"] ?? "/usr/bin/chromium",
     args: [
       "--no-sandbox",

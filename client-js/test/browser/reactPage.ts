@@ -1,6 +1,6 @@
 /** A page with a chat in React over a server in memory; `react.test.ts` builds it and drives it by `stage`. */
 
-import { Activity, createElement, memo, StrictMode } from "react";
+import { Activity, createElement, memo, StrictMode, Suspense, use } from "react";
 import { createRoot, type Root } from "react-dom/client";
 
 import { type ChatMessage, ParleyClient } from "../../src/index.ts";
@@ -12,14 +12,6 @@ const server = new FakeServer();
 const outside = new FakeOutside(server);
 const options = { url: "wss://chat.example/ws", token: "t", storage: null };
 const parley = new ParleyClient(options, outside).connect();
-
-/** How many conversations were begun. */
-let begun = 0;
-const conversation = parley.conversation.bind(parley);
-parley.conversation = (id) => {
-  if (id === undefined) begun++;
-  return conversation(id);
-};
 
 /** How often each row was rendered, by what it says. */
 const renders = new Map<string, number>();
@@ -58,6 +50,16 @@ function Room({ name, id }: { name: string; id?: string | undefined }) {
   );
 }
 
+const never = new Promise<void>(() => {});
+let suspended = 0;
+
+function Suspended({ id }: { id: string }) {
+  useChat(parley, id);
+  suspended++;
+  use(never);
+  return null;
+}
+
 const stables = new WeakMap<object, Pick<Chat, "conversation">>();
 
 function stable(conversation: Chat["conversation"]): Pick<Chat, "conversation"> {
@@ -75,7 +77,6 @@ const stage = {
   renders,
   chats,
   quiet,
-  begun: () => begun,
   /** Shows these rooms, in strict mode; kept as they are, but out of sight, where they are hidden. */
   async show(
     rooms: Readonly<Record<string, string | undefined>>,
@@ -88,6 +89,14 @@ const stage = {
     const seen = { mode, children: shown };
     root.render(createElement(StrictMode, null, createElement(Activity, seen)));
     await quiet();
+  },
+  /** Renders a chat that never comes so far as to be shown; returns how often. */
+  async suspend(id: string): Promise<number> {
+    root ??= createRoot(document.body.appendChild(document.createElement("main")));
+    const shown = createElement(Suspended, { id });
+    root.render(createElement(StrictMode, null, createElement(Suspense, null, shown)));
+    await quiet();
+    return suspended;
   },
   rows(name: string): string[] {
     return [...document.querySelectorAll(`#${name} li`)].map((row) => row.textContent ?? "");
