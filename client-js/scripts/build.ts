@@ -4,15 +4,15 @@ import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 
-import { bundled, packaged } from "./bundle.ts";
-import { ENTRIES, exportsOf } from "./entries.ts";
+import { packaged, served } from "./bundle.ts";
+import { ENTRIES, exportsOf, isServed } from "./entries.ts";
 
 const ROOT = process.cwd(); // npm runs this in client-js
 const STATIC = join(ROOT, "../server/static");
 
 const files = new Map<string, Uint8Array>();
-for (const { source, served } of ENTRIES) {
-  if (served !== undefined) files.set(served, await bundled(ROOT, source));
+for (const entry of ENTRIES.filter(isServed)) {
+  for (const [name, content] of await served(ROOT, entry)) files.set(name, content);
 }
 
 const complaints = process.argv.includes("--check") ? await differences() : await replaced();
@@ -43,7 +43,7 @@ async function replaced(): Promise<string[]> {
 }
 
 async function scripts(): Promise<readonly string[]> {
-  return (await readdir(STATIC)).filter((name) => name.endsWith(".js"));
+  return (await readdir(STATIC, { recursive: true })).filter((name) => name.endsWith(".js"));
 }
 
 async function write(path: string, content: Uint8Array): Promise<void> {

@@ -11,6 +11,7 @@ from functools import cache
 from gzip import compress
 from hashlib import sha256
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,12 +27,14 @@ PLAIN = "public, max-age=300, must-revalidate"
 # Of another version, as in a rolling deploy: nobody is to keep this content under that name.
 OTHER = "no-store"
 VERSIONED = "public, max-age=31536000, immutable"
+# What the chat loads later has its content's hash in its name (client-js/scripts/bundle.ts).
+PARTS = "parts/"
 _NEVER = re.compile(r"q=0(\.0*)?")
 
 
 @dataclass(frozen=True)
 class Asset:
-    """A file of `server/static`, read once, and compressed once."""
+    """A file of `server/static` or of its `parts`, read once, and compressed once."""
 
     name: str
     content: bytes
@@ -48,11 +51,10 @@ class Asset:
         zipped = takes_gzip(request.headers.get("accept-encoding", ""))
         # A strong tag names bytes: those of one encoding.
         tag = f'"{self.version}-gzip"' if zipped else f'"{self.version}"'
-        asked = request.query_params.get("v")
         headers = {
             **PUBLIC,
             "ETag": tag,
-            "Cache-Control": {None: PLAIN, self.version: VERSIONED}.get(asked, OTHER),
+            "Cache-Control": self._kept(request.query_params.get("v")),
             "Vary": "Accept-Encoding",
         }
         if knows(request.headers.get("if-none-match", ""), tag):
@@ -62,15 +64,21 @@ class Asset:
         content = self.gzipped if zipped else self.content
         return Response(content, headers=headers, media_type=TYPES[_ending(self.name)])
 
+    def _kept(self, asked: str | None) -> str:
+        if self.name.startswith(PARTS):
+            return VERSIONED
+        return {None: PLAIN, self.version: VERSIONED}.get(asked, OTHER)
+
 
 @cache
 def assets() -> Mapping[str, Asset]:
     """All of them, by their path; a server reads them at its start."""
-    there = sorted((files("server") / "static").iterdir(), key=lambda file: file.name)
+    static = files("server") / "static"
+    there = {f"{folder}{file.name}": file for folder in ("", PARTS) for file in _in(static, folder)}
     return {
-        f"/{file.name}": _asset(file.name, file.read_bytes())
-        for file in there
-        if _ending(file.name) in TYPES
+        f"/{name}": _asset(name, file.read_bytes())
+        for name, file in there.items()
+        if _ending(name) in TYPES
     }
 
 
@@ -80,6 +88,11 @@ def takes_gzip(accepted: str) -> bool:
     weights = {name: weight for name, _, weight in pairs}
     weight = weights.get("gzip", weights.get("*"))
     return weight is not None and not _NEVER.fullmatch(weight)
+
+
+def _in(static: Traversable, folder: str) -> list[Traversable]:
+    within = static / folder
+    return sorted(within.iterdir(), key=lambda file: file.name) if within.is_dir() else []
 
 
 def _asset(name: str, content: bytes) -> Asset:

@@ -1,8 +1,9 @@
 import type { Connection, NoticeFrame, ParleyClient } from "../index.ts";
 import type { Announcer } from "./announcer.ts";
 import { h, show } from "./dom.ts";
+import { explain } from "./explain.ts";
 import { iconButton } from "./icons.ts";
-import { explain, type Text, type Translate } from "./strings.ts";
+import type { Text, Translate } from "./strings.ts";
 
 /** How long a connection may be made without a word about it. */
 const QUIET_MS = 1500;

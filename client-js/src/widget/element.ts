@@ -3,7 +3,8 @@ import { h, show } from "./dom.ts";
 import { iconButton } from "./icons.ts";
 import { Memory } from "./memory.ts";
 import { Panel, type Site } from "./panel.ts";
-import { type Language, language, type Strings } from "./strings.ts";
+import { bring, here, part } from "./parts.ts";
+import { type Language, language, localeOf, type Strings } from "./strings.ts";
 import { sheet } from "./styles.ts";
 
 type TokenSource =
@@ -12,6 +13,9 @@ type TokenSource =
 
 /** Narrower than this the floating panel is the whole screen, and nothing else on it can be reached. */
 const PHONE = "(max-width: 480px)";
+
+/** Where pages are made on a server this module may be loaded, though there is nothing to show anything in. */
+const Base = globalThis.HTMLElement ?? (class {} as typeof HTMLElement);
 
 /** Attributes that the client is made of, and those that the panel is. */
 const CLIENTS = ["url", "site", "token"];
@@ -39,18 +43,22 @@ const PROPERTIES = ["client", "token", "strings", "starters"] as const;
  * variables of variables.ts; every region is a part; slots are `header`, `empty` and `footer`. Events: `parley-send`
  * (may be prevented), `parley-message`, `parley-state`, `parley-error`, `parley-open`.
  */
-export class ParleyChat extends HTMLElement {
+export class ParleyChat extends Base {
   static readonly observedAttributes = [...CLIENTS, ...PANELS, "conversation", "preconnect"];
 
   readonly #shadow = this.attachShadow({ mode: "open" });
-  #client: ParleyClient | undefined;
-  #given = false;
+  #given: ParleyClient | undefined;
+  #own: ParleyClient | undefined;
   #deaf: (() => void) | undefined;
   #panel: Panel | undefined;
   #frame: HTMLElement | HTMLDialogElement | undefined;
   #launcher: HTMLElement | undefined;
   #open = false;
-  #rebuilding = false;
+  /** What the page sent before there was anything to show it in. */
+  #early: string[] = [];
+  /** In a page; what is under way for it ends when it is taken out. */
+  #stay: AbortController | undefined;
+  #changing = false;
   #token: TokenSource | undefined;
   #strings: Partial<Strings> | undefined;
   #starters: readonly string[] | undefined;
@@ -68,15 +76,21 @@ export class ParleyChat extends HTMLElement {
       Reflect.deleteProperty(this, name);
       Reflect.set(this, name, value);
     }
-    if (this.#frame) return; // It was only moved.
+    if (this.#stay) return; // It was only moved.
+    this.#stay = new AbortController();
     this.#phone.addEventListener("change", this.#refit);
-    this.#build();
+    if (this.hasAttribute("inline") || this.#open) this.#connect();
+    this.#preconnect();
+    if (this.#speaks) this.#build();
+    else void this.#change();
   }
 
   disconnectedCallback(): void {
     // Moving an element takes it out and puts it back at once: whoever is back by now keeps the connection.
     queueMicrotask(() => {
       if (this.isConnected) return;
+      this.#stay?.abort();
+      this.#stay = undefined;
       this.#phone.removeEventListener("change", this.#refit);
       this.#dismantle();
       this.#dropClient();
@@ -84,7 +98,7 @@ export class ParleyChat extends HTMLElement {
   }
 
   attributeChangedCallback(name: string, before: string | null, now: string | null): void {
-    if (before === now || !this.#frame) return;
+    if (before === now || !this.#stay) return;
     if (name === "conversation") this.#panel?.show(now ?? undefined);
     else if (name === "preconnect") this.#preconnect();
     else this.#rebuild(CLIENTS.includes(name));
@@ -92,13 +106,16 @@ export class ParleyChat extends HTMLElement {
 
   /** The SDK's client: the element's own, or one that the page brings and keeps. */
   get client(): ParleyClient {
-    if (!this.#client) this.#adopt(this.#makeClient(), false);
-    return this.#client as ParleyClient;
+    this.#own ??= this.#given ? undefined : this.#makeClient();
+    const client = this.#given ?? (this.#own as ParleyClient);
+    this.#deaf ??= client.on("state", (state: Connection) => this.#emit("parley-state", state));
+    return client;
   }
 
-  set client(client: ParleyClient) {
+  set client(client: ParleyClient | undefined) {
+    if (client === this.#given) return;
     this.#dropClient();
-    this.#adopt(client, true);
+    this.#given = client;
     this.#rebuild(false);
   }
 
@@ -106,9 +123,13 @@ export class ParleyChat extends HTMLElement {
     return this.#token ?? this.#attribute("token");
   }
 
+  /** Frameworks make a function anew each time they render: whoever asks for a token asks the newest one. */
   set token(token: TokenSource | undefined) {
+    const before = this.token;
     this.#token = token;
-    this.#rebuild(true);
+    const now = this.token;
+    if (before !== now && (typeof before !== "function" || typeof now !== "function"))
+      this.#rebuild(true);
   }
 
   get strings(): Partial<Strings> | undefined {
@@ -116,8 +137,9 @@ export class ParleyChat extends HTMLElement {
   }
 
   set strings(strings: Partial<Strings> | undefined) {
+    const before = this.#strings;
     this.#strings = strings;
-    this.#rebuild(false);
+    if (!alike(before, strings)) this.#rebuild(false);
   }
 
   get starters(): readonly string[] {
@@ -126,14 +148,16 @@ export class ParleyChat extends HTMLElement {
   }
 
   set starters(starters: readonly string[] | undefined) {
+    const before = this.#starters;
     this.#starters = starters;
-    this.#rebuild(false);
+    if (!alike(before, starters)) this.#rebuild(false);
   }
 
   open(): void {
     if (this.#open || !this.isConnected) return;
     this.#open = true;
-    this.#reveal();
+    this.#connect();
+    if (this.#frame) this.#reveal();
     this.focus();
     this.#emit("parley-open", { open: true });
   }
@@ -149,9 +173,12 @@ export class ParleyChat extends HTMLElement {
     this.#emit("parley-open", { open: false });
   }
 
-  /** Sends a text as if it had been written here; false where the page prevented it. */
+  /** Sends a text as a message of its own, whatever is being written; false where the page prevented it. */
   send(text: string): boolean {
-    return text.trim() !== "" && this.#shown().send(text);
+    if (text.trim() === "" || !this.#allows(text)) return false;
+    this.#early.push(text);
+    this.#sendEarly();
+    return true;
   }
 
   stop(): void {
@@ -172,34 +199,58 @@ export class ParleyChat extends HTMLElement {
   }
 
   #makeClient(): ParleyClient {
-    const { token } = this;
     const site = this.#attribute("site");
-    return new ParleyClient({ url: this.#url, ...(token && { token }), ...(site && { site }) });
-  }
-
-  #adopt(client: ParleyClient, given: boolean): void {
-    this.#client = client;
-    this.#given = given;
-    this.#deaf = client.on("state", (state: Connection) => this.#emit("parley-state", state));
+    const bring = (why: TokenReason): ReturnType<Exclude<TokenSource, string>> => {
+      const { token } = this;
+      return typeof token === "function" ? token(why) : why === "first" ? token : undefined;
+    };
+    return new ParleyClient({
+      url: this.#url,
+      ...(this.token && { token: bring }),
+      ...(site && { site }),
+    });
   }
 
   #dropClient(): void {
     this.#deaf?.();
-    if (!this.#given) this.#client?.close();
-    this.#client = undefined;
+    this.#deaf = undefined;
+    this.#own?.close();
+    this.#own = undefined;
+  }
+
+  /** Beside the socket comes what answers are shown with. */
+  #connect(): void {
+    this.client.connect();
+    part("answers").catch(() => {}); // the panel asks again, and tells
+  }
+
+  #sendEarly(): void {
+    if (!this.#frame || !this.#early.length) return;
+    this.#connect();
+    for (const text of this.#early.splice(0)) this.#shown().send(text);
   }
 
   /** Many changes at once, as a framework makes them, are one rebuilding. */
   #rebuild(client: boolean): void {
     if (client && !this.#given) this.#dropClient();
-    if (!this.#frame || this.#rebuilding) return;
-    this.#rebuilding = true;
-    queueMicrotask(() => {
-      this.#rebuilding = false;
-      if (!this.#frame) return;
-      this.#dismantle();
-      this.#build();
-    });
+    if (!this.#stay || this.#changing) return;
+    this.#changing = true;
+    queueMicrotask(() => void this.#change());
+  }
+
+  /** Builds anew, in the language that is wanted if its texts can be had now, and in it later if they come later. */
+  async #change(): Promise<void> {
+    this.#changing = true;
+    const { signal } = this.#stay as AbortController;
+    const locale = localeOf(this.#wanted);
+    if (locale && !this.#speaks)
+      await part(locale).catch(() => {
+        void bring(locale, signal, () => {}).then((came) => came && this.#rebuild(false));
+      });
+    if (signal.aborted) return;
+    this.#changing = false;
+    this.#dismantle();
+    this.#build();
   }
 
   #dismantle(): void {
@@ -215,9 +266,10 @@ export class ParleyChat extends HTMLElement {
     const { name } = this.#site();
     const { t, direction } = this.#language();
     if (inline) {
-      this.#frame = h("section", { class: "frame", "aria-label": name });
+      this.#frame = h("section", { part: "frame", "aria-label": name });
       this.#shadow.append(this.#frame);
       this.#reveal();
+      this.#sendEarly();
       return;
     }
     this.#launcher = iconButton("chat", t("open"), () => this.open(), {
@@ -229,20 +281,21 @@ export class ParleyChat extends HTMLElement {
       event.preventDefault();
       this.close();
     };
-    this.#frame = h("dialog", { class: "frame", "aria-label": name, on: { cancel } });
+    this.#frame = h("dialog", { part: "frame", "aria-label": name, on: { cancel } });
     this.#shadow.append(
       h("section", { dir: direction, "aria-label": name }, this.#launcher, this.#frame),
     );
     if (this.#open) this.#reveal();
     this.#preconnect();
+    this.#sendEarly();
   }
 
   #preconnect(): void {
-    if (this.hasAttribute("preconnect")) this.client.connect();
+    if (this.hasAttribute("preconnect")) this.#connect();
   }
 
   #reveal(): void {
-    this.client.connect();
+    this.#connect();
     this.#shown();
     if (!(this.#frame instanceof HTMLDialogElement)) return;
     if (this.#launcher) show(this.#launcher, false);
@@ -258,9 +311,9 @@ export class ParleyChat extends HTMLElement {
 
   #shown(): Panel {
     if (this.#panel) return this.#panel;
-    const memory = new Memory(this.#url);
+    const memory = new Memory(this.#url, this.#attribute("site"));
     const outside = {
-      allows: (content: string) => this.#emit("parley-send", { content }, true),
+      allows: (content: string) => this.#allows(content),
       told: (message: unknown) => void this.#emit("parley-message", message),
       failed: (error: unknown) => void this.#emit("parley-error", error),
       close: this.hasAttribute("inline") ? undefined : () => this.close(),
@@ -271,9 +324,23 @@ export class ParleyChat extends HTMLElement {
     return this.#panel;
   }
 
-  #language(): Language {
+  #allows(content: string): boolean {
+    return this.#emit("parley-send", { content }, true);
+  }
+
+  get #wanted(): string {
     const page = this.closest("[lang]")?.getAttribute("lang") || document.documentElement.lang;
-    return language(this.#attribute("locale") || page || "en", this.#strings);
+    return this.#attribute("locale") || page || "en";
+  }
+
+  /** Whether the texts of the language that is wanted are there. */
+  get #speaks(): boolean {
+    const locale = localeOf(this.#wanted);
+    return !locale || here(locale) !== undefined;
+  }
+
+  #language(): Language {
+    return language(this.#wanted, this.#strings);
   }
 
   #site(): Site {
@@ -285,7 +352,7 @@ export class ParleyChat extends HTMLElement {
       starters: this.starters,
       placeholder: this.#attribute("placeholder") ?? of.t("placeholder"),
       logo: this.#attribute("logo"),
-      imageOrigins: this.#attribute("image-origins")?.split(/\s+/).filter(Boolean) ?? [],
+      imageOrigins: originsIn(this.#attribute("image-origins") ?? ""),
     };
   }
 
@@ -295,4 +362,14 @@ export class ParleyChat extends HTMLElement {
       new CustomEvent(type, { detail, cancelable, bubbles: true, composed: true }),
     );
   }
+}
+
+/** Whether two values of a property say the same: a framework sets it anew each time it renders. */
+function alike(one: unknown, other: unknown): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
+}
+
+/** Origins as browsers write them, of whatever addresses a page names; what is none is left out. */
+function originsIn(text: string): readonly string[] {
+  return text.split(/\s+/).flatMap((one) => (URL.canParse(one) ? [new URL(one).origin] : []));
 }

@@ -11,7 +11,7 @@ export interface HeaderEvents {
 
 /** The site's logo; only from its own place or as data, so that showing it tells nobody of the reader. */
 function logo({ logo }: Site): HTMLElement | false {
-  if (!logo) return false;
+  if (!logo || !URL.canParse(logo, document.baseURI)) return false;
   const { origin, protocol } = new URL(logo, document.baseURI);
   return (
     (origin === location.origin || protocol === "data:") &&

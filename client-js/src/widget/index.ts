@@ -1,7 +1,8 @@
 import { ParleyChat } from "./element.ts";
 
 // A page may load this twice; a name is defined once.
-if (!customElements.get("parley-chat")) customElements.define("parley-chat", ParleyChat);
+if (globalThis.customElements?.get("parley-chat") === undefined)
+  globalThis.customElements?.define("parley-chat", ParleyChat);
 
 export { ParleyChat };
 

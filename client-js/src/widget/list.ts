@@ -5,8 +5,11 @@ import { iconButton } from "./icons.ts";
 import { composes } from "./keys.ts";
 import type { Language, Text } from "./strings.ts";
 
+export { listStyles as styles } from "./styles.list.ts";
+
 const LIMIT = 30;
 const TYPING_MS = 250;
+const KEPT_MS = 60_000;
 
 interface Page {
   readonly items: readonly ConversationObject[];
@@ -239,6 +242,7 @@ export class ConversationList {
       new Blob([JSON.stringify(whole, undefined, 2)], { type: "application/json" }),
     );
     h("a", { href: file, download: `${title ?? id}.json` }).click();
-    URL.revokeObjectURL(file);
+    // Some browsers begin to read it only after the click is over.
+    setTimeout(() => URL.revokeObjectURL(file), KEPT_MS);
   }
 }

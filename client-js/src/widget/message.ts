@@ -1,12 +1,14 @@
 import type { ChatMessage } from "../index.ts";
+import { colour, uncolour } from "../markdown/colours.ts";
 import { MarkdownView } from "../markdown/index.ts";
 import { toolCall } from "./approvals.ts";
 import { mark, numbered, sourceList } from "./citations.ts";
 import { copyButton } from "./copy.ts";
 import { type Child, h, show } from "./dom.ts";
+import { explain } from "./explain.ts";
 import { iconButton } from "./icons.ts";
 import type { Room } from "./room.ts";
-import { explain, type Text } from "./strings.ts";
+import type { Text } from "./strings.ts";
 
 /** One message on the screen. Each region is built anew only when what it shows has changed. */
 export class Row {
@@ -61,6 +63,11 @@ export class Row {
     return this.#text.textContent?.trim() ?? "";
   }
 
+  /** It leaves the screen: colours are the document's, and would keep its text alive. */
+  dispose(): void {
+    for (const code of this.#text.querySelectorAll("pre code")) uncolour(code);
+  }
+
   update(message: ChatMessage): void {
     const before = this.#message;
     if (message === before) return;
@@ -102,6 +109,7 @@ export class Row {
         pre.firstElementChild?.setAttribute("tabindex", "0");
         pre.append(copyButton(text, this.#room));
       },
+      colour,
     });
   }
 
@@ -115,6 +123,7 @@ export class Row {
     const { list, marks } = numbered(message);
     // An attempt that was given up takes its marks along.
     if (marks.length < this.#marked) {
+      this.dispose();
       this.#view = this.#newView();
       this.#write(message);
     }

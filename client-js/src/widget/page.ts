@@ -1,12 +1,12 @@
 import { h } from "./dom.ts";
-import type { Row } from "./message.ts";
+import type { Shown } from "./plain.ts";
 
 /** Up to 50 settled rows in one box, which the browser leaves out of its work while it is out of sight. */
 export class Page {
   readonly element = h("div", { class: "page" });
-  readonly rows: Row[] = [];
+  readonly rows: Shown[] = [];
 
-  add(row: Row): void {
+  add(row: Shown): void {
     this.rows.push(row);
     this.element.append(row.element);
   }

@@ -1,16 +1,18 @@
-import type { ChatMessage, Conversation, ParleyClient } from "../index.ts";
+import type { Answer, ChatMessage, Conversation, ParleyClient } from "../index.ts";
 import { ParleyError } from "../index.ts";
 import { Announcer, AnswerNews } from "./announcer.ts";
-import { passage } from "./citations.ts";
 import { Composer } from "./composer.ts";
 import { ConnectionBar, Notice } from "./connection.ts";
 import { h, show } from "./dom.ts";
+import { explain } from "./explain.ts";
 import { header, welcome } from "./front.ts";
-import { ConversationList } from "./list.ts";
+import { leave, stay } from "./leaving.ts";
+import type { ConversationList } from "./list.ts";
 import type { Memory } from "./memory.ts";
+import { bring, here, part } from "./parts.ts";
 import type { Room } from "./room.ts";
 import { Sheet } from "./sheet.ts";
-import { explain, type Language } from "./strings.ts";
+import type { Language } from "./strings.ts";
 import { Transcript } from "./transcript.ts";
 
 /** What a site sets. */
@@ -57,6 +59,7 @@ export class Panel {
   #editing: string | undefined;
   #newest: string | undefined;
   #frame = 0;
+  readonly #over = new AbortController();
 
   constructor(
     client: ParleyClient,
@@ -73,12 +76,12 @@ export class Panel {
     this.#bar = new ConnectionBar(client, t, this.#announcer);
     this.#notice = new Notice(t);
     this.#composer = new Composer(t, site.placeholder, {
-      send: (text) => this.send(text),
+      send: (text) => this.#submit(text),
       stop: () => this.stop(),
       changed: (text) => this.#editing ?? this.#memory.set(this.#draft, text),
       cancelled: () => this.#edited(),
     });
-    this.#empty = welcome(site, (text) => this.send(text));
+    this.#empty = welcome(site, (text) => outside.allows(text) && this.send(text));
     const top = header(site, {
       list: (opener) => this.#openList(opener),
       renew: () => this.#renew(),
@@ -95,18 +98,21 @@ export class Panel {
         on: { keydown: (event) => this.#key(event) },
       },
       ...[top, this.#bar.element, this.#notice.element, this.#place, this.#composer.element],
-      h("slot", { name: "footer", part: "footer" }),
+      h("div", { part: "footer" }, h("slot", { name: "footer" })),
       this.#sheet.element,
       this.#announcer.element,
     );
     this.#deaf.push(client.on("notice", (frame) => this.#notice.of(frame)));
     this.#deaf.push(client.on("error", (error) => this.#failed(error)));
+    this.#deaf.push(client.on("state", () => this.#known()));
     this.#deaf.push(
       client.on("conversations", ({ conversation: { id }, change }) => {
         if (change === "deleted" && id === this.#conversation.id) this.#renew();
       }),
     );
     this.show(conversation);
+    this.#known();
+    if (!here("answers")) void this.#format();
   }
 
   get conversation(): Conversation {
@@ -117,6 +123,7 @@ export class Panel {
   show(id?: string): void {
     this.#left();
     const conversation = this.#client.conversation(id);
+    stay(conversation);
     this.#conversation = conversation;
     this.#newest = undefined;
     this.#transcript = new Transcript(this.#roomOf(conversation), this.#empty);
@@ -126,22 +133,33 @@ export class Panel {
     this.#render();
   }
 
-  send(text: string): boolean {
+  /** Sends a message of its own; what is being written stays. */
+  send(text: string): void {
+    this.#sent(text, this.#conversation.send(text));
+  }
+
+  /** Sends what was written: an edit, or else a message. Whether the field is to be empty now. */
+  #submit(text: string): boolean {
     if (!this.#outside.allows(text)) return false;
-    const { t } = this.#site.language;
-    const conversation = this.#conversation;
     const edited = this.#editing;
-    const answer = edited === undefined ? conversation.send(text) : conversation.edit(edited, text);
-    if (edited === undefined) this.#memory.set(this.#draft, undefined);
-    else this.#edited();
+    if (edited === undefined) {
+      this.send(text);
+      this.#memory.set(this.#draft, undefined);
+      return true;
+    }
+    this.#sent(text, this.#conversation.edit(edited, text));
+    this.#edited();
+    // An edited message left the field for the draft that was there before; that one stays.
+    return false;
+  }
+
+  #sent(text: string, { accepted }: Answer): void {
     this.#transcript.follow();
-    answer.accepted.then(
+    accepted.then(
       ({ message }) => this.#outside.told({ id: message, role: "user", content: text }),
       // Its row shows that it failed, and why.
-      (error) => this.#refused(error, t("failed")),
+      (error) => this.#refused(error, this.#site.language.t("failed")),
     );
-    // An edited message left the field for the draft that was there before; that one stays.
-    return edited === undefined;
   }
 
   stop(): void {
@@ -155,10 +173,36 @@ export class Panel {
   }
 
   dispose(): void {
+    this.#over.abort();
     this.#left();
     this.#list?.dispose();
     this.#bar.dispose();
     for (const end of this.#deaf) end();
+  }
+
+  /** Answers are plain text until this is there; who has read plain text for a while is told why. */
+  async #format(): Promise<void> {
+    const plain = this.#site.language.t("plain");
+    let told = false;
+    const failed = (times: number): void => {
+      if (times !== 2) return;
+      told = true;
+      this.#tellNotice(plain);
+    };
+    if (!(await bring("answers", this.#over.signal, failed))) return;
+    this.#transcript.format();
+    if (told) this.#notice.show("");
+  }
+
+  #tellNotice(text: string): void {
+    this.#notice.show(text);
+    this.#announcer.say(text);
+  }
+
+  /** What the tab remembers of somebody else is nothing for whoever is here now. */
+  #known(): void {
+    const { user } = this.#client.welcome ?? {};
+    if (user !== undefined && !this.#memory.belongs(user)) this.show();
   }
 
   get #draft(): string {
@@ -172,8 +216,7 @@ export class Panel {
     this.#leave();
     this.#transcript.dispose();
     this.#edited();
-    // One that is still answering is followed on, so that its end is known when it is shown again.
-    if (this.#conversation.status === "ready") this.#conversation.close();
+    leave(this.#conversation);
   }
 
   #roomOf(conversation: Conversation): Room {
@@ -191,8 +234,8 @@ export class Panel {
         this.#composer.focus();
       },
       openSource: (source, label) => {
-        const shown = passage(source, (path) => this.#client.fetch(path));
-        this.#sheet.open(label, shown, this.#active());
+        const shown = here("answers")?.passage(source, (path) => this.#client.fetch(path));
+        if (shown) this.#sheet.open(label, shown, this.#active());
       },
       say: (text) => this.#announcer.say(text),
     };
@@ -290,19 +333,27 @@ export class Panel {
   }
 
   #openList(opener: Element): void {
-    this.#list?.dispose();
-    this.#list = new ConversationList({
-      client: this.#client,
-      language: this.#site.language,
-      run: (asked, then) => this.#run(asked, then),
-      choose: (id) => {
-        this.#sheet.close();
-        this.show(id);
-        this.focus();
+    const { language } = this.#site;
+    const list = part("list").catch(() => part("list"));
+    list.then(
+      ({ ConversationList }) => {
+        if (this.#over.signal.aborted || this.#sheet.isOpen) return;
+        this.#list?.dispose();
+        this.#list = new ConversationList({
+          client: this.#client,
+          language,
+          run: (asked, then) => this.#run(asked, then),
+          choose: (id) => {
+            this.#sheet.close();
+            this.show(id);
+            this.focus();
+          },
+          shown: () => this.#conversation.id,
+        });
+        this.#sheet.open(language.t("conversations"), this.#list.element, opener, true);
       },
-      shown: () => this.#conversation.id,
-    });
-    this.#sheet.open(this.#site.language.t("conversations"), this.#list.element, opener, true);
+      () => this.#tellNotice(language.t("unloaded")),
+    );
   }
 
   /** Whether there is something to stop: what has not left yet only waits. */

@@ -1,4 +1,3 @@
-import { markdownStyles } from "./styles.markdown.ts";
 import { overlayStyles } from "./styles.overlay.ts";
 import { VARIABLES } from "./variables.ts";
 
@@ -76,37 +75,12 @@ dialog.frame{position:fixed;inset:auto;inset-inline-end:var(--_inset);inset-bloc
 const messages = `
 .message{margin-block-end:6px;scroll-margin:12px;border-radius:8px}
 .message .text{overflow-wrap:anywhere;unicode-bidi:isolate}
+.raw{white-space:pre-wrap}
 .user{display:flex;flex-flow:row-reverse wrap;align-items:end;margin-block-end:14px}
 .user .text{max-inline-size:calc(100% - 52px);white-space:pre-wrap;background:var(--_user-background);color:var(--_user-text);border:1px solid transparent;border-radius:18px;border-end-end-radius:6px;padding:8px 14px}
-.user .note{order:1;inline-size:100%;justify-content:end;text-align:end}
-.user .actions{margin:0 4px}
-.note{display:flex;flex-wrap:wrap;align-items:center;gap:0 4px;padding-block:4px}
-.note .link{font-size:.87em}
 .dots{display:inline-flex;align-items:center;gap:10px;color:var(--_muted);font-size:.93em;min-block-size:32px}
 .dots[hidden]{display:none}
 .dots::before{content:"";inline-size:9px;block-size:9px;border-radius:50%;background:var(--_accent);flex:none}
-.actions{display:flex;align-items:center;margin-inline:-12px;min-block-size:44px}
-.actions svg{inline-size:18px;block-size:18px}
-.actions [aria-pressed=true]{color:var(--_accent)}
-.actions [aria-pressed=true] path{fill:currentColor;fill-opacity:.25}
-.version{font-size:.87em;color:var(--_muted);font-variant-numeric:tabular-nums;white-space:nowrap}
-.comment{display:flex;gap:8px;padding-block:4px 12px}
-.comment button{flex:none}
-.thought,.tool{font-size:.93em;color:var(--_muted)}
-details.thought,.tool{margin-block-end:8px}
-div.thought{white-space:pre-wrap;overflow-wrap:anywhere;border-inline-start:2px solid var(--_border);padding-inline-start:12px}
-summary{cursor:pointer;min-block-size:32px;display:list-item;align-content:center}
-.approval{border:1px solid var(--_border);border-radius:14px;padding:14px;margin-block:4px 10px;display:grid;gap:10px;background:var(--_surface)}
-.approval p:first-child{font-weight:600}
-.approval fieldset{display:flex;gap:8px}
-.approval fieldset button{flex:1;text-align:center}
-.approval pre,.tool pre{white-space:pre-wrap;overflow-wrap:anywhere}
-.tool pre{max-block-size:12em}
-.sources{list-style:none;display:flex;flex-wrap:wrap;gap:6px;padding-block:8px 2px}
-.sources li{min-inline-size:0;max-inline-size:100%}
-.sources button{display:flex;align-items:center;gap:8px;max-inline-size:100%;border-color:var(--_border);border-radius:12px;padding:0 12px;font-size:.87em}
-.sources bdi{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
-.number{color:var(--_accent);font-weight:650;font-variant-numeric:tabular-nums}
 `;
 
 const conditions = `
@@ -124,12 +98,19 @@ dialog.frame,.sheet{animation:rise .18s ease-out}
 `;
 
 let shared: CSSStyleSheet | undefined;
+let added = "";
 
 /** One sheet for every element in the page; constructed, since a strict policy forbids style elements. */
 export function sheet(): CSSStyleSheet {
   if (!shared) {
     shared = new CSSStyleSheet();
-    shared.replaceSync(base + frame + messages + markdownStyles + overlayStyles + conditions);
+    style("");
   }
   return shared;
+}
+
+/** Adds what a part brings, before the conditions, which have the last word. */
+export function style(rules: string): void {
+  added += rules;
+  shared?.replaceSync(base + frame + messages + overlayStyles + added + conditions);
 }

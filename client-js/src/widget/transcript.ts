@@ -2,9 +2,9 @@ import type { ChatMessage } from "../index.ts";
 import { arrange, h, show } from "./dom.ts";
 import { icon } from "./icons.ts";
 import { moves } from "./keys.ts";
-import { Row } from "./message.ts";
 import { Page } from "./page.ts";
 import { difference, follows, PAGE, pagesBefore } from "./paging.ts";
+import { row, type Shown } from "./plain.ts";
 import type { Room } from "./room.ts";
 
 /** So near the top, in px, older messages are fetched: before the reader gets there. */
@@ -12,7 +12,7 @@ const AHEAD = 900;
 
 /** Leaving pages out needs a browser that then holds what is read in its place. */
 const MAY_SLEEP =
-  CSS.supports("overflow-anchor", "auto") && CSS.supports("content-visibility", "auto");
+  globalThis.CSS?.supports("overflow-anchor", "auto") && CSS.supports("content-visibility", "auto");
 
 type FocusPlace = readonly [row: number, action: string | null];
 
@@ -28,7 +28,7 @@ export class Transcript {
   readonly #latest: HTMLElement;
   readonly #resize = new ResizeObserver(() => this.#resized());
   #book: Page[] = [];
-  #rows = new Map<string, Row>();
+  #rows = new Map<string, Shown>();
   #order: readonly string[] = [];
   #settled: readonly ChatMessage[] = [];
   #following = true;
@@ -81,12 +81,26 @@ export class Transcript {
     this.#following = true;
   }
 
-  row(id: string): Row | undefined {
+  row(id: string): Shown | undefined {
     return this.#rows.get(id);
+  }
+
+  /** Messages can be all that they are now: they are built anew, and what is read stays where it is. */
+  format(): void {
+    const { top } = this.#log.getBoundingClientRect();
+    const at = this.#articles().findIndex((one) => one.getBoundingClientRect().bottom > top);
+    const place = (): number => this.#articles()[at]?.getBoundingClientRect().top ?? 0;
+    const stood = place();
+    this.#cut(0);
+    this.#order = this.#settled = [];
+    this.#rows.clear();
+    this.render();
+    if (!this.#following) this.#hold(place() - stood);
   }
 
   dispose(): void {
     this.#resize.disconnect();
+    for (const shown of this.#rows.values()) shown.dispose();
   }
 
   render(): void {
@@ -114,20 +128,24 @@ export class Transcript {
     this.#refocus(focused);
   }
 
-  #rowOf(message: ChatMessage): Row {
-    let row = this.#rows.get(message.id);
-    if (row) row.update(message);
+  #rowOf(message: ChatMessage): Shown {
+    let shown = this.#rows.get(message.id);
+    if (shown) shown.update(message);
     else {
-      row = new Row(message, this.#room);
-      this.#rows.set(message.id, row);
+      shown = row(message, this.#room);
+      this.#rows.set(message.id, shown);
     }
-    return row;
+    return shown;
   }
 
   #forget(messages: readonly ChatMessage[]): void {
     if (this.#rows.size === messages.length) return;
     const present = new Set(messages.map(({ id }) => id));
-    for (const id of this.#rows.keys()) if (!present.has(id)) this.#rows.delete(id);
+    for (const [id, shown] of this.#rows) {
+      if (present.has(id)) continue;
+      shown.dispose();
+      this.#rows.delete(id);
+    }
   }
 
   #settle(messages: readonly ChatMessage[]): void {

@@ -12,11 +12,16 @@ import type { TestContext } from "node:test";
 import type axe from "axe-core";
 import type { Browser, BrowserContextOptions, Locator, Page } from "playwright-core";
 
-import { bundled } from "../../scripts/bundle.ts";
+import { served } from "../../scripts/bundle.ts";
+import { ENTRIES, isServed } from "../../scripts/entries.ts";
 import { opened, type Seen } from "./pages.ts";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const WIDGET = Buffer.from(await bundled(resolve("."), "src/widget/index.ts"));
+const [ENTRY] = ENTRIES.filter(isServed).filter(({ parts }) => parts);
+assert.ok(ENTRY);
+/** The chat's first file and its parts, by the names under which the server has them. */
+export const FILES = await served(resolve("."), ENTRY);
+
 /** What a page elsewhere has to allow: its own files, and the server over http and by the socket. */
 function policy(server: string): string {
   return [
@@ -57,10 +62,10 @@ export async function visited(
 <parley-chat url="${server}/" ${attributes}></parley-chat>
 <script type="module" src="widget.js"></script>`;
   const pages = createServer(({ url }, response) => {
-    const script = url?.startsWith("/widget.js");
+    const script = FILES.get((url ?? "").slice(1).replace(/\?.*/, ""));
     response.setHeader("Content-Type", script ? "text/javascript" : "text/html; charset=utf-8");
     response.setHeader("Content-Security-Policy", policy(server));
-    response.end(script ? WIDGET : html);
+    response.end(script ? Buffer.from(script) : html);
   });
   pages.listen(0, "127.0.0.1");
   await once(pages, "listening");

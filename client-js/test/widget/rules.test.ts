@@ -7,12 +7,14 @@ import type { ChatMessage } from "../../src/index.ts";
 import { AnswerNews } from "../../src/widget/announcer.ts";
 import { address, numbered } from "../../src/widget/citations.ts";
 import { tell } from "../../src/widget/connection.ts";
+import { explain } from "../../src/widget/explain.ts";
 import { type Key, moves, sends } from "../../src/widget/keys.ts";
-import { ar } from "../../src/widget/locales/ar.ts";
-import { de } from "../../src/widget/locales/de.ts";
+import { texts as ar } from "../../src/widget/locales/ar.ts";
+import { texts as de } from "../../src/widget/locales/de.ts";
 import { en } from "../../src/widget/locales/en.ts";
 import { difference, follows, pagesBefore } from "../../src/widget/paging.ts";
-import { explain, language } from "../../src/widget/strings.ts";
+import { part } from "../../src/widget/parts.ts";
+import { language, localeOf } from "../../src/widget/strings.ts";
 
 const KEY: Key = {
   key: "Enter",
@@ -78,11 +80,19 @@ test("every locale has every text with the same holes", () => {
   }
 });
 
-test("a language that nobody brings texts for is English in English's direction", () => {
+test("a language is there once its part is; until then, and where nobody brings one, it is English", async () => {
+  assert.deepEqual([language("de").locale, language("de").t("send")], ["en", "Send"]);
+  assert.equal(localeOf("fa"), undefined);
+  for (const wanted of ["de-AT", "AR"]) await part(localeOf(wanted) ?? assert.fail());
   assert.equal(language("de-AT").t("send"), "Senden");
   assert.deepEqual([language("ar").direction, language("en").direction], ["rtl", "ltr"]);
   const { locale, direction, t } = language("fa");
   assert.deepEqual([locale, direction, t("send")], ["en", "ltr", "Send"]);
+});
+
+test("a tag is written as browsers want it, for Intl throws at another one", () => {
+  const written = ["de_DE", "de-at", " de ", "de--x", "en"].map((one) => language(one).locale);
+  assert.deepEqual(written, ["de-DE", "de-AT", "de", "de", "en"]);
 });
 
 test("a site's own texts go before the shipped ones, and bring their own direction", () => {

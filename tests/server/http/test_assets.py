@@ -2,6 +2,7 @@
 
 import re
 from gzip import decompress
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,11 @@ KINDS = {
     ".svg": "image/svg+xml",
 }
 PATHS = [f"/{path.name}" for path in sorted(STATIC.iterdir()) if path.suffix in KINDS]
+PARTS = [f"/parts/{path.name}" for path in sorted(STATIC.glob("parts/*"))]
 FOREIGN = "https://shop.somewhere.example"
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", [*PATHS, *PARTS])
 async def test_a_file_is_served_as_it_was_built(world: World, path: str) -> None:
     """Byte for byte, by its own type, and compressed for who takes that."""
     built = (STATIC / path[1:]).read_bytes()
@@ -47,6 +49,31 @@ async def test_a_plain_name_is_asked_for_again_and_a_versioned_one_never(
     versioned = await world.get(f"/{assets()[path].address}")
     assert versioned.headers["cache-control"] == "public, max-age=31536000, immutable"
     assert versioned.body == plain.body
+
+
+@pytest.mark.parametrize("query", ["", "?1", "?v=another"])
+async def test_a_part_is_never_asked_for_again(world: World, query: str) -> None:
+    """Its name says what is in it, and whoever asks twice, with a number behind, gets the same."""
+    for path in PARTS:
+        assert re.fullmatch(r"/parts/[a-z]+-[0-9a-f]{12}\.js", path)
+        digest = sha256((STATIC / path[1:]).read_bytes()).hexdigest()
+        assert path.endswith(f"-{digest[:12]}.js")
+        answer = await world.get(f"{path}{query}")
+        assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+
+
+def test_the_chat_asks_for_the_parts_that_are_there() -> None:
+    """For each of them by the name that its content has now."""
+    asked = re.findall(r"(?<=\./)parts/[\w-]+\.js", (STATIC / "widget.js").read_text("utf-8"))
+    assert sorted(f"/{path}" for path in asked) == PARTS
+
+
+async def test_a_part_of_another_version_is_not_there(world: World) -> None:
+    """Nobody gets what their first file was not built with, nor keeps that it is not there."""
+    for target in ("/parts/answers-0123456789ab.js", "/parts/answers.js", "/parts/", "/parts"):
+        answer = await world.get(target)
+        assert answer.error() == (404, "not_found")
+        assert "max-age" not in answer.headers.get("cache-control", "")
 
 
 @pytest.mark.parametrize("query", ["v=", "v=0123456789abcdef", "v", "x=1", "v=%00", "v=1&v=2"])
@@ -81,7 +108,7 @@ async def test_who_has_it_gets_it_not_again(world: World) -> None:
 @pytest.mark.parametrize("origin", [FOREIGN, "null", "http://127.0.0.1:9", "https://chat.example"])
 async def test_every_page_may_load_it(world: World, origin: str) -> None:
     """Also one that is not let in, and a cache may give to one what another one fetched."""
-    for path in PATHS:
+    for path in [*PATHS, *PARTS]:
         for method in ("GET", "HEAD"):
             answer = await world.send(method, path, origin=origin)
             assert answer.status == 200
@@ -107,7 +134,7 @@ async def test_a_page_that_is_not_let_in_may_load_files_and_nothing_else(world: 
 async def test_below_the_base_path_it_is_just_as_public(world: World) -> None:
     """And where a proxy cuts that off."""
     world.change(base_path="/chat")
-    for target in (f"/chat{PATHS[0]}", PATHS[0]):
+    for target in (f"/chat{PATHS[0]}", PATHS[0], *PARTS[:1]):
         assert_public(await world.get(target, origin=FOREIGN))
 
 

@@ -1,6 +1,6 @@
 import type { Strings } from "./en.ts";
 
-export const ar: Strings = {
+export const texts: Strings = {
   title: "محادثة",
   greeting: "كيف يمكنني مساعدتك؟",
   placeholder: "اكتب رسالة…",
@@ -73,6 +73,8 @@ export const ar: Strings = {
   back: "عاد الاتصال.",
   begins: "{name} يجيب",
   image: "عرض الصورة: {host}",
+  plain: "تظهر الإجابات نصًا عاديًا: تعذّر تحميل جزء من المحادثة بعد.",
+  unloaded: "تعذّر التحميل. أعد المحاولة أو أعد تحميل الصفحة.",
   error: "لم ينجح ذلك.",
   gone: "هذه المحادثة غير متاحة.",
   tooLong: "الرسالة طويلة جدًا.",

@@ -1,6 +1,6 @@
 import type { Strings } from "./en.ts";
 
-export const de: Strings = {
+export const texts: Strings = {
   title: "Chat",
   greeting: "Wie kann ich helfen?",
   placeholder: "Nachricht schreiben …",
@@ -73,6 +73,8 @@ export const de: Strings = {
   back: "Wieder verbunden.",
   begins: "{name} antwortet",
   image: "Bild zeigen: {host}",
+  plain: "Antworten erscheinen als reiner Text: Ein Teil des Chats ließ sich noch nicht laden.",
+  unloaded: "Das ließ sich nicht laden. Versuchen Sie es erneut, oder laden Sie die Seite neu.",
   error: "Das hat nicht geklappt.",
   gone: "Diese Unterhaltung ist nicht verfügbar.",
   tooLong: "Die Nachricht ist zu lang.",

@@ -72,6 +72,8 @@ export const en = {
   back: "Connected again.",
   begins: "{name} is answering",
   image: "Show image: {host}",
+  plain: "Answers are shown as plain text: a part of the chat could not be loaded yet.",
+  unloaded: "That could not be loaded. Try again, or reload the page.",
   error: "That did not work.",
   gone: "This conversation is not available.",
   tooLong: "The message is too long.",

@@ -1,0 +1,5 @@
+/** A message with all that it can be; begun beside the socket, and there before the first answer is. */
+
+export { passage } from "./citations.ts";
+export { Row } from "./message.ts";
+export { answerStyles as styles } from "./styles.answers.ts";
