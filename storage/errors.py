@@ -11,6 +11,8 @@ StorageError
 ├── Busy                       another holds what was asked for
 ├── Fenced                     the writer no longer owns what it writes
 ├── Overloaded                 nothing was done in time; try again
+│   └── TooSlow                a statement of it took too long, or a lock was held
+├── TooMuch                    there is more to look through than there is time for
 ├── Unavailable                the store is away; try again
 ├── Corrupt                    what was stored cannot be read
 ├── Unsupported                this store cannot do that, ever
@@ -146,6 +148,24 @@ class Overloaded(StorageError):
 
     def __str__(self) -> str:
         return f"the store is overloaded ({self.reason}); try again in {self.retry_after_ms} ms"
+
+
+class TooSlow(Overloaded):
+    """A statement was given up for the time it took."""
+
+    def __init__(self) -> None:
+        super().__init__("a statement took too long, or a lock was held")
+
+
+class TooMuch(StorageError):
+    """It was not all looked through in the time there is, and what was had nothing of it."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"{self.what} are too much to look through at once"
 
 
 class Unavailable(StorageError):

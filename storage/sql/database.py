@@ -58,15 +58,16 @@ class Options(Struct, frozen=True, kw_only=True):
             description="Reads, and as many writes, that may wait for their turn.",
         ),
     ] = 1000
-    # Who writes where others hold a lock is answered within 2 s.
-    turn: Annotated[_Seconds, Meta(description="Seconds that one may wait for its turn.")] = 1.6
+    # Who writes where others hold a lock is answered within 2 s, of which a busy machine needs
+    # half a second for all that is not waiting.
+    turn: Annotated[_Seconds, Meta(description="Seconds that one may wait for its turn.")] = 1.3
     statement: Annotated[
         _Seconds,
         Meta(
-            description="Seconds that a statement may wait for a lock, and on PostgreSQL take in "
-            "all; there a write's wait for its turn is taken off."
+            description="Seconds that a statement may wait for a lock, and one that reads take in "
+            "all; on PostgreSQL all that a change may take, with its wait for its turn."
         ),
-    ] = 1.7
+    ] = 1.4
     connect: Annotated[
         _Seconds, Meta(description="Seconds that an attempt to reach the server may take.")
     ] = 5.0

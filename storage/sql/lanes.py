@@ -18,10 +18,10 @@ Held = TypeVar("Held")
 _current: ContextVar["Unit[Any] | None"] = ContextVar("unit of work", default=None)
 
 
-def waited() -> float:
-    """How many seconds the unit that runs here waited for its turn."""
+def under_way() -> float:
+    """How many seconds ago the unit that runs here was handed in."""
     unit = _current.get()
-    return unit.waited if unit is not None else 0.0
+    return unit.age if unit is not None else 0.0
 
 
 class Lanes(Generic[Held]):
@@ -127,8 +127,12 @@ class Unit(Generic[Held]):
         self.context = copy_context()
         self.result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.running = False
-        self.waited = 0.0  # seconds, for its turn
         self._handed_in = self.result.get_loop().time()
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was handed in."""
+        return self.result.get_loop().time() - self._handed_in
 
     def refuse(self) -> None:
         """Its turn did not come in time."""
@@ -140,7 +144,6 @@ class Unit(Generic[Held]):
         if self.result.done():
             return False
         self.running = True
-        self.waited = self.result.get_loop().time() - self._handed_in
         self.context.run(_current.set, self)
         return True
 

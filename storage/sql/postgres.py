@@ -20,7 +20,7 @@ from msgspec import Struct
 from storage.errors import Busy, StorageError, Unsupported
 from storage.sql import dsn
 from storage.sql.database import Database, Dialect, Load, Options, Row, T, Value, Work, transact
-from storage.sql.lanes import Lanes, waited
+from storage.sql.lanes import Lanes, under_way
 from storage.sql.postgres_driver import (
     CLOCK,
     FOREIGN,
@@ -31,7 +31,7 @@ from storage.sql.postgres_driver import (
     connecting,
 )
 
-# Seconds for a statement, however long its unit has waited; most take a hundredth of it.
+# Seconds for a statement, however old its unit is; most take a hundredth of it.
 LEAST = 0.2
 CLASH_RETRIES = 5
 CLASH_PAUSE = 0.01  # seconds, at most, doubled at each retry
@@ -134,9 +134,12 @@ class PostgreSQL(Database):
         return pool
 
     def _statement_s(self, *, write: bool) -> float:
-        """Reads keep all of their time: where thousands come back at once they wait long."""
+        """A write has that long in all, its turn and its repetitions too.
+
+        Reads keep all of their time: where thousands come back at once they wait long.
+        """
         allowed = self._options.statement
-        return max(LEAST, allowed - waited()) if write else allowed
+        return max(LEAST, allowed - under_way()) if write else allowed
 
     async def _insist(
         self, unit: Callable[[PostgresDriver], Awaitable[T]], *, write: bool = False
@@ -144,12 +147,13 @@ class PostgreSQL(Database):
         """Runs a unit again where its failure says that nothing was done."""
         # A server that slept or restarted leaves as many stale connections as the pool holds. One
         # lost in the middle may have been lost to the unit itself, so that gets one more chance.
+        statement_s = partial(self._statement_s, write=write)
         left: dict[type[StorageError], int]
         left = {StaleConnection: self._limit, ConnectionLost: 1, Clash: CLASH_RETRIES}
         while True:
             try:
                 async with self._connected() as raw:
-                    return await unit(PostgresDriver(raw, self._statement_s(write=write)))
+                    return await unit(PostgresDriver(raw, statement_s))
             except (ConnectionLost, Clash) as failure:
                 if not left[type(failure)]:
                     raise

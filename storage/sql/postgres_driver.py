@@ -1,14 +1,22 @@
 """What a unit of work does to PostgreSQL: statements, a transaction's ends, errors made ours."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any
 
 import asyncpg
 
-from storage.errors import Conflict, Corrupt, Overloaded, StorageError, Unavailable, Unsupported
+from storage.errors import (
+    Conflict,
+    Corrupt,
+    Overloaded,
+    StorageError,
+    TooSlow,
+    Unavailable,
+    Unsupported,
+)
 from storage.sql.database import Dialect, Refused, Row, Value
 
 # The statement's start, because a volatile clock would keep an index on times from being used.
@@ -65,8 +73,10 @@ class PostgresDriver:
     clock = CLOCK
     for_update = " FOR UPDATE"
 
-    def __init__(self, raw: "asyncpg.pool.PoolConnectionProxy[Any]", statement_s: float) -> None:
-        """`statement_s`: how long each statement may take."""
+    def __init__(
+        self, raw: "asyncpg.pool.PoolConnectionProxy[Any]", statement_s: Callable[[], float]
+    ) -> None:
+        """`statement_s`: how long the next statement may take."""
         self._raw = raw
         self._statement_s = statement_s
         self._write = False
@@ -114,7 +124,7 @@ class PostgresDriver:
         text, names = numbered(sql)
         with self._translated(sql):
             values = _in_order(names, binds)
-            rows = await self._raw.fetch(text, *values, timeout=self._statement_s)
+            rows = await self._raw.fetch(text, *values, timeout=self._statement_s())
             return [dict(row) for row in rows]
 
     async def look(self, sql: str, binds: Mapping[str, Value]) -> list[Row]:
@@ -129,7 +139,7 @@ class PostgresDriver:
         text, names = numbered(sql)
         with self._translated(sql):
             values = [_in_order(names, binds) for binds in rows]
-            await self._raw.executemany(text, values, timeout=self._statement_s)
+            await self._raw.executemany(text, values, timeout=self._statement_s())
 
     async def script(self, sql: str) -> None:
         with self._translated(sql):
@@ -192,7 +202,7 @@ def _ours(error: Exception, sql: str, *, write: bool) -> StorageError:
     if isinstance(error, _CLASHES):
         return Clash("it clashed with another transaction", retry_after_ms=100)
     if isinstance(error, _LATE):  # before _LOST, because a TimeoutError is an OSError too
-        return Overloaded("a statement took too long, or a lock was held")
+        return TooSlow()
     if isinstance(error, _LOST):
         return ConnectionLost("the connection broke")
     if isinstance(error, _AWAY):

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
@@ -25,6 +26,10 @@ from storage.sql.dsn import path_of
 from storage.sql.lock import LockFile
 from storage.sql.sqlite_driver import CLOCK, translated
 from storage.sql.sqlite_units import Reads, Writes
+
+# Of a statement, between two looks at the time: some ten messages that are searched, of which one
+# of 32 KB may take a quarter of a second.
+STEPS = 100
 
 _log = logging.getLogger(__name__)
 # Some table, where there is no table of migrations as ours is.
@@ -207,9 +212,20 @@ class _Writer(sqlite3.Connection):
 
 
 class _Reader(sqlite3.Connection):
-    """A connection that cannot change anything, nor checkpoint."""
+    """A connection that cannot change anything, nor checkpoint, nor read for ever."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self._statement_s: float = options["timeout"]
+        self._over = 0.0
         self.execute("PRAGMA query_only = ON")
         self.execute("PRAGMA wal_autocheckpoint = 0")
+        self.set_progress_handler(self._is_over, STEPS)
+
+    def execute(self, *args: Any) -> sqlite3.Cursor:
+        """Begin a statement, which has its time from now on."""
+        self._over = time.monotonic() + self._statement_s
+        return super().execute(*args)
+
+    def _is_over(self) -> bool:
+        return time.monotonic() > self._over

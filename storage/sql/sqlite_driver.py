@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
-from storage.errors import Conflict, Corrupt, Overloaded, StorageError, Unavailable
+from storage.errors import Conflict, Corrupt, Overloaded, StorageError, TooSlow, Unavailable
 from storage.sql.database import Dialect, Refused, Row, Value
 
 # julianday counts whole milliseconds inside; ROUND undoes what dividing by a day's length did.
@@ -132,6 +132,8 @@ def _ours(error: Exception, sql: str, *, write: bool) -> StorageError:
         return Conflict(_CONFLICTS.get(extended, "other"), text.partition(": ")[2] or None)
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return Overloaded("another process kept the file locked")
+    if code == sqlite3.SQLITE_INTERRUPT:
+        return TooSlow()
     if code in _DAMAGED:
         return Corrupt("the database file")
     if code in _AWAY and (write or code != sqlite3.SQLITE_READONLY):

@@ -17,6 +17,8 @@ EXAMPLES = [
     (errors.Busy("the file"), "held by another"),
     (errors.Fenced("answer a1", 3), "fence 3 of answer a1"),
     (errors.Overloaded("too many", 250), "try again in 250 ms"),
+    (errors.TooSlow(), "a statement took too long"),
+    (errors.TooMuch("the conversations"), "the conversations are too much"),
     (errors.Unavailable("gone"), "the store is unavailable (gone)"),
     (errors.Unavailable("gone", outcome_unknown=True), "look before repeating"),
     (errors.Corrupt("the file"), "restore it from a backup"),

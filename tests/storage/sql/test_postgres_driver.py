@@ -3,7 +3,7 @@
 import asyncpg
 import pytest
 
-from storage.errors import Conflict, Corrupt, Overloaded, StorageError, Unavailable
+from storage.errors import Conflict, Corrupt, StorageError, TooSlow, Unavailable
 from storage.sql.database import Refused
 from storage.sql.postgres_driver import Clash, ConnectionLost, _ours, numbered
 
@@ -36,9 +36,9 @@ def test_names_become_numbers_and_nothing_else_changes(
         (asyncpg.SerializationError, Clash),
         (asyncpg.DeadlockDetectedError, Clash),
         (asyncpg.InvalidCachedStatementError, Clash),
-        (asyncpg.QueryCanceledError, Overloaded),
-        (asyncpg.LockNotAvailableError, Overloaded),
-        (TimeoutError, Overloaded),
+        (asyncpg.QueryCanceledError, TooSlow),
+        (asyncpg.LockNotAvailableError, TooSlow),
+        (TimeoutError, TooSlow),
         (asyncpg.ConnectionDoesNotExistError, ConnectionLost),
         (asyncpg.AdminShutdownError, ConnectionLost),
         (asyncpg.InternalClientError, ConnectionLost),

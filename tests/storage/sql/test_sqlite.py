@@ -18,6 +18,7 @@ from storage.errors import (
     Corrupt,
     MigrationError,
     Overloaded,
+    TooSlow,
     Unavailable,
 )
 from storage.sql import Connection, Database, Options, open_database
@@ -249,6 +250,20 @@ async def test_a_file_locked_from_outside_is_overload_and_reads_go_on(
     outside.close()
     await db.write(lambda c: c.run("INSERT INTO t VALUES (1)"))
     assert await db.read(lambda c: c.all("SELECT n FROM t")) == [{"n": 1}]
+    await db.close()
+
+
+async def test_a_read_that_takes_too_long_is_given_up_and_its_lane_goes_on(url: str) -> None:
+    """As on PostgreSQL; the other lanes do not notice."""
+    db = await open_database(url, Options(statement=0.2, readers=1))
+    endless = """
+    WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) AS n FROM n
+    """
+    async with asyncio.timeout(10):
+        for _ in range(2):
+            with pytest.raises(TooSlow):
+                await db.read(lambda c: c.all(endless))
+            assert await db.read(lambda c: c.one("SELECT 1 AS n")) == {"n": 1}
     await db.close()
 
 
