@@ -7,12 +7,12 @@ alone; it is refused only if its turn does not come in time.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from storage.errors import Overloaded
 from storage.values import Owner
 
-WITHIN_S = 30.0  # for a turn among all; to wait costs less than to come again
+WITHIN_S = 30.0  # for one's own line and a turn among all; to come again costs more than to wait
 LONG = 1000  # who wait for one, from which on they are not to become more
 
 
@@ -48,23 +48,27 @@ class Shares:
             line = self._lines[owner] = _Line(self._most)
         line.length += 1
         try:
-            async with line.places:
-                await self._turn()
+            async with AsyncExitStack() as held:
                 try:
-                    yield
-                finally:
-                    self._together.release()
+                    async with asyncio.timeout(WITHIN_S):
+                        await held.enter_async_context(line.places)
+                        await held.enter_async_context(self._turn())
+                except TimeoutError:
+                    raise Overloaded("too many requests are waiting") from None
+                yield
         finally:
             line.length -= 1
             if not line.length:
                 del self._lines[owner]
 
-    async def _turn(self) -> None:
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
         self._waiting += 1
         try:
-            async with asyncio.timeout(WITHIN_S):
-                await self._together.acquire()
-        except TimeoutError:
-            raise Overloaded("too many requests are waiting") from None
+            await self._together.acquire()
         finally:
             self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._together.release()

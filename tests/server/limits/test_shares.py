@@ -69,6 +69,23 @@ async def test_whose_turn_does_not_come_is_refused(monkeypatch: pytest.MonkeyPat
         assert len(shares) == 1
 
 
+async def test_nobody_stands_in_a_line_of_their_own_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Behind a request that hangs they are refused, and the line goes on when it ends."""
+    monkeypatch.setattr(module, "WITHIN_S", 0)
+    shares = Shares(1, 100)
+    async with shares.one(ANN):
+        with pytest.raises(Overloaded):
+            async with shares.one(ANN):
+                raise AssertionError("it was let in")
+        async with shares.one(BOB):
+            pass
+    async with shares.one(ANN):
+        assert len(shares) == 1
+    assert len(shares) == 0
+
+
 async def test_it_is_crowded_while_too_many_wait_for_a_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
