@@ -114,7 +114,7 @@ class Connection:
         if self._session.state in (State.OPEN, State.DRAINING):
             self._outbox.send(frame)
         if isinstance(frame, s.ConversationsChanged) and frame.change == "deleted":
-            self._following.detach(frame.conversation.id)
+            self._following.gone(frame.conversation.id)
 
     def close(self, code: CloseCode) -> None:
         """End it."""

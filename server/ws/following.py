@@ -3,7 +3,8 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from protocol.codes import ErrorCode
@@ -47,6 +48,8 @@ class Following:
         self._attachments: dict[str, Attachment] = {}
         self._sending = Counter[str]()  # what is being sent, by conversation
         self._reserved = 0  # places for what is being sent
+        self._under_way = 0  # attaches and sendings
+        self._gone = set[str]()  # conversations deleted meanwhile
         self._over = False
 
     def __len__(self) -> int:
@@ -59,6 +62,12 @@ class Following:
         self, wanted: c.Attach, most: int, answered: Callable[[s.Attached], None]
     ) -> None:
         """Bring the socket level from where it says it is, or by a snapshot, and follow."""
+        with self._doing():
+            await self._attach(wanted, most, answered)
+
+    async def _attach(
+        self, wanted: c.Attach, most: int, answered: Callable[[s.Attached], None]
+    ) -> None:
         self.demand_room(wanted.conversation, most)
         doubts = self._hub.doubts
         if await self._resume(wanted, most, answered, doubts):
@@ -100,7 +109,7 @@ class Following:
 
     def follow(self, conversation: str, position: Position | None) -> None:
         """Sending attaches: follow from the place before what was sent; None: it is gone."""
-        if conversation in self._attachments:
+        if conversation in self._attachments or conversation in self._gone:
             return
         attachment = self._begin(conversation, {}, {})
         self._spawn(self._bring_level(attachment, position, self._hub.doubts))
@@ -110,6 +119,12 @@ class Following:
         attachment = self._attachments.pop(conversation, None)
         if attachment is not None:
             self._hub.leave(conversation, attachment)
+
+    def gone(self, conversation: str) -> None:
+        """It was deleted: also what was read of it before leads to no following."""
+        self.detach(conversation)
+        if self._under_way:
+            self._gone.add(conversation)
 
     def end(self) -> None:
         """The socket is gone; what is still under way for it comes to nothing."""
@@ -131,6 +146,7 @@ class Following:
         """
         reserved = conversation not in self._attachments
         self._reserved += reserved
+        self._under_way += 1
         if conversation is not None:
             self._sending[conversation] += 1
         over = False
@@ -143,8 +159,22 @@ class Following:
             self._reserved -= reserved
             if conversation is not None:
                 self._sent(conversation)
+            self._done()
 
         return sent
+
+    @contextmanager
+    def _doing(self) -> Iterator[None]:
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._done()
+
+    def _done(self) -> None:
+        self._under_way -= 1
+        if not self._under_way:
+            self._gone.clear()
 
     def is_sending(self, conversation: str) -> bool:
         """Whether an `ack` is due there, which comes before what it is about."""
@@ -176,6 +206,8 @@ class Following:
     def _begin(
         self, conversation: str, lengths: dict[str, int], stored: dict[str, int] | None = None
     ) -> Attachment:
+        if conversation in self._gone:
+            raise NotFound("conversation", conversation)
         self.detach(conversation)
         attachment = Attachment(self, conversation, lengths, stored)
         if not self._over:

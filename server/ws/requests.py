@@ -127,8 +127,8 @@ class Requests:
                     seq=at.seq,
                 )
             )
-            sent_there()
             self._following.follow(sent.conversation, place)
+            sent_there()
 
         try:
             await self._parts.conversations.ask(

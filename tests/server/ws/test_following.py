@@ -474,3 +474,47 @@ async def test_a_conversation_that_is_gone_cannot_be_kept_level(
     await device.settle()
     assert device.adrift == 1
     assert sent.conversation not in device.following
+
+
+@pytest.mark.parametrize("how", ["snapshot", "standing"])
+async def test_what_is_deleted_while_it_is_read_is_not_followed(
+    how: str, place: Place, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The attach that saw it before is refused, as one would be that comes later."""
+    sent = await spoken(place, "text")
+    at = await place.hub.head(sent.conversation) if how == "standing" else None
+    reading, gate = asyncio.Event(), asyncio.Event()
+    read = getattr(place.world.store.history, how)
+
+    async def slow(*args: Any, **fields: Any) -> Any:
+        found = await read(*args, **fields)
+        reading.set()
+        await gate.wait()
+        return found
+
+    monkeypatch.setattr(place.world.store.history, how, slow)
+    attaching = asyncio.create_task(device.attach(sent.conversation, at))
+    await reading.wait()
+    device.following.gone(sent.conversation)
+    gate.set()
+    with pytest.raises(NotFound):
+        await attaching
+    await device.settle()
+    assert (device.wire.written, len(device.following)) == ([], 0)
+    assert place.hub._channel(sent.conversation) is None
+    assert device.following._gone == set()  # nothing is remembered for longer than it is needed
+
+
+async def test_what_is_deleted_while_something_is_sent_there_is_not_followed(
+    place: Place, device: Device
+) -> None:
+    """The message was stored before; the `ack` comes all the same."""
+    sent = await spoken(place, "text")
+    head = await place.hub.head(sent.conversation)
+    over = device.following.sending(sent.conversation)
+    device.following.gone(sent.conversation)
+    device.following.follow(sent.conversation, head)
+    over()
+    await device.settle()
+    assert len(device.following) == 0
+    assert place.hub._channel(sent.conversation) is None
