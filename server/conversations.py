@@ -37,13 +37,9 @@ from storage.records import (
     Commit,
     CommitKind,
     Conversation,
-    ConversationPage,
-    Cursor,
     Edit,
     Ended,
     Feedback,
-    Listing,
-    Message,
     NewConversation,
     Regenerate,
     Send,
@@ -152,16 +148,6 @@ class Conversations:
             self._tell(principal.owner, made.conversation, "created")
         return made.conversation
 
-    async def get(self, owner: Owner, conversation: str) -> Conversation:
-        """As it is now."""
-        return await self._store.conversations.get(owner, conversation)
-
-    async def listed(
-        self, owner: Owner, listing: Listing, *, after: Cursor | None, limit: int
-    ) -> ConversationPage:
-        """A page of the owner's."""
-        return await self._store.conversations.list(owner, listing, after=after, limit=limit)
-
     async def change(
         self, principal: Principal, conversation: str, change: Change, limits: Limits
     ) -> Conversation:
@@ -169,11 +155,12 @@ class Conversations:
         self._check(principal, change, limits)
         owner = principal.owner
         changed = await self._store.conversations.change(owner, conversation, change)
-        if change != Change():
+        before, after = changed.before, changed.after
+        if after != before:
             await self._hub.tell(owner.tenant, conversation)
-            archived = change.status is ConversationStatus.ARCHIVED
-            self._tell(owner, changed, "archived" if archived else "updated")
-        return changed
+            archived = after.status is ConversationStatus.ARCHIVED is not before.status
+            self._tell(owner, after, "archived" if archived else "updated")
+        return after
 
     async def delete(self, owner: Owner, conversation: str) -> None:
         """Take it from all its owner's devices, and stop its answers."""
@@ -256,18 +243,6 @@ class Conversations:
         return await self._store.history.branch(
             owner, conversation, leaf=leaf, before=before, limit=most
         )
-
-    async def path(
-        self, owner: Owner, conversation: str, *, leaf: str | None = None
-    ) -> tuple[str, ...]:
-        """The ids of a whole branch."""
-        return await self._store.history.path(owner, conversation, leaf=leaf)
-
-    async def made(
-        self, owner: Owner, conversation: str, *, after: int, limit: int
-    ) -> tuple[Message, ...]:
-        """Messages of all branches, oldest first."""
-        return await self._store.history.made(owner, conversation, after=after, limit=limit)
 
     async def conversation_of(self, owner: Owner, frame: Asking) -> str | None:
         """Where an answer to this would go; None: into a new conversation."""

@@ -102,6 +102,30 @@ def from_storage(error: errors.StorageError) -> ChatError:
     match error:
         case errors.NotFound():
             return ChatError(ErrorCode.NOT_FOUND, f"There is no such {error.what}, or not for you.")
+        case errors.Conflict():
+            return _of_conflict(error)
+        case errors.Busy():
+            words = (
+                "The conversation is answering. Wait, stop an answer, or send on_busy=interrupt."
+            )
+            return ChatError(ErrorCode.BUSY, words)
+        case errors.TooMuch():
+            words = (
+                "There is more to look through than can be in the time there is, and nothing was "
+                "found in the newest of it. Narrow the search, by `status` perhaps."
+            )
+            return ChatError(ErrorCode.INVALID_FIELD, words)
+        case errors.Overloaded():
+            words = "The server has no capacity for this now; send it again with the same id."
+            return ChatError(ErrorCode.OVERLOADED, words, retry_after_ms=error.retry_after_ms)
+        case errors.Unavailable():
+            words = "A part that this needs is away; send it again with the same id."
+            return ChatError(ErrorCode.UNAVAILABLE, words)
+    return internal()
+
+
+def _of_conflict(error: errors.Conflict) -> ChatError:
+    match error:
         case errors.IdConflict():
             words = "This id was used for another request; a new request needs a new id."
             return ChatError(ErrorCode.ID_CONFLICT, words)
@@ -117,17 +141,6 @@ def from_storage(error: errors.StorageError) -> ChatError:
         case errors.TooMany():
             words = f"That place has {error.most} {error.what} already, the most it may have."
             return ChatError(ErrorCode.QUOTA_EXCEEDED, words)
-        case errors.Busy():
-            words = (
-                "The conversation is answering. Wait, stop an answer, or send on_busy=interrupt."
-            )
-            return ChatError(ErrorCode.BUSY, words)
-        case errors.Overloaded():
-            words = "The server has no capacity for this now; send it again with the same id."
-            return ChatError(ErrorCode.OVERLOADED, words, retry_after_ms=error.retry_after_ms)
-        case errors.Unavailable():
-            words = "A part that this needs is away; send it again with the same id."
-            return ChatError(ErrorCode.UNAVAILABLE, words)
     return internal()
 
 

@@ -377,6 +377,13 @@ class Change(Guarded, frozen=True, kw_only=True):
     summary: str | UnsetType | None = UNSET
 
 
+class Changed(Guarded, frozen=True):
+    """The conversation before and after a change; the two are equal where nothing was changed."""
+
+    before: Conversation
+    after: Conversation
+
+
 class ListedBy(StrEnum):
     """What a list of conversations is sorted by; equal ones are told apart by their ids."""
 
@@ -398,10 +405,14 @@ class Listing(Guarded, frozen=True, kw_only=True):
 
 
 class Cursor(Guarded, frozen=True):
-    """Where a page of conversations ended: its last one's place in the order, and its id."""
+    """Where a page of conversations ended: its last one's place in the order, and its id.
 
-    text: int | str  # a time, or a title, which is private
+    `total`: how many were counted for the first page.
+    """
+
+    place: int | str  # a time, or a title, which is private
     id: str
+    total: int
 
 
 class ConversationPage(Guarded, frozen=True, kw_only=True):

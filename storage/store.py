@@ -30,6 +30,7 @@ from storage.records import (
     Answer,
     Branch,
     Change,
+    Changed,
     Checkpoint,
     Checkpointed,
     Commit,
@@ -65,6 +66,7 @@ from storage.work import Expense, Job, JobState, NewJob, Progress, Schedule, Spe
 
 # Conversations. With 40 messages of 1 KB in each, about half a second on either engine.
 SEARCHED = 500
+SEARCH_S = 3.0  # for one of them that has far more in them
 
 # ── for a person's request ───────────────────────────────────────────────────────────────────────
 
@@ -123,11 +125,12 @@ class Conversations(Protocol):
 
         A text is looked for in the `SEARCHED` conversations that changed last, as it is written but
         for the case of its letters, in any script and on every engine alike. It reads all that was
-        said in them, so the caller bounds how many do so at once.
+        said in them, the latest first and for `SEARCH_S`, so the caller bounds how many do so at
+        once. `TooMuch` if that was not all of it, and nothing was found.
         """
 
-    async def change(self, owner: Owner, conversation: str, change: Change) -> Conversation:
-        """Change what is set, if anything is; one commit of kind `conversation`."""
+    async def change(self, owner: Owner, conversation: str, change: Change) -> Changed:
+        """Change what is set and differs, if anything does: one commit of kind `conversation`."""
 
     async def select(
         self, owner: Owner, once: Once, conversation: str, message: str

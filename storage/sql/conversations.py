@@ -3,10 +3,10 @@
 from msgspec import UNSET, Struct, structs
 
 from protocol.types import ConversationStatus
-from storage.errors import NotFound
 from storage.ids import Ids, Kind
 from storage.records import (
     Change,
+    Changed,
     CommitKind,
     Conversation,
     ConversationPage,
@@ -91,14 +91,14 @@ class SqlConversations:
         limit: int = 50,
     ) -> ConversationPage:
         wanted = listing or Listing()
+        which, binds = await _which(self._db, owner, wanted)
 
         async def work(c: Connection) -> ConversationPage:
-            which, binds = await _which(c, owner, wanted)
             column, way = _column(wanted.by, c.dialect), "DESC" if wanted.descending else "ASC"
             beyond, place = "", dict[str, Value]()
             if after is not None:
                 beyond = f"AND ({column}, c.id) {'<' if wanted.descending else '>'} (:place, :id)"
-                place = {"place": after.text, "id": after.id}
+                place = {"place": after.place, "id": after.id}
             found = await c.all(
                 f"""
                 {history.CONVERSATIONS} WHERE {which} {beyond}
@@ -108,46 +108,42 @@ class SqlConversations:
                 **binds,
                 **place,
             )
-            counted = await c.one(
-                f"SELECT COUNT(*) AS total FROM conversations c WHERE {which}", **binds
-            )
-            assert counted is not None
+            total = await _counted(c, which, binds) if after is None else after.total
             items = tuple(rows.conversation(row) for row in found[:limit])
             return ConversationPage(
                 items=items,
-                next=_cursor(items[-1], wanted.by) if len(found) > limit else None,
-                total=counted["total"],
+                next=_cursor(items[-1], wanted.by, total) if len(found) > limit else None,
+                total=total,
             )
 
         return await self._db.read(work)
 
-    async def change(self, owner: Owner, conversation: str, change: Change) -> Conversation:
-        given = {
-            name: value for name, value in structs.asdict(change).items() if value is not UNSET
-        }
-        if "metadata" in given:
+    async def change(self, owner: Owner, conversation: str, change: Change) -> Changed:
+        given = structs.asdict(change)
+        if change.metadata is not UNSET:
             given["metadata"] = rows.text(change.metadata)
-        if not given:
-            return await self.get(owner, conversation)
-        columns = ", ".join(f"{name} = :{name}" for name in given)
 
-        async def work(c: Connection) -> Conversation:
+        async def work(c: Connection) -> Changed:
             at = await rows.now(c)
-            changed = await c.one(
+            await locking.owned_conversation(c, owner, conversation)
+            row = await history.owned(c, owner, conversation)
+            before = rows.conversation(row)
+            other = {n: v for n, v in given.items() if v is not UNSET and v != row[n]}
+            if not other:
+                return Changed(before, before)
+            await c.run(
                 f"""
-                UPDATE conversations SET {columns}, updated_at = :at
-                WHERE tenant = :tenant AND id = :id AND owner = :owner AND deleted_at IS NULL
-                RETURNING id
+                UPDATE conversations
+                SET {", ".join(f"{name} = :{name}" for name in other)}, updated_at = :at
+                WHERE tenant = :tenant AND id = :id AND owner = :owner
                 """,
                 tenant=owner.tenant,
                 owner=owner.user,
                 id=conversation,
                 at=at,
-                **given,
+                **other,
             )
-            if changed is None:
-                raise NotFound("conversation", conversation)
-            return await _told(c, owner, conversation, at=at)
+            return Changed(before, await _told(c, owner, conversation, at=at))
 
         return await self._db.write(work)
 
@@ -207,7 +203,7 @@ async def _told(c: Connection, owner: Owner, conversation: str, *, at: int) -> C
     return rows.conversation(await history.owned(c, owner, conversation))
 
 
-async def _which(c: Connection, owner: Owner, wanted: Listing) -> tuple[str, dict[str, Value]]:
+async def _which(db: Database, owner: Owner, wanted: Listing) -> tuple[str, dict[str, Value]]:
     """The condition that a listed conversation `c` fulfils, and its binds."""
     status, only = wanted.status or ConversationStatus.ARCHIVED, wanted.status is not None
     which = f"""
@@ -217,8 +213,15 @@ async def _which(c: Connection, owner: Owner, wanted: Listing) -> tuple[str, dic
     binds: dict[str, Value] = {"tenant": owner.tenant, "owner": owner.user, "status": status}
     if wanted.text is None:
         return which, binds
-    found = await searching.found(c, wanted.text, which, binds)
-    return f"{which} AND c.id IN {rows.among(c, 'found')}", {**binds, "found": rows.ids(found)}
+    found = await searching.found(db, wanted.text, which, binds)
+    return f"{which} AND c.id IN {rows.among(db, 'found')}", {**binds, "found": rows.ids(found)}
+
+
+async def _counted(c: Connection, which: str, binds: dict[str, Value]) -> int:
+    counted = await c.one(f"SELECT COUNT(*) AS total FROM conversations c WHERE {which}", **binds)
+    assert counted is not None
+    total: int = counted["total"]
+    return total
 
 
 def _column(by: ListedBy, dialect: Dialect) -> str:
@@ -230,11 +233,11 @@ def _column(by: ListedBy, dialect: Dialect) -> str:
     return f"lower(COALESCE(c.title, ''){collation})"
 
 
-def _cursor(last: Conversation, by: ListedBy) -> Cursor:
+def _cursor(last: Conversation, by: ListedBy, total: int) -> Cursor:
     """The same of one that was listed; of bytes `lower` changes ASCII letters alone."""
     place: dict[ListedBy, int | str] = {
         ListedBy.UPDATED_AT: last.updated_at,
         ListedBy.CREATED_AT: last.created_at,
         ListedBy.TITLE: (last.title or "").encode().lower().decode(),
     }
-    return Cursor(place[by], last.id)
+    return Cursor(place[by], last.id, total)

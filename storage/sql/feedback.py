@@ -1,5 +1,6 @@
 """What readers think of messages: one opinion per reader and message, the last one said."""
 
+from storage.errors import NotFound
 from storage.records import CommitKind, Feedback
 from storage.sql import commits, history, idempotency, locking
 from storage.sql.database import Connection, Database, Row
@@ -25,23 +26,24 @@ class SqlOpinions:
         async def work(c: Connection) -> Feedback:
             at, before = await idempotency.claim(c, owner, once, Feedback)
             if before is not None:
+                if conversation not in (None, before.conversation):
+                    raise NotFound("message", message)
                 return before
-            if conversation is None:
-                row = await history.owned_message(c, owner, message)
-            else:
-                await locking.owned_conversation(c, owner, conversation)
-                row = await history.message_of(c, owner, conversation, message)
-            await locking.owned_conversation(c, owner, row["conversation"])
+            place = conversation
+            if place is None:
+                place = (await history.owned_message(c, owner, message))["conversation"]
+            await locking.owned_conversation(c, owner, place)
+            await history.message_of(c, owner, place, message)
             saved = Feedback(
                 message=message,
-                conversation=row["conversation"],
+                conversation=place,
                 rating=rating,
                 comment=comment,
                 updated_at=at,
             )
             await _upsert(c, owner, saved)
             subject = (CommitKind.FEEDBACK, message)
-            await commits.add(c, owner.tenant, row["conversation"], [subject], at=at)
+            await commits.add(c, owner.tenant, place, [subject], at=at)
             await idempotency.settle(c, owner, once, saved)
             return saved
 

@@ -28,7 +28,7 @@ from storage.records import (
     Timings,
     ToolCall,
 )
-from storage.sql.database import Connection, Row, Value
+from storage.sql.database import Connection, Database, Row, Value
 from storage.values import Json, Spent
 
 T = TypeVar("T")
@@ -46,14 +46,14 @@ async def now(c: Connection) -> int:
     return moment
 
 
-def each(c: Connection, bind: str) -> str:
+def each(c: Connection | Database, bind: str) -> str:
     """A FROM item with a row for each object of a JSON list; fields by `item.value ->> 'name'`."""
     if c.dialect == "sqlite":
         return f"json_each(:{bind}) AS item"
     return f"jsonb_array_elements(CAST(:{bind} AS jsonb)) AS item(value)"
 
 
-def among(c: Connection, bind: str) -> str:
+def among(c: Connection | Database, bind: str) -> str:
     """A list for `IN`, from the same bind.
 
     To join `each` instead may cost reading all of a tenant: without statistics SQLite takes the

@@ -5,8 +5,15 @@ becomes a pattern that names every case of each letter, `[sSſ]`, which SQLite's
 expressions of PostgreSQL understand without knowing anything of case.
 """
 
-from storage.sql.database import Connection, Dialect, Value
-from storage.store import SEARCHED
+from collections.abc import Sequence
+from time import monotonic
+
+from storage.errors import TooMuch, TooSlow
+from storage.sql import rows
+from storage.sql.database import Connection, Database, Dialect, Row, Value
+from storage.store import SEARCH_S, SEARCHED
+
+TOGETHER = 25  # conversations in one statement: one that takes too long costs no more than these
 
 # What Unicode takes for the same as another character, and neither upper nor lower case leads to.
 OTHER_FORMS = (
@@ -51,26 +58,55 @@ def _expression(character: str) -> str:
     return f"\\{character}" if character.isascii() and not character.isalnum() else character
 
 
-async def found(c: Connection, text: str, which: str, binds: dict[str, Value]) -> list[str]:
-    """The ids of conversations with that text, of the last changed ones among `which`."""
-    sought = {f"sought{n}": each for n, each in enumerate(patterns(text, c.dialect))}
+async def found(db: Database, text: str, which: str, binds: dict[str, Value]) -> list[str]:
+    """The ids of conversations with that text, of the last changed ones among `which`.
 
-    def matches(column: str) -> str:
-        return " OR ".join(f"{column} {OPERATOR[c.dialect]} :{bind}" for bind in sought)
-
-    hits = await c.all(
+    Each look is a unit of its own, so that others have their turn between two of them, and nobody
+    goes on for a caller who left.
+    """
+    over = monotonic() + SEARCH_S
+    lately = await db.look(
         f"""
-        SELECT lately.id FROM (
-            SELECT c.tenant, c.id, c.title FROM conversations c WHERE {which}
-            ORDER BY c.updated_at DESC, c.id DESC LIMIT :searched
-        ) lately
-        WHERE {matches("lately.title")} OR EXISTS (
-            SELECT 1 FROM messages m
-            WHERE m.tenant = lately.tenant AND m.conversation = lately.id
-                AND ({matches("m.content")}))
+        SELECT c.tenant, c.id FROM conversations c WHERE {which}
+        ORDER BY c.updated_at DESC, c.id DESC LIMIT :searched
         """,
         searched=SEARCHED,
-        **sought,
         **binds,
     )
-    return [row["id"] for row in hits]
+    hits, all_of_it = list[str](), True
+    for begin in range(0, len(lately), TOGETHER):
+        if monotonic() > over:
+            all_of_it = False
+            break
+        try:
+            hits += await _among(db, text, lately[begin : begin + TOGETHER])
+        except TooSlow:
+            all_of_it = False
+    if not hits and not all_of_it:
+        raise TooMuch("the conversations")
+    return hits
+
+
+async def _among(db: Database, text: str, lately: Sequence[Row]) -> list[str]:
+    sought = {f"sought{n}": each for n, each in enumerate(patterns(text, db.dialect))}
+
+    def matches(column: str) -> str:
+        return " OR ".join(f"{column} {OPERATOR[db.dialect]} :{bind}" for bind in sought)
+
+    async def work(c: Connection) -> list[str]:
+        hits = await c.all(
+            f"""
+            SELECT c.id FROM conversations c
+            WHERE c.tenant = :tenant AND c.id IN {rows.among(c, "ids")} AND (
+                {matches("c.title")} OR EXISTS (
+                    SELECT 1 FROM messages m
+                    WHERE m.tenant = c.tenant AND m.conversation = c.id
+                        AND ({matches("m.content")})))
+            """,
+            tenant=lately[0]["tenant"],
+            ids=rows.ids(each["id"] for each in lately),
+            **sought,
+        )
+        return [row["id"] for row in hits]
+
+    return await db.read(work)

@@ -2,16 +2,17 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 from msgspec import Raw, structs
 
 from protocol.types import ConversationStatus
-from storage.errors import NotFound
-from storage.records import Change, Edit, ListedBy, Listing, NewConversation, Regenerate
-from storage.sql import searching
+from storage.errors import NotFound, TooMuch, TooSlow
+from storage.records import Change, Changed, Edit, ListedBy, Listing, NewConversation, Regenerate
+from storage.sql import Database, Row, searching
+from storage.store import SEARCH_S
 from storage.values import EMPTY_OBJECT, Once
 from tests.support.rows import REQUEST, World
 
@@ -67,6 +68,17 @@ async def test_conversations_are_listed_by_their_latest_change(world: World) -> 
         after = page.next
     rest = [one.conversation for number, one in enumerate(sent) if number != 2]
     assert listed == [sent[2].conversation, *reversed(rest)]
+
+
+async def test_a_list_is_counted_for_its_first_page(world: World) -> None:
+    """The rest of it knows, so that its length costs no more than once."""
+    for number in range(5):
+        await titled(world, f"{number}")
+    first = await world.store.conversations.list(world.owner, limit=2)
+    before = len(world.db.statements)
+    second = await world.store.conversations.list(world.owner, after=first.next, limit=2)
+    assert (first.total, second.total) == (5, 5)
+    assert not any("COUNT" in each for each in world.db.statements[before:])
 
 
 async def test_the_list_can_be_of_one_status(world: World) -> None:
@@ -204,6 +216,53 @@ async def test_a_text_is_looked_for_in_what_changed_last(
     assert await whole(world, Listing(text="same")) == ids[:0:-1]
 
 
+async def test_a_search_looks_at_the_newest_first_until_its_time_is_spent(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it found by then is the answer; where that is nothing, it says that it is too much."""
+    ids = []
+    for _ in range(4):
+        world.clock.advance(1)
+        ids.append(await titled(world, "the same"))
+    found, moment = Listing(text="same"), 0.0
+
+    def now() -> float:
+        nonlocal moment
+        moment += SEARCH_S / 2
+        return moment
+
+    monkeypatch.setattr(searching, "TOGETHER", 1)
+    monkeypatch.setattr(searching, "monotonic", now)
+    assert await whole(world, found) == ids[:1:-1]
+    monkeypatch.setattr(searching, "SEARCH_S", -1.0)
+    with pytest.raises(TooMuch):
+        await world.store.conversations.list(world.owner, found)
+    monkeypatch.setattr(searching, "SEARCHED", 0)
+    assert await whole(world, found) == []
+
+
+async def test_conversations_that_take_too_long_hide_no_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are passed over; if nothing is found elsewhere, that is said."""
+    ids = []
+    for title in ("a needle", "slow", "a needle"):
+        world.clock.advance(1)
+        ids.append(await titled(world, title))
+    among = searching._among
+
+    async def slow(db: Database, text: str, lately: Sequence[Row]) -> list[str]:
+        if ids[1] in [row["id"] for row in lately]:
+            raise TooSlow
+        return await among(db, text, lately)
+
+    monkeypatch.setattr(searching, "TOGETHER", 1)
+    monkeypatch.setattr(searching, "_among", slow)
+    assert await whole(world, Listing(text="needle")) == [ids[2], ids[0]]
+    with pytest.raises(TooMuch):
+        await world.store.conversations.list(world.owner, Listing(text="nothing"))
+
+
 def test_every_character_is_found_by_all_that_differ_from_it_by_case_alone() -> None:
     """As Unicode folds them; the list of further forms lacks none, and has none in vain."""
     alike: dict[str, set[str]] = defaultdict(set)
@@ -229,7 +288,9 @@ async def test_a_change_touches_what_is_given_and_is_told(world: World) -> None:
     sent = await world.exchange()
     change = world.store.conversations.change
     await change(world.owner, sent.conversation, Change(title="a", summary="s"))
-    changed = await change(world.owner, sent.conversation, Change(title="b", metadata=REQUEST))
+    changed = (
+        await change(world.owner, sent.conversation, Change(title="b", metadata=REQUEST))
+    ).after
     assert (changed.title, changed.summary, changed.metadata) == ("b", "s", REQUEST)
     assert changed.status is ConversationStatus.ACTIVE
     assert await world.numbers(sent.conversation) == [1, 2, 3, 4, 5]
@@ -240,14 +301,17 @@ async def test_what_is_not_set_stays_and_none_takes_it_away(world: World) -> Non
     new = NewConversation(title="t", model="m", system_prompt="p", collection="c", metadata=REQUEST)
     made = (await world.store.conversations.create(world.owner, world.once(), new)).conversation
     change = world.store.conversations.change
-    assert await change(world.owner, made.id, Change()) == made
-    assert await world.numbers(made.id) == []
     world.clock.advance(7)
-    cleared = await change(
-        world.owner,
-        made.id,
-        Change(title=None, model=None, system_prompt=None, collection=None, metadata=EMPTY_OBJECT),
+    same = Change(title="t", status=ConversationStatus.ACTIVE, metadata=Raw(bytes(REQUEST)))
+    for nothing in (Change(), same):
+        assert await change(world.owner, made.id, nothing) == Changed(made, made)
+    assert await world.numbers(made.id) == []
+    nothing = Change(
+        title=None, model=None, system_prompt=None, collection=None, metadata=EMPTY_OBJECT
     )
+    changed = await change(world.owner, made.id, nothing)
+    assert changed.before == made
+    cleared = changed.after
     bare = {"title": None, "model": None, "system_prompt": None, "collection": None}
     at = made.updated_at + 7
     assert cleared == structs.replace(made, **bare, metadata=EMPTY_OBJECT, updated_at=at)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from storage.errors import Conflict
+from storage.errors import Conflict, NotFound
 from tests.support.rows import World
 
 
@@ -41,3 +41,15 @@ async def test_reports_read_opinions_in_the_order_they_were_given(world: World) 
     rest = await since(world.tenant, first[-1].updated_at, after=first[-1].message)
     assert [*first, *rest] == given
     assert await since(f"{world.tenant}-other", 0) == []
+
+
+async def test_a_used_id_is_of_one_conversation(world: World) -> None:
+    """Named with another one it is no message of that; named with none, or its own, it is known."""
+    here, there = await world.exchange(), await world.exchange()
+    save, once = world.store.feedback.save, world.once()
+    saved = await save(world.owner, once, here.answer, rating="up", conversation=here.conversation)
+    for conversation in (there.conversation, "c_none"):
+        with pytest.raises(NotFound, match=here.answer):
+            await save(world.owner, once, here.answer, rating="up", conversation=conversation)
+    for named in (None, here.conversation):
+        assert await save(world.owner, once, here.answer, rating="up", conversation=named) == saved

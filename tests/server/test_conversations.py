@@ -534,12 +534,15 @@ async def test_a_conversation_is_made_changed_and_told_of(desk: Desk) -> None:
     assert made == again
     change = Change(title="b", status=ConversationStatus.ARCHIVED)
     await desk.conversations.change(ANN, made.id, change, limits)
-    await desk.conversations.change(ANN, made.id, Change(), limits)
+    for nothing in (Change(), change):
+        await desk.conversations.change(ANN, made.id, nothing, limits)
+    renamed = Change(title="c", status=ConversationStatus.ARCHIVED)
+    await desk.conversations.change(ANN, made.id, renamed, limits)
     await desk.conversations.delete(ANN.owner, made.id)
     told = [frame for owner, frame in desk.told if owner == ANN.owner]
     assert all(isinstance(frame, ConversationsChanged) for frame in told)
     said = [(frame.change, frame.conversation.title) for frame in told]  # type: ignore[attr-defined]
-    assert said == [("created", "a"), ("archived", "b"), ("deleted", "b")]
+    assert said == [("created", "a"), ("archived", "b"), ("updated", "c"), ("deleted", "c")]
 
 
 async def test_what_is_deleted_stops_wherever_it_is(desk: Desk) -> None:

@@ -18,6 +18,8 @@ from storage import errors
         (errors.TooMany("children", "m_1", 1000), ErrorCode.QUOTA_EXCEEDED),
         (errors.Busy("it"), ErrorCode.BUSY),
         (errors.Overloaded("queue", 250), ErrorCode.OVERLOADED),
+        (errors.TooSlow(), ErrorCode.OVERLOADED),
+        (errors.TooMuch("the conversations"), ErrorCode.INVALID_FIELD),
         (errors.Unavailable("away"), ErrorCode.UNAVAILABLE),
         (errors.Conflict("unique"), ErrorCode.INTERNAL),
         (errors.Corrupt("row"), ErrorCode.INTERNAL),
