@@ -175,6 +175,7 @@ class App:
             revocations=self._revocations,
             rates=rates,
             conversations=self._conversations,
+            store=store,
             fetches=fetches,
             commands=commands,
             searches=Shares(1, SEARCHES_TOGETHER),

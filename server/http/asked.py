@@ -9,7 +9,7 @@ from protocol.frames.from_client import VISIBLE, Comment, Prompt, Strict
 from protocol.frames.objects import Metadata, ModelName, Name, Rating
 from protocol.types import ConversationStatus, Count, Id
 from server.http.cursors import CURSOR_CHARACTERS
-from storage.records import ListedBy
+from storage.records import Cursor, ListedBy
 
 Title = Annotated[str, Meta(pattern=VISIBLE, max_length=512)]
 Limit = Annotated[int, Meta(ge=1, le=100)]
@@ -98,11 +98,20 @@ class ExportQuery(Strict, frozen=True, kw_only=True):
     format: Format = Format.JSON
 
 
-class ListPlace(Struct, frozen=True):
-    """Where a page of conversations ended."""
+class TimePlace(Cursor, frozen=True):
+    """Where a page of conversations by a time ended, with no more than a database takes."""
 
-    place: Count | Annotated[str, Meta(max_length=512)]
+    place: Count
     id: Id
+    total: Count
+
+
+class TitlePlace(Cursor, frozen=True):
+    """The same by title."""
+
+    place: Annotated[str, Meta(max_length=512)]
+    id: Id
+    total: Count
 
 
 class MessagesPlace(Struct, frozen=True):

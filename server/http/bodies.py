@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
+from msgspec.inspect import IntType, type_info
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,6 +20,7 @@ from server.telemetry.scrub import words
 T = TypeVar("T")
 
 # No two `\s*` side by side: a long row of blanks could be shared out among them in too many ways.
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,99}")
 _JSON = re.compile(r'application/json\s*(;\s*(charset="?utf-8"?\s*)?)?', re.IGNORECASE | re.ASCII)
 
 
@@ -65,16 +67,23 @@ def decoded(raw: bytes, type: type[T]) -> T:
 
 def read_query(request: Request, type: type[T]) -> T:
     """The query's parameters as a `type`, each of which may be there once."""
-    given = dict[str, str]()
+    given, numbers = dict[str, str | int](), _numbers(type)
     for name, value in request.query_params.multi_items():
         if name in given:
             problem = "A parameter of the query may be there only once."
             raise ChatError(ErrorCode.INVALID_FRAME, problem)
-        given[name] = value
+        # Not by msgspec's leave, which takes `null` for nothing and 5.0 for 5.
+        given[name] = int(value) if name in numbers and _WHOLE.fullmatch(value) else value
     try:
-        return _fit(msgspec.convert(given, type=type, strict=False))
+        return _fit(msgspec.convert(given, type=type))
     except msgspec.ValidationError as error:
         raise _invalid(error) from error
+
+
+def _numbers(type: type[Any]) -> frozenset[str]:
+    """The fields of a query that are numbers."""
+    fields = msgspec.structs.fields(type)
+    return frozenset(f.encode_name for f in fields if isinstance(type_info(f.type), IntType))
 
 
 def _fit(value: T) -> T:

@@ -1,19 +1,21 @@
 """Conversations over HTTP: what a socket does to them, and what only a list or a file needs."""
 
+import asyncio
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import UNSET, Raw
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 
 from protocol.codes import ErrorCode
 from protocol.frames import from_client as c
 from protocol.frames import objects as o
-from protocol.limits import Limits
 from protocol.types import ID_PATTERN
 from server.auth.principal import Principal
 from server.conversations import Conversations
@@ -24,11 +26,12 @@ from server.http.asked import (
     Creating,
     ExportQuery,
     Format,
-    ListPlace,
     ListQuery,
     MessagesPlace,
     MessagesQuery,
     Rated,
+    TimePlace,
+    TitlePlace,
 )
 from server.http.bearer import Bearer
 from server.http.bodies import JsonResponse, read_json, read_query, single
@@ -37,12 +40,16 @@ from server.limits.rates import Rates
 from server.limits.shares import Shares
 from server.streams import shapes
 from server.streams.pages import page
-from storage.errors import NotFound
-from storage.records import Change, Conversation, Cursor, Listing, NewConversation
+from storage.errors import NotFound, Overloaded, Unavailable
+from storage.records import Change, Conversation, Cursor, ListedBy, Listing, NewConversation
+from storage.store import Store
 from storage.values import EMPTY_OBJECT, Json, Owner, Spent
 
 BODY_BYTES = 32 * 1024  # a prompt of 8 KiB may be written in escapes alone
 EXPORT_PAGE = 50  # messages that are in memory at once
+EXPORT_PAUSES_S = (0.5, 1.0, 2.0, 4.0)  # before a page that was refused is asked for again
+
+T = TypeVar("T")
 
 _ID = re.compile(ID_PATTERN)
 _NOTHING: dict[str, Any] = {
@@ -61,6 +68,7 @@ class ConversationDesk:
         self,
         bearer: Bearer,
         conversations: Conversations,
+        store: Store,
         rates: Rates,
         options: Options,
         *,
@@ -71,6 +79,7 @@ class ConversationDesk:
     ) -> None:
         self._bearer = bearer
         self._conversations = conversations
+        self._store = store
         self._rates = rates
         self._options = options
         self._reads = reads
@@ -87,23 +96,23 @@ class ConversationDesk:
         listing = Listing(
             status=query.status, text=query.q, by=query.sort, descending=query.descending
         )
-        after = None
-        if query.cursor is not None:
-            place = cursors.read(query.cursor, ListPlace, listing)
-            after = Cursor(place.place, place.id)
+        kind: type[Cursor] = TitlePlace if query.sort is ListedBy.TITLE else TimePlace
+        after = None if query.cursor is None else cursors.read(query.cursor, kind, listing)
         shares = self._reads if query.q is None else self._searches
         async with shares.one(owner):
-            found = await self._conversations.listed(owner, listing, after=after, limit=query.limit)
-        following = None
-        if found.next is not None:
-            following = cursors.spell(ListPlace(found.next.text, found.next.id), listing)
+            if query.q is not None and await request.is_disconnected():
+                raise ClientDisconnect  # who typed on has left, and searches anew
+            found = await self._store.conversations.list(
+                owner, listing, after=after, limit=query.limit
+            )
+        following = None if found.next is None else cursors.spell(found.next, listing)
         return _listed([_told(each) for each in found.items], following, found.total)
 
     async def read(self, request: Request) -> Response:
         """One of them."""
         owner, id = (await self._reader(request)).owner, _id(request)
         async with self._reads.one(owner):
-            return JsonResponse(_told(await self._conversations.get(owner, id)))
+            return JsonResponse(_told(await self._store.conversations.get(owner, id)))
 
     async def messages(self, request: Request) -> Response:
         """A page of one branch, as `history` has it: the newest page first, its oldest first."""
@@ -119,7 +128,7 @@ class ConversationDesk:
                 owner, id, limits, before=before, leaf=query.leaf, limit=query.limit
             )
             if total is None:
-                path = await self._conversations.path(owner, id, leaf=query.leaf or before)
+                path = await self._store.history.path(owner, id, leaf=query.leaf or before)
                 total = len(path) - (before is not None)
         items, cut = page(branch.messages)
         following = None
@@ -129,40 +138,50 @@ class ConversationDesk:
 
     async def export(self, request: Request) -> Response:
         """The whole conversation as a file."""
-        principal, id = await self._reader(request), _id(request)
-        owner, limits = principal.owner, self._options.limits_of(principal)
+        owner, id = (await self._reader(request)).owner, _id(request)
         wanted = read_query(request, ExportQuery).format
         async with self._reads.one(owner):
-            row = await self._conversations.get(owner, id)
-            path = await self._conversations.path(owner, id)
+            row = await self._store.conversations.get(owner, id)
+            path = await self._store.history.path(owner, id)
         shown = shapes.conversation(row)
         if wanted is Format.JSON:
-            pieces = export.as_json(_told(row), self._tree(owner, id))
-            return StreamingResponse(pieces, headers=export.headers(shown, "json"))
-        pieces = export.as_markdown(shown, self._branch(owner, id, limits, path))
-        return StreamingResponse(pieces, headers=export.headers(shown, "md"))
+            kind, pieces = "json", export.as_json(_told(row), self._tree(owner, id))
+        else:
+            kind, pieces = "md", export.as_markdown(shown, self._branch(owner, id, path))
+        headers = export.headers(shown, kind)
+        return StreamingResponse(() if request.method == "HEAD" else pieces, headers=headers)
 
     async def _tree(self, owner: Owner, id: str) -> AsyncIterator[Sequence[o.Message]]:
-        after = 0
+        history, after = self._store.history, 0
         while True:
-            async with self._reads.one(owner):
-                rows = await self._conversations.made(owner, id, after=after, limit=EXPORT_PAGE)
+            rows = await self._part(
+                owner, partial(history.made, owner, id, after=after, limit=EXPORT_PAGE)
+            )
             yield [shapes.message(row) for row in rows]
             if len(rows) < EXPORT_PAGE:
                 return
             after = rows[-1].number
 
     async def _branch(
-        self, owner: Owner, id: str, limits: Limits, path: Sequence[str]
+        self, owner: Owner, id: str, path: Sequence[str]
     ) -> AsyncIterator[Sequence[o.Message]]:
-        size = min(EXPORT_PAGE, limits.history_messages)
-        for begin in range(0, len(path), size):
-            part = path[begin : begin + size]
-            async with self._reads.one(owner):
-                branch = await self._conversations.history(
-                    owner, id, limits, leaf=part[-1], limit=len(part)
-                )
+        for begin in range(0, len(path), EXPORT_PAGE):
+            part = path[begin : begin + EXPORT_PAGE]
+            branch = await self._part(
+                owner,
+                partial(self._store.history.branch, owner, id, leaf=part[-1], limit=len(part)),
+            )
             yield [shapes.message(row) for row in branch.messages]
+
+    async def _part(self, owner: Owner, read: Callable[[], Awaitable[T]]) -> T:
+        """Part of a file that has begun, which nothing that passes may cut off."""
+        for pause_s in EXPORT_PAUSES_S:
+            with suppress(Overloaded, Unavailable):
+                async with self._reads.one(owner):
+                    return await read()
+            await asyncio.sleep(pause_s)
+        async with self._reads.one(owner):
+            return await read()
 
     # ── changing ─────────────────────────────────────────────────────────────────────────────────
 

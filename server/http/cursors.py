@@ -13,6 +13,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from protocol.codec import unfit
 from protocol.codes import ErrorCode
 from server.errors import ChatError
 
@@ -34,7 +35,9 @@ def read(cursor: str, type: type[T], question: object) -> T:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars="-_", validate=True)
         digest, body = raw[:DIGEST_BYTES], raw[DIGEST_BYTES:]
         if digest == _digest(body, question) and cursor == _text(raw):
-            return msgspec.json.decode(body, type=type)
+            place = msgspec.json.decode(body, type=type)
+            if unfit(place) is None:  # a database is asked for what is in it
+                return place
     except (binascii.Error, ValueError):  # msgspec's errors are ValueErrors, too
         pass
     words = "`cursor` is none that this list gave out, with these filters and this order."

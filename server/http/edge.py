@@ -107,7 +107,7 @@ class Edge:
             return  # there is nobody to answer
         except Exception as error:  # noqa: BLE001 - the root of the request's task
             said = translated(error)
-            _write_down(error, said, request)
+            _write_down(error, said, request, began=exchange.started)
             if not exchange.started:
                 response = answer(said, trace, headers_of(error))
                 await response(scope, exchange.receive, exchange.send)
@@ -178,11 +178,15 @@ def _is_preflight(request: Request) -> bool:
     return request.method == "OPTIONS" and "access-control-request-method" in request.headers
 
 
-def _write_down(error: Exception, said: ChatError, request: Request) -> None:
-    """What the answer does not tell: our own failures, and why credentials were refused."""
-    trace = request.scope[TRACE]
+def _write_down(error: Exception, said: ChatError, request: Request, *, began: bool) -> None:
+    """What the answer does not tell: our own failures, and why credentials were refused.
+
+    An answer that began tells nothing: without its end, the connection ends with it.
+    """
+    trace, route = request.scope[TRACE], getattr(request.scope.get("route"), "path", None)
     if said.code is ErrorCode.INTERNAL:
-        route = getattr(request.scope.get("route"), "path", None)
         _log.error("a request failed", route=route, trace=trace, exc_info=error)
+    elif began:
+        _log.error("an answer was cut off", route=route, trace=trace, code=said.code.value)
     elif isinstance(error, TokenRefused):
         token_refused(error.reason, request.client.host if request.client else None, trace)

@@ -15,6 +15,7 @@ from server.http.options import Options
 from server.limits.options import Options as Limits
 from server.limits.rates import Rates
 from server.limits.shares import Shares
+from storage.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,7 @@ class HttpParts:
     revocations: Revocations
     rates: Rates
     conversations: Conversations
+    store: Store
     fetches: Shares  # requests that read, together with those of sockets
     commands: Shares  # and those that change
     searches: Shares  # each of which reads a lot

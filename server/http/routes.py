@@ -75,6 +75,7 @@ def routes(parts: HttpParts) -> list[Route]:
     desk = ConversationDesk(
         bearer,
         parts.conversations,
+        parts.store,
         parts.rates,
         parts.limits,
         reads=parts.fetches,

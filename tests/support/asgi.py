@@ -15,11 +15,14 @@ WAIT_S = 10.0  # for what must happen; no test waits for it to pass
 class Answer:
     """What came back."""
 
-    def __init__(self, status: int, headers: Headers, body: bytes, read: int) -> None:
+    def __init__(
+        self, status: int, headers: Headers, body: bytes, read: int, *, whole: bool
+    ) -> None:
         self.status = status
         self.headers = headers
         self.body = body
         self.read = read  # pieces of the request's body that the application took
+        self.whole = whole  # its end came, without which the server cuts the connection off
 
     def json(self) -> Any:
         """The body, decoded."""
@@ -67,21 +70,26 @@ class Client:
     ) -> Answer:
         """Any request. A body that does not end stays open, or `leaves` with the client."""
         exchange = _Exchange(iter(body), ends=ends, leaves=leaves)
-        scope = self._scope(method, target, headers)
+        scope = self.scope(method, target, headers)
         async with asyncio.timeout(WAIT_S):
             await self.app(scope, exchange.receive, exchange.send)
         if exchange.status is None:
             raise Gone
         return Answer(
-            exchange.status, Headers(raw=exchange.headers), bytes(exchange.body), exchange.read
+            exchange.status,
+            Headers(raw=exchange.headers),
+            bytes(exchange.body),
+            exchange.read,
+            whole=exchange.whole,
         )
 
-    def _scope(
+    def scope(
         self,
         method: str,
         target: str,
         headers: Mapping[str, str] | Iterable[tuple[str, str]] | None,
     ) -> dict[str, Any]:
+        """What a request is to the application."""
         path, _, query = target.partition("?")
         pairs = list(headers.items() if isinstance(headers, Mapping) else headers or ())
         if not any(name.lower() == "host" for name, _ in pairs):
@@ -108,6 +116,7 @@ class _Exchange:
         self.status: int | None = None
         self.headers: list[tuple[bytes, bytes]] = []
         self.body = bytearray()
+        self.whole = False
         self.read = 0
         self._parts = body
         self._ends = ends
@@ -134,3 +143,4 @@ class _Exchange:
             self.headers = list(message["headers"])
         else:
             self.body += message.get("body", b"")
+            self.whole = not message.get("more_body", False)

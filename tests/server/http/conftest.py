@@ -94,6 +94,7 @@ def make_world(store: SqlStore, lobby: Lobby, *, development: bool) -> World:
         revocations=Revocations(accounts, auth),
         rates=Rates(limits, clock=lambda: world.now),
         conversations=lobby.conversations,
+        store=lobby.store,
         fetches=lobby.parts.fetches,
         commands=lobby.parts.commands,
         searches=Shares(1, 2),

@@ -233,6 +233,12 @@ async def test_a_query_is_read_by_the_types_of_what_it_may_hold(
     [
         ("copies=10", "invalid_field"),
         ("copies=two", "invalid_frame"),
+        ("copies=5.0", "invalid_frame"),
+        ("copies=05", "invalid_frame"),
+        ("copies=null", "invalid_frame"),
+        ("copies=", "invalid_frame"),
+        ("copies=-1", "invalid_field"),
+        ("copies=" + "9" * 40, "invalid_field"),
         ("to=123456789", "invalid_field"),
         ("to=a%00b", "invalid_field"),
         ("cc=Bob", "invalid_frame"),

@@ -5,17 +5,21 @@ from typing import Any
 
 import msgspec
 import pytest
+from starlette.types import Message as Asgi
 
 from protocol.frames.objects import Conversation, Message
 from server.auth.policy import GRANTS
 from server.auth.principal import Kind
+from server.errors import from_storage
 from server.http.conversations import EXPORT_PAGE
 from server.limits.options import Options as Limits
 from server.limits.rates import Rates
 from storage.accounts import Tenant, User
+from storage.errors import NotFound, Overloaded, StorageError, TooSlow, Unavailable
 from storage.records import Edit, Sent
 from tests.server.http.world import World
 from tests.support.asgi import Answer
+from tests.support.logs import logging_to_memory
 from tests.support.rows import REQUEST
 from tests.support.waiting import until
 
@@ -146,10 +150,12 @@ async def test_a_change_is_told_to_followers_and_to_lists(ann: Ann) -> None:
 
 
 async def test_what_changes_nothing_tells_nothing(ann: Ann) -> None:
-    """An empty object is the conversation as it is."""
-    made = await ann.create(title="t")
+    """An empty object is the conversation as it is, and so is one that says what it says."""
+    made = await ann.create(title="t", metadata={"b": 1, "a": 2})
     caller = await ann.world.lobby.greeted("ann")
-    assert await ann.told("PATCH", made["id"], {}) == made
+    same = {"title": "t", "status": "active", "model": None, "metadata": {"a": 2, "b": 1}}
+    for body in ({}, same):
+        assert await ann.told("PATCH", made["id"], body) == made
     assert caller.of("conversations") == []
 
 
@@ -307,10 +313,10 @@ async def test_a_body_is_json_that_says_so(ann: Ann) -> None:
     ("query", "code"),
     [
         *((f"limit={bad}", "invalid_field") for bad in ("0", "101", "-1", "99999999999999999999")),
-        *((f"limit={bad}", "invalid_frame") for bad in ("", "x", "1.5x", "٣", "1%00")),
+        *((f"limit={bad}", "invalid_frame") for bad in ("", "x", "1.5x", "5.0", "٣", "1%00")),
         *((f"sort={bad}", "invalid_field") for bad in ("", "id", "owner", "title;--")),
-        *((f"order={bad}", "invalid_field") for bad in ("", "up", "ASC")),
-        *((f"status={bad}", "invalid_field") for bad in ("", "deleted", "all")),
+        *((f"order={bad}", "invalid_field") for bad in ("", "up", "ASC", "null")),
+        *((f"status={bad}", "invalid_field") for bad in ("", "deleted", "all", "null")),
         *((f"q={bad}", "invalid_field") for bad in ("", "%20", "a%00", "x" * 201)),
         *((f"cursor={bad}", "invalid_field") for bad in ("", "x", "AAAA", "%00", "é", "x" * 9000)),
         *((bad, "invalid_frame") for bad in ("user=bob", "limit=1&limit=2", "tenant=t2")),
@@ -511,6 +517,10 @@ async def test_an_opinion_is_saved_and_told(ann: Ann) -> None:
     assert not hasattr(await caller.answer_to("f-1"), "code")
     told = await caller.one("feedback")
     assert (told.message, told.rating, told.comment) == (sent.answer, 4, "good")
+    other = (await ann.create())["id"]
+    for path in (other, "c_00000000000000000000000000"):
+        elsewhere = await ann.ask("POST", f"{path}/feedback", body, idempotency_key="f-1")
+        assert elsewhere.error() == (404, "not_found")
     assert len(caller.of("feedback")) == 1
     for rating, code in (("fine", "invalid_field"), (6, "invalid_field"), (None, "invalid_frame")):
         bad = await ann.ask("POST", f"{sent.conversation}/feedback", {**body, "rating": rating})
@@ -568,6 +578,101 @@ async def test_a_file_to_read_has_the_active_branch(ann: Ann) -> None:
     assert places == sorted(places)
     assert "\na2\n" not in text
     assert (await ann.ask("GET", f"{id}/export?format=pdf")).error() == (422, "invalid_field")
+
+
+@pytest.mark.parametrize("kind", ["json", "markdown"])
+async def test_a_file_is_not_cut_off_by_what_passes(
+    ann: Ann, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """A page that was refused is asked for again, also one in the midst of the file."""
+    sent, _ = await branching(ann)
+    target = f"{sent[0].conversation}/export?format={kind}"
+    whole = await ann.ask("GET", target)
+    refusals: list[StorageError] = [TooSlow(), Unavailable("away"), Overloaded("a line")]
+    history = ann.world.parts.store.history
+    method = "made" if kind == "json" else "branch"
+    read = getattr(history, method)
+
+    async def refused(*args: Any, **fields: Any) -> Any:
+        if refusals:
+            raise refusals.pop()
+        return await read(*args, **fields)
+
+    monkeypatch.setattr("server.http.conversations.EXPORT_PAUSES_S", (0, 0, 0))
+    monkeypatch.setattr(history, method, refused)
+    answer = await ann.ask("GET", target)
+    assert (answer.body, answer.whole, refusals) == (whole.body, True, [])
+
+
+@pytest.mark.parametrize("error", [Overloaded("a line"), NotFound("conversation", "c_1")])
+async def test_a_file_that_cannot_be_finished_has_no_end(
+    ann: Ann, monkeypatch: pytest.MonkeyPatch, error: StorageError
+) -> None:
+    """Who reads it sees that it was cut off, and the log says why."""
+    sent, _ = await branching(ann)
+    history = ann.world.parts.store.history
+
+    async def refused(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr("server.http.conversations.EXPORT_PAUSES_S", (0,))
+    monkeypatch.setattr(history, "made", refused)
+    with logging_to_memory() as log:
+        answer = await ann.ask("GET", f"{sent[0].conversation}/export")
+        [line] = log.lines()
+    assert (answer.status, answer.whole) == (200, False)
+    told = {"event": "an answer was cut off", "route": f"{PATH}/{{id}}/export"}
+    assert line.items() >= told.items()
+    assert line["code"] == from_storage(error).code.value
+
+
+async def test_who_asks_for_a_files_headers_has_nothing_read(
+    ann: Ann, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same as with the file, of which the length is not known either."""
+    sent, _ = await branching(ann)
+    target = f"{sent[0].conversation}/export"
+    got = await ann.ask("GET", target)
+    monkeypatch.setattr(ann.world.parts.store.history, "made", None)
+    head = await ann.ask("HEAD", target)
+    assert (head.status, head.body, head.whole) == (200, b"", True)
+    traces = {"x-request-id"}
+    for name in set(got.headers) - traces:
+        assert head.headers[name] == got.headers[name]
+    assert "content-length" not in head.headers
+
+
+async def test_a_search_that_was_abandoned_in_the_line_is_not_made(
+    ann: Ann, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who types on leaves a request behind with every letter."""
+    await ann.create(title="needle")
+    monkeypatch.setattr(ann.world.parts.store.conversations, "list", None)
+    headers = {"host": ann.world.host, "authorization": ann.bearer}
+    client = ann.world.client
+    scope = client.scope("GET", f"{PATH}?q=needle", headers)
+    answered: list[Asgi] = []
+
+    async def receive() -> Asgi:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Asgi) -> None:
+        answered.append(message)
+
+    await client.app(scope, receive, send)
+    assert answered == []
+
+
+async def test_a_search_that_is_too_much_says_to_narrow_it(
+    ann: Ann, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To send it again as it is would come to the same, so that is not asked for."""
+    await ann.create(title="needle")
+    monkeypatch.setattr("storage.sql.searching.SEARCH_S", -1.0)
+    answer = await ann.ask("GET", f"{PATH}?q=needle")
+    assert answer.error() == (422, "invalid_field")
+    assert "Narrow the search" in answer.json()["error"]["message"]
+    assert answer.json()["error"]["retryable"] is False
 
 
 async def test_a_page_of_a_site_may_use_all_of_it(ann: Ann) -> None:

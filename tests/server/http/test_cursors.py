@@ -5,24 +5,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.errors import ChatError
-from server.http.asked import ListPlace, MessagesPlace
+from server.http.asked import MessagesPlace, TimePlace, TitlePlace
 from server.http.cursors import CURSOR_CHARACTERS, read, spell
-from storage.records import ListedBy, Listing
+from storage.records import Cursor, ListedBy, Listing
 
 LISTING = Listing()
 _TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=512)
-_PLACES = st.builds(
-    ListPlace,
-    st.integers(0, 2**53 - 1) | _TEXTS,
-    st.from_regex(r"[A-Za-z0-9._:~-]{1,64}", fullmatch=True),
+_NUMBERS = st.integers(0, 2**53 - 1)
+_IDS = st.from_regex(r"[A-Za-z0-9._:~-]{1,64}", fullmatch=True)
+_PLACES = st.builds(TimePlace, _NUMBERS, _IDS, _NUMBERS) | st.builds(
+    TitlePlace, _TEXTS, _IDS, _NUMBERS
 )
 
 
 @given(_PLACES)
-def test_a_place_is_read_as_it_was_spelt(place: ListPlace) -> None:
+def test_a_place_is_read_as_it_was_spelt(place: TimePlace | TitlePlace) -> None:
     """In characters that a URL takes as they are, and no more than a query may have."""
     text = spell(place, LISTING)
-    assert read(text, ListPlace, LISTING) == place
+    assert read(text, type(place), LISTING) == place
     assert len(text) <= CURSOR_CHARACTERS
     assert set(text) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 
@@ -30,7 +30,7 @@ def test_a_place_is_read_as_it_was_spelt(place: ListPlace) -> None:
 def test_a_cursor_that_was_touched_is_none() -> None:
     """Wherever, however little, and also where a lax reader would not see it."""
     for id in ("c_1", "c_12", "c_123"):
-        text = spell(ListPlace(1_790_000_000_000, id), LISTING)
+        text = spell(TimePlace(1_790_000_000_000, id, 7), LISTING)
         for at, character in enumerate(text):
             for other in "Ab0_-=+/ é":
                 if other != character:
@@ -43,9 +43,10 @@ def test_a_cursor_that_was_touched_is_none() -> None:
 
 def refused(text: str) -> None:
     """That text is no place."""
-    with pytest.raises(ChatError) as error:
-        read(text, ListPlace, LISTING)
-    assert error.value.code == "invalid_field"
+    for kind in (TimePlace, TitlePlace):
+        with pytest.raises(ChatError) as error:
+            read(text, kind, LISTING)
+        assert error.value.code == "invalid_field"
 
 
 @pytest.mark.parametrize(
@@ -53,14 +54,37 @@ def refused(text: str) -> None:
 )
 def test_a_cursor_is_good_for_its_own_question_alone(other: object) -> None:
     """And for its own kind of list."""
-    text = spell(ListPlace(1, "c_1"), LISTING)
+    text = spell(TimePlace(1, "c_1", 1), LISTING)
     with pytest.raises(ChatError):
-        read(text, ListPlace, other)
+        read(text, TimePlace, other)
     with pytest.raises(ChatError):
         read(text, MessagesPlace, LISTING)
 
 
-@pytest.mark.parametrize("place", [ListPlace(-1, "c_1"), ListPlace(2**63, "c_1"), ListPlace(1, "")])
-def test_a_forged_place_is_within_what_a_database_takes(place: ListPlace) -> None:
+@pytest.mark.parametrize(
+    "place",
+    [
+        TimePlace(-1, "c_1", 1),
+        TimePlace(2**63, "c_1", 1),
+        TimePlace(1, "", 1),
+        TimePlace(1, "c_1", -1),
+        TitlePlace("x" * 513, "c_1", 1),
+        TitlePlace("a\0b", "c_1", 1),
+        TitlePlace("a", "c\0", 1),
+    ],
+)
+def test_a_forged_place_is_within_what_a_database_takes(place: TimePlace | TitlePlace) -> None:
     """The digest is no secret: who computes it gets no further."""
     refused(spell(place, LISTING))
+
+
+@pytest.mark.parametrize(
+    ("kind", "forged"),
+    [(TitlePlace, TimePlace(1, "c_1", 1)), (TimePlace, TitlePlace("1", "c_1", 1))],
+)
+def test_a_place_is_of_what_the_list_is_sorted_by(
+    kind: type[Cursor], forged: TimePlace | TitlePlace
+) -> None:
+    """PostgreSQL compares no text with a number."""
+    with pytest.raises(ChatError):
+        read(spell(forged, LISTING), kind, LISTING)
