@@ -134,5 +134,6 @@ def greeting(settings: Settings, serving: Serving) -> str:
     if settings.public_url is not None:
         lines.append(f"Others reach it at {settings.public_url}{settings.base_path}.")
     if settings.development:
-        lines.append('Talk to it from another terminal: .venv/bin/parley chat "hello"')
+        lines.append(f"Open {serving.url} in a browser to chat with it,")
+        lines.append('or talk to it from another terminal: .venv/bin/parley chat "hello"')
     return "\n".join(lines)

@@ -165,11 +165,14 @@ def test_what_has_no_effect_is_said_at_the_start(parley: Parley) -> None:
 
 def test_a_greeting_says_where_and_what_next() -> None:
     """In public nobody is told to try a command of this machine."""
-    assert "parley chat" in greeting(Settings(), HERE)
+    here = greeting(Settings(), HERE)
+    assert "parley chat" in here
+    assert "Open http://127.0.0.1:8000 in a browser" in here
     public = Settings(
         env=Environment.PRODUCTION, public_url="https://chat.example.org", base_path="/chat"
     )
     assert "parley chat" not in greeting(public, HERE)
+    assert "in a browser" not in greeting(public, HERE)
     assert "https://chat.example.org/chat" in greeting(public, HERE)
 
 
