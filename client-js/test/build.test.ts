@@ -6,9 +6,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 
-import { bundled } from "../scripts/bundle.ts";
+import { bundled, served } from "../scripts/bundle.ts";
 import { ENTRIES, exportsOf } from "../scripts/entries.ts";
 import { verdict } from "../scripts/verdict.ts";
+import { found } from "../src/widget/found.ts";
 
 test("a file that is empty is as wrong as one that is too big", () => {
   assert.equal(verdict(5, [3, 6]), "");
@@ -36,6 +37,41 @@ test("the same sources become the same bytes wherever they lie", async (t) => {
   assert.equal(builds[0], builds[1]);
   assert.match(builds[0] ?? "", /grüß/);
   assert.doesNotMatch(builds[0] ?? "", /parley-build-|word\.ts/);
+});
+
+test("parts have names that say what is in them, wherever they were built, and are found by these", async (t) => {
+  const builds = [];
+  for (const word of ["one", "one", "another"]) {
+    const root = await mkdtemp(join(tmpdir(), "parley-build-"));
+    t.after(() => rm(root, { recursive: true }));
+    await mkdir(join(root, "src"));
+    await writeFile(join(root, "src/later.ts"), `export const word: string = "${word}";`);
+    const finds = 'export const found = { later: (_: number) => import("./later.ts") };';
+    await writeFile(join(root, "src/found.ts"), finds);
+    const first = 'import { found } from "./found.ts";\nconsole.log((await found.later(0)).word);';
+    await writeFile(join(root, "src/index.ts"), first);
+    const later = { source: "src/later.ts", kB: [0, 1] } as const;
+    const parts = { found: "src/found.ts", of: { later }, kB: [0, 1] } as const;
+    const entry = { source: "src/index.ts", served: "first.js", parts, kB: [0, 1] } as const;
+    builds.push(
+      [...(await served(root, entry))].map(([name, file]) => [name, `${Buffer.from(file)}`]),
+    );
+  }
+  const [one, again, another] = builds;
+  assert.deepEqual(one, again);
+  assert.match(one?.[1]?.[0] ?? "", /^parts\/later-[\da-f]{12}\.js$/);
+  assert.ok(one?.[0]?.[1]?.includes(`"./${one[1]?.[0]}"`));
+  assert.notEqual(another?.[1]?.[0], one?.[1]?.[0]);
+});
+
+test("what the build puts in the place of the parts are those that a bundler would find", () => {
+  const { parts } = ENTRIES.find((entry) => entry.parts) ?? assert.fail();
+  assert.deepEqual(Object.keys(parts.of), Object.keys(found));
+});
+
+test("the chat's module may be loaded where pages are made, without one", async () => {
+  const { ParleyChat } = await import("../src/widget/index.ts");
+  assert.equal(typeof ParleyChat, "function");
 });
 
 test("an entry's own file leaves out what it imports of another one", async (t) => {
