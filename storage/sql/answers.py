@@ -21,7 +21,7 @@ from storage.records import (
     Thread,
     Verdict,
 )
-from storage.sql import ending, history, locking, rows
+from storage.sql import ending, history, locking, rows, tree
 from storage.sql.database import Connection, Database, Row, Value
 from storage.values import Json
 
@@ -68,7 +68,7 @@ class SqlAnswers:
 
     async def thread(self, tenant: str, conversation: str, leaf: str, *, limit: int) -> Thread:
         async def work(c: Connection) -> Thread:
-            return await history.thread(c, tenant, conversation, leaf, limit=limit)
+            return await tree.thread(c, tenant, conversation, leaf, limit=limit)
 
         return await self._db.read(work)
 

@@ -8,7 +8,7 @@ from protocol.types import AnswerState, Role
 from storage.errors import TooMany
 from storage.ids import Ids, Kind
 from storage.records import Answer, Answered, Ask, CommitKind, Message, RunState
-from storage.sql import commits, history, rows
+from storage.sql import commits, rows, tree
 from storage.sql.database import Connection
 from storage.values import EMPTY_LIST, EMPTY_OBJECT, Json, Owner, Spent
 
@@ -86,7 +86,7 @@ async def _children(c: Connection, owner: Owner, place: Place) -> tuple[str, ...
     """What stands already where the first new message will."""
     if place.created:
         return ()
-    found = await history.siblings(c, owner.tenant, place.conversation, {place.parent})
+    found = await tree.siblings(c, owner.tenant, place.conversation, {place.parent})
     children = found.get(place.parent, ())
     if len(children) >= SIBLINGS:
         raise TooMany("children", place.parent or place.conversation, SIBLINGS)

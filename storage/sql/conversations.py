@@ -17,7 +17,7 @@ from storage.records import (
     Listing,
     NewConversation,
 )
-from storage.sql import commits, ending, history, idempotency, locking, rows, searching
+from storage.sql import commits, ending, history, idempotency, locking, rows, searching, tree
 from storage.sql.database import Connection, Database, Dialect, Value
 from storage.values import Once, Owner
 
@@ -155,8 +155,8 @@ class SqlConversations:
             if before is not None:
                 return rows.conversation(await history.owned(c, owner, conversation))
             active = await locking.owned_conversation(c, owner, conversation)
-            await history.message_of(c, owner, conversation, message)
-            leaf = await history.newest_below(c, owner.tenant, conversation, message)
+            await tree.message_of(c, owner, conversation, message)
+            leaf = await tree.newest_below(c, owner.tenant, conversation, message)
             await idempotency.settle(c, owner, once, _Selected(leaf=leaf))
             if active == leaf:
                 return rows.conversation(await history.owned(c, owner, conversation))

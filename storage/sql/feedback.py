@@ -2,7 +2,7 @@
 
 from storage.errors import NotFound
 from storage.records import CommitKind, Feedback
-from storage.sql import commits, history, idempotency, locking
+from storage.sql import commits, idempotency, locking, tree
 from storage.sql.database import Connection, Database, Row
 from storage.values import Once, Owner
 
@@ -31,9 +31,9 @@ class SqlOpinions:
                 return before
             place = conversation
             if place is None:
-                place = (await history.owned_message(c, owner, message))["conversation"]
+                place = (await tree.owned_message(c, owner, message))["conversation"]
             await locking.owned_conversation(c, owner, place)
-            await history.message_of(c, owner, place, message)
+            await tree.message_of(c, owner, place, message)
             saved = Feedback(
                 message=message,
                 conversation=place,

@@ -1,13 +1,12 @@
-"""Reading what was said: branches of the tree, unfinished answers, rows for the log.
+"""Reading what was said: messages, unfinished answers, rows for the log.
 
-Nothing here costs a query per message: a branch is one recursive query, and siblings and tool calls
-of all its messages are one each.
+Nothing here costs a query per message: siblings and tool calls of any number of them are one each.
 """
 
 from collections import defaultdict
 from collections.abc import Sequence
 
-from protocol.types import Position, Role
+from protocol.types import Position
 from storage.errors import NotFound
 from storage.records import (
     Answer,
@@ -15,14 +14,12 @@ from storage.records import (
     Conversation,
     Ended,
     Message,
-    Said,
     Snapshot,
     Standing,
-    Thread,
     ToolCall,
     Unfinished,
 )
-from storage.sql import rows
+from storage.sql import rows, tree
 from storage.sql.database import Connection, Database, Row
 from storage.values import Owner
 
@@ -37,19 +34,6 @@ LEFT JOIN messages asked ON asked.tenant = c.tenant AND asked.id = newest.parent
 ANSWERS = """
 SELECT a.*, c.owner AS user_id
 FROM answers a JOIN conversations c ON c.tenant = a.tenant AND c.id = a.conversation
-"""
-
-# `said` is a message with its conversation's owner as `user_id`; the rest is found for it.
-MESSAGE_COLUMNS = """
-said.conversation, said.id, said.parent, said.role, said.content, said.metadata,
-said.attachments, said.number, said.created_at, a.state, a.attempt, a.outcome,
-a.finish_reason, a.model, a.provider, a.prompt_tokens, a.completion_tokens, a.cost_nano,
-a.citations, a.sources, a.error,
-f.rating, f.comment, f.updated_at AS rated_at
-"""
-MESSAGE_JOINS = """
-LEFT JOIN answers a ON a.tenant = said.tenant AND a.id = said.id
-LEFT JOIN feedback f ON f.tenant = said.tenant AND f.message = said.id AND f.owner = said.user_id
 """
 
 # A tool call that a person or a client still has to do something about; `t` is its row.
@@ -74,23 +58,6 @@ async def owned(c: Connection, owner: Owner, conversation: str) -> Row:
     return row
 
 
-async def owned_message(c: Connection, owner: Owner, message: str, what: str = "message") -> Row:
-    """The owner's message: its conversation, parent and role, which never change."""
-    row = await c.one(
-        """
-        SELECT m.id, m.conversation, m.parent, m.role FROM messages m
-        JOIN conversations c ON c.tenant = m.tenant AND c.id = m.conversation
-        WHERE m.tenant = :tenant AND m.id = :id AND c.owner = :owner AND c.deleted_at IS NULL
-        """,
-        tenant=owner.tenant,
-        owner=owner.user,
-        id=message,
-    )
-    if row is None:
-        raise NotFound(what, message)
-    return row
-
-
 async def conversation(c: Connection, tenant: str, id: str) -> Conversation:
     """Whosoever it is, deleted or not."""
     row = await c.one(
@@ -112,7 +79,7 @@ async def messages(c: Connection, tenant: str, ids: Sequence[str]) -> list[Messa
             JOIN conversations c ON c.tenant = m.tenant AND c.id = m.conversation
             WHERE m.tenant = :tenant AND m.id IN {rows.among(c, "ids")}
         )
-        SELECT {MESSAGE_COLUMNS} FROM found said {MESSAGE_JOINS}
+        SELECT {rows.MESSAGE_COLUMNS} FROM found said {rows.MESSAGE_JOINS}
         """,
         tenant=tenant,
         ids=rows.ids(ids),
@@ -125,38 +92,6 @@ async def messages(c: Connection, tenant: str, ids: Sequence[str]) -> list[Messa
         for one, said in by_conversation.items()
         for message in await _whole(c, tenant, one, said)
     ]
-
-
-async def thread(c: Connection, tenant: str, conversation: str, leaf: str, *, limit: int) -> Thread:
-    """The last messages that end in `leaf`, bare: one statement, for it is run for every answer."""
-    found = await c.all(
-        """
-        WITH RECURSIVE said (parent, role, content, model, system_prompt, depth) AS (
-            SELECT m.parent, m.role, m.content, c.model, c.system_prompt, 0
-            FROM conversations c JOIN messages m
-                ON m.tenant = c.tenant AND m.conversation = c.id AND m.id = :leaf
-            WHERE c.tenant = :tenant AND c.id = :conversation
-            UNION ALL
-            SELECT m.parent, m.role, m.content, NULL, NULL, said.depth + 1
-            FROM said JOIN messages m ON m.tenant = :tenant AND m.id = said.parent
-            WHERE said.depth < :most
-        )
-        SELECT role, content, model, system_prompt FROM said ORDER BY depth DESC
-        """,
-        tenant=tenant,
-        conversation=conversation,
-        leaf=leaf,
-        most=limit,  # one more than is wanted tells whether there are more
-    )
-    if not found:
-        raise NotFound("message", leaf)
-    shown = found[-limit:]
-    return Thread(
-        messages=tuple(Said(role=Role(row["role"]), content=row["content"]) for row in shown),
-        more=len(found) > limit,
-        model=found[-1]["model"],
-        system_prompt=found[-1]["system_prompt"],
-    )
 
 
 async def ends(c: Connection, tenant: str, ids: Sequence[str]) -> list[Ended]:
@@ -262,24 +197,10 @@ class SqlHistory:
         self, owner: Owner, conversation: str, *, leaf: str | None = None
     ) -> tuple[str, ...]:
         async def work(c: Connection) -> tuple[str, ...]:
-            active = await _leaf(c, owner, conversation)
+            active = await tree.leaf_of(c, owner, conversation)
             if leaf is not None and leaf != active:
-                await message_of(c, owner, conversation, leaf)
-            found = await c.all(
-                """
-                WITH RECURSIVE said (id, parent, depth) AS (
-                    SELECT m.id, m.parent, 0 FROM messages m
-                    WHERE m.tenant = :tenant AND m.id = :leaf
-                    UNION ALL
-                    SELECT m.id, m.parent, said.depth + 1
-                    FROM said JOIN messages m ON m.tenant = :tenant AND m.id = said.parent
-                )
-                SELECT id FROM said ORDER BY depth DESC
-                """,
-                tenant=owner.tenant,
-                leaf=leaf or active,
-            )
-            return tuple(row["id"] for row in found)
+                await tree.message_of(c, owner, conversation, leaf)
+            return await tree.path(c, owner.tenant, leaf or active)
 
         return await self._db.read(work)
 
@@ -287,7 +208,7 @@ class SqlHistory:
         self, owner: Owner, conversation: str, *, after: int = 0, limit: int = 50
     ) -> tuple[Message, ...]:
         async def work(c: Connection) -> tuple[Message, ...]:
-            await _leaf(c, owner, conversation)
+            await tree.leaf_of(c, owner, conversation)
             found = await c.all(
                 f"""
                 WITH made AS (
@@ -296,7 +217,8 @@ class SqlHistory:
                         AND m.number > :after
                     ORDER BY m.number LIMIT :limit
                 )
-                SELECT {MESSAGE_COLUMNS} FROM made said {MESSAGE_JOINS} ORDER BY said.number
+                SELECT {rows.MESSAGE_COLUMNS} FROM made said {rows.MESSAGE_JOINS}
+                ORDER BY said.number
                 """,
                 tenant=owner.tenant,
                 owner=owner.user,
@@ -349,7 +271,7 @@ class SqlHistory:
 
     async def message(self, owner: Owner, message: str) -> Message:
         async def work(c: Connection) -> Message:
-            await owned_message(c, owner, message)
+            await tree.owned_message(c, owner, message)
             return (await messages(c, owner.tenant, [message]))[0]
 
         return await self._db.read(work)
@@ -374,7 +296,7 @@ class SqlHistory:
 
     async def answer_to(self, owner: Owner, message: str) -> Answer | None:
         async def work(c: Connection) -> Answer | None:
-            place = await owned_message(c, owner, message)
+            place = await tree.owned_message(c, owner, message)
             row = await c.one(
                 f"""
                 {ANSWERS}
@@ -399,148 +321,21 @@ async def _branch(
     leaf: str | None = None,
     before: str | None = None,
 ) -> Branch:
-    active = await _leaf(c, owner, conversation)
+    active = await tree.leaf_of(c, owner, conversation)
     end = leaf or active
-    newest = await _newest(c, owner, conversation, end, before, known=end == active)
+    newest = await tree.newest_of(c, owner, conversation, end, before, known=end == active)
     if newest is None:
         return Branch(leaf=end, messages=(), more=False)
-    said = await _ancestors(c, owner, conversation, newest, limit + 1)
+    said = await tree.ancestors(c, owner, conversation, newest, limit + 1)
     newest_of_them = said[max(0, len(said) - limit) :]
     whole = await _whole(c, owner.tenant, conversation, newest_of_them)
     return Branch(leaf=end, messages=tuple(whole), more=len(said) > limit)
-
-
-async def _leaf(c: Connection, owner: Owner, conversation: str) -> str | None:
-    """Where the active branch of the owner's conversation ends."""
-    row = await c.one(
-        """
-        SELECT leaf FROM conversations
-        WHERE tenant = :tenant AND id = :id AND owner = :owner AND deleted_at IS NULL
-        """,
-        tenant=owner.tenant,
-        owner=owner.user,
-        id=conversation,
-    )
-    if row is None:
-        raise NotFound("conversation", conversation)
-    leaf: str | None = row["leaf"]
-    return leaf
-
-
-async def _newest(
-    c: Connection,
-    owner: Owner,
-    conversation: str,
-    leaf: str | None,
-    before: str | None,
-    *,
-    known: bool,
-) -> str | None:
-    """The page's last message; None if there is none. A `known` leaf need not be looked up."""
-    if before is None:
-        if leaf is not None and not known:
-            await message_of(c, owner, conversation, leaf)
-        return leaf
-    parent: str | None = (await message_of(c, owner, conversation, before))["parent"]
-    return parent
-
-
-async def message_of(c: Connection, owner: Owner, conversation: str, message: str) -> Row:
-    """The owner's message, if it is of that conversation."""
-    row = await owned_message(c, owner, message)
-    if row["conversation"] != conversation:
-        raise NotFound("message", message)
-    return row
-
-
-async def newest_below(c: Connection, tenant: str, conversation: str, message: str) -> str:
-    """The leaf that the newest child of each message leads to; itself where it has none."""
-    found = await c.one(
-        """
-        WITH RECURSIVE branch (id, depth) AS (
-            SELECT CAST(:message AS TEXT), 0
-            UNION ALL
-            SELECT (
-                SELECT m.id FROM messages m
-                WHERE m.tenant = :tenant AND m.conversation = :conversation AND m.parent = b.id
-                ORDER BY m.number DESC LIMIT 1
-            ), b.depth + 1
-            FROM branch b WHERE b.id IS NOT NULL
-        )
-        SELECT said.id FROM branch said WHERE said.id IS NOT NULL ORDER BY said.depth DESC LIMIT 1
-        """,
-        tenant=tenant,
-        conversation=conversation,
-        message=message,
-    )
-    assert found is not None
-    leaf: str = found["id"]
-    return leaf
-
-
-async def _ancestors(
-    c: Connection, owner: Owner, conversation: str, newest: str, limit: int
-) -> list[Row]:
-    """At most `limit` messages of the branch that ends in `newest`, oldest first."""
-    return await c.all(
-        f"""
-        WITH RECURSIVE branch AS (
-            SELECT m.*, c.owner AS user_id, 1 AS depth
-            FROM messages m JOIN conversations c ON c.tenant = m.tenant AND c.id = m.conversation
-            WHERE m.tenant = :tenant AND m.id = :newest AND m.conversation = :conversation
-                AND c.owner = :owner AND c.deleted_at IS NULL
-            UNION ALL
-            SELECT m.*, b.user_id, b.depth + 1
-            FROM branch b JOIN messages m ON m.tenant = :tenant AND m.id = b.parent
-            WHERE b.depth < :limit
-        )
-        SELECT {MESSAGE_COLUMNS} FROM branch said {MESSAGE_JOINS} ORDER BY said.depth DESC
-        """,
-        tenant=owner.tenant,
-        owner=owner.user,
-        conversation=conversation,
-        newest=newest,
-        limit=limit,
-    )
 
 
 async def _whole(
     c: Connection, tenant: str, conversation: str, said: Sequence[Row]
 ) -> list[Message]:
     """Messages of one conversation with their siblings and tool calls, in the order given."""
-    family = await siblings(c, tenant, conversation, {row["parent"] for row in said})
+    family = await tree.siblings(c, tenant, conversation, {row["parent"] for row in said})
     calls = await tool_calls(c, tenant, [row["id"] for row in said if row["state"] is not None])
     return [rows.message(row, family[row["parent"]], calls[row["id"]]) for row in said]
-
-
-async def siblings(
-    c: Connection, tenant: str, conversation: str, parents: set[str | None]
-) -> dict[str | None, tuple[str, ...]]:
-    """The children of each of these parents, oldest first; None is the parent of the roots."""
-    found: list[Row] = []
-    if parents - {None}:
-        found = await c.all(
-            f"""
-            SELECT m.parent, m.id FROM messages m
-            WHERE m.tenant = :tenant AND m.conversation = :conversation
-                AND m.parent IN {rows.among(c, "parents")}
-            ORDER BY +m.number -- else SQLite would read the whole conversation in that order
-            """,
-            tenant=tenant,
-            conversation=conversation,
-            parents=rows.ids(parent for parent in parents if parent is not None),
-        )
-    if None in parents:
-        found += await c.all(
-            """
-            SELECT parent, id FROM messages
-            WHERE tenant = :tenant AND conversation = :conversation AND parent IS NULL
-            ORDER BY number
-            """,
-            tenant=tenant,
-            conversation=conversation,
-        )
-    family: dict[str | None, list[str]] = defaultdict(list)
-    for row in found:
-        family[row["parent"]].append(row["id"])
-    return {parent: tuple(children) for parent, children in family.items()}

@@ -33,6 +33,19 @@ from storage.values import Json, Spent
 
 T = TypeVar("T")
 
+# `said` is a message with its conversation's owner as `user_id`; the rest is found for it.
+MESSAGE_COLUMNS = """
+said.conversation, said.id, said.parent, said.role, said.content, said.metadata,
+said.attachments, said.number, said.created_at, a.state, a.attempt, a.outcome,
+a.finish_reason, a.model, a.provider, a.prompt_tokens, a.completion_tokens, a.cost_nano,
+a.citations, a.sources, a.error,
+f.rating, f.comment, f.updated_at AS rated_at
+"""
+MESSAGE_JOINS = """
+LEFT JOIN answers a ON a.tenant = said.tenant AND a.id = said.id
+LEFT JOIN feedback f ON f.tenant = said.tenant AND f.message = said.id AND f.owner = said.user_id
+"""
+
 
 async def now(c: Connection) -> int:
     """The database's time.

@@ -28,11 +28,11 @@ from storage.sql import (
     asked,
     conversations,
     ending,
-    history,
     idempotency,
     jobs,
     locking,
     rows,
+    tree,
 )
 from storage.sql.asked import Place, Question
 from storage.sql.database import Connection, Database
@@ -62,14 +62,14 @@ class SqlSending:
                 return Place(made, None, question, created=True)
             leaf = await locking.owned_conversation(c, owner, ask.conversation)
             if ask.parent is not None:
-                await history.message_of(c, owner, ask.conversation, ask.parent)
+                await tree.message_of(c, owner, ask.conversation, ask.parent)
             return Place(ask.conversation, ask.parent or leaf, question)
 
         return await self._once(owner, ask, place)
 
     async def regenerate(self, owner: Owner, ask: Regenerate) -> Sent:
         async def place(c: Connection, _at: int) -> Place:
-            row = await history.owned_message(c, owner, ask.answer, "answer")
+            row = await tree.owned_message(c, owner, ask.answer, "answer")
             if row["role"] != Role.ASSISTANT:
                 raise NotFound("answer", ask.answer)
             await locking.owned_conversation(c, owner, row["conversation"])
@@ -79,7 +79,7 @@ class SqlSending:
 
     async def edit(self, owner: Owner, ask: Edit) -> Sent:
         async def place(c: Connection, _at: int) -> Place:
-            row = await history.owned_message(c, owner, ask.message)
+            row = await tree.owned_message(c, owner, ask.message)
             if row["role"] != Role.USER:
                 raise NotEditable(ask.message)
             await locking.owned_conversation(c, owner, row["conversation"])
@@ -98,7 +98,7 @@ class SqlSending:
     async def stop(self, owner: Owner, answer: str) -> Stopped:
         async def work(c: Connection) -> Stopped:
             at = await rows.now(c)
-            row = await history.owned_message(c, owner, answer, "answer")
+            row = await tree.owned_message(c, owner, answer, "answer")
             await locking.owned_conversation(c, owner, row["conversation"])
             found = await locking.answer(c, owner.tenant, answer)
             if found is None:
