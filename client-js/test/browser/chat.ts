@@ -47,6 +47,8 @@ export type Visiting = BrowserContextOptions & {
   readonly lang?: string;
   /** Stands in the page before the element's module runs. */
   readonly beside?: string;
+  /** What is done with the page before it opens anything. */
+  readonly before?: (page: Page) => Promise<void>;
 };
 
 /** Opens a page that talks to `server` (its url, or a wire's to it) and waits until the element is there. */
@@ -54,7 +56,7 @@ export async function visited(
   t: TestContext,
   from: Browser,
   server: string,
-  { attributes = "inline", lang = "en", beside = "", ...options }: Visiting = {},
+  { attributes = "inline", lang = "en", beside = "", before, ...options }: Visiting = {},
 ): Promise<Visit> {
   const html = `<!doctype html><html lang="${lang}"><meta charset="utf-8">
 <meta name="viewport" content="width=device-width"><title>A shop</title><link rel="icon" href="icon.svg">
@@ -74,6 +76,7 @@ export async function visited(
     pages.closeAllConnections();
   });
   const { page, seen } = await opened(t, from, options);
+  await before?.(page);
   await page.goto(`http://127.0.0.1:${(pages.address() as AddressInfo).port}/`);
   await page.waitForFunction(() => customElements.get("parley-chat"));
   const chat = page.locator("parley-chat");
