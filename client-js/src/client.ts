@@ -22,6 +22,7 @@ import {
   type TokenSource,
   visitors,
 } from "./http.ts";
+import { load } from "./keeping.ts";
 import { Line } from "./line.ts";
 import { type Outside, type Store, safe, type WebSocketClass, world } from "./outside.ts";
 import { watchPage } from "./page.ts";
@@ -166,6 +167,16 @@ export class ParleyClient extends Emitter<ClientEvents> {
     return (id !== undefined && this.#of(id)[0]) || new Conversation(this.#desk(), id);
   }
 
+  /** Opens the conversations into which an earlier page did not get everything sent, so that it is sent now. */
+  unsent(): Conversation[] {
+    const names = load<string>(this.#store, this.#prefix);
+    return names.map((name) => this.conversation(name.startsWith("new ") ? undefined : name));
+  }
+
+  get #prefix(): string {
+    return `parley:unsent:${this.#folder}:`;
+  }
+
   /** A request to `api/v1/…`, as whoever is connected here. */
   async fetch(path: string, init: FetchOptions = {}): Promise<unknown> {
     const url = `${this.#folder}api/v1/${path}`;
@@ -205,7 +216,7 @@ export class ParleyClient extends Emitter<ClientEvents> {
     const session = this.#session;
     return {
       store: this.#store,
-      prefix: `parley:unsent:${this.#folder}:`,
+      prefix: this.#prefix,
       replica: (id) => session.replicas.get(id),
       user: () => session.welcome?.user,
       submit: (frame, settle, into) => {

@@ -18,17 +18,24 @@ export interface Kept {
   readonly stopping?: true;
 }
 
-export function load(store: Store, key: string | undefined): readonly Kept[] {
+/** What a conversation kept; under no name, those of all that keep something, for a store cannot be asked what it has. */
+export function load<Item = Kept>(store: Store, prefix: string, name = ""): readonly Item[] {
   try {
-    const kept: unknown = JSON.parse((key !== undefined && store.getItem(key)) || "");
-    if (Array.isArray(kept)) return kept as Kept[];
+    const kept: unknown = JSON.parse(store.getItem(prefix + name) ?? "");
+    if (Array.isArray(kept)) return kept as Item[];
   } catch {} // nothing there, or nothing of ours
   return [];
 }
 
-export function save(store: Store, key: string, kept: readonly Kept[]): void {
-  if (kept.length) store.setItem(key, JSON.stringify(kept));
-  else store.removeItem(key);
+export function save(store: Store, prefix: string, name: string, kept: readonly Kept[]): void {
+  const names = load<string>(store, prefix);
+  const write = (to: string, list: readonly unknown[]): void => {
+    if (list.length) store.setItem(prefix + to, JSON.stringify(list));
+    else store.removeItem(prefix + to);
+  };
+  write(name, kept);
+  if (names.includes(name) !== kept.length > 0)
+    write("", kept.length ? [...names, name] : names.filter((one) => one !== name));
 }
 
 const NEW = 20; // conversations without a name, in one tab
@@ -39,14 +46,14 @@ export function place(store: Store, prefix: string, full: boolean): string | und
   const held = taken.get(store) ?? new Set();
   taken.set(store, held);
   for (let at = 0; at < NEW; at++) {
-    const key = `${prefix}new ${at}`;
-    if (held.has(key) || (store.getItem(key) !== null) !== full) continue;
-    held.add(key);
-    return key;
+    const name = `new ${at}`;
+    if (held.has(prefix + name) || (store.getItem(prefix + name) !== null) !== full) continue;
+    held.add(prefix + name);
+    return name;
   }
   return undefined;
 }
 
-export function leave(store: Store, key: string | undefined): void {
-  if (key !== undefined) taken.get(store)?.delete(key);
+export function leave(store: Store, prefix: string, name: string): void {
+  taken.get(store)?.delete(prefix + name);
 }

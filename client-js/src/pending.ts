@@ -45,7 +45,8 @@ export class Pending {
     const { store, prefix } = counter;
     const named = counter.conversation();
     if (named === undefined) this.#unnamed = place(store, prefix, true);
-    const kept = load(store, named === undefined ? this.#unnamed : prefix + named);
+    const from = named ?? this.#unnamed;
+    const kept = from === undefined ? [] : load(store, prefix, from);
     this.#restoring = kept.length > 0;
     const restored: Asked[] = kept.map(({ frame, at, by, refused, stopping = false }) => ({
       frame,
@@ -122,7 +123,8 @@ export class Pending {
 
   /** The conversation is left; what is unsent in it stays where it is kept. */
   close(): void {
-    leave(this.#counter.store, this.#unnamed);
+    const { store, prefix } = this.#counter;
+    if (this.#unnamed !== undefined) leave(store, prefix, this.#unnamed);
     this.#unnamed = undefined;
   }
 
@@ -211,14 +213,14 @@ export class Pending {
     const named = this.#counter.conversation();
     if (named === undefined) {
       if (kept.length) this.#unnamed ??= place(store, prefix, false);
-      if (this.#unnamed !== undefined) save(store, this.#unnamed, kept);
+      if (this.#unnamed !== undefined) save(store, prefix, this.#unnamed, kept);
       return;
     }
     if (this.#unnamed !== undefined) {
-      store.removeItem(this.#unnamed);
-      leave(store, this.#unnamed);
+      save(store, prefix, this.#unnamed, []);
+      leave(store, prefix, this.#unnamed);
       this.#unnamed = undefined;
     }
-    save(store, prefix + named, kept);
+    save(store, prefix, named, kept);
   }
 }

@@ -18,6 +18,8 @@ export interface ChatMessage extends Message {
   /** Of a message that the server has not accepted; its `id` is the client's own. */
   readonly delivery?: Delivery;
   readonly error?: ParleyError;
+  /** Of an edit that the server has not accepted: the message in whose place it is to stand. */
+  readonly replaces?: string;
   /** Of an answer that has not ended; `content` is its text so far. */
   readonly state?: AnswerState;
   readonly thought?: string;
@@ -156,6 +158,7 @@ function unsent(
     conversation,
     role: "user",
     content: "content" in frame ? frame.content : "",
+    ...(frame.type === "edit" && { replaces: frame.message }),
     parent: above?.id ?? null,
     siblings: [frame.id],
     created_at: at,

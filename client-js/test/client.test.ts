@@ -259,6 +259,25 @@ test("an unsent message survives a reload, for whoever wrote it", async () => {
   assert.deepEqual(contents(client(new FakeOutside(server, outside)).conversation()), []);
 });
 
+test("what an earlier page left unsent in other conversations is sent too, once they are asked for", async () => {
+  const { server, outside, parley } = await open();
+  server.silent = true;
+  parley.conversation("c_1").send("to the first");
+  parley.conversation("c_2").send("to the second");
+  parley.conversation().send("to a new one");
+  await quiet();
+  server.silent = false;
+  server.received.length = 0;
+  const reloaded = client(new FakeOutside(server, outside)).connect();
+  const shown = reloaded.conversation("c_2");
+  const all = reloaded.unsent();
+  assert.deepEqual(all.flatMap(contents), ["to the first", "to the second", "to a new one"]);
+  assert.ok(all.includes(shown));
+  await quiet();
+  assert.equal(server.of("chat").length, 3);
+  assert.deepEqual(client(new FakeOutside(server, outside)).unsent(), []);
+});
+
 test("each new conversation keeps what is unsent in a place of its own", async () => {
   const { server, outside, parley } = await open();
   const talks = [parley.conversation(), parley.conversation()];

@@ -111,6 +111,7 @@ export class Panel {
       }),
     );
     this.show(conversation);
+    for (const one of client.unsent()) if (one !== this.#conversation) leave(one);
     this.#known();
     if (!here("answers")) void this.#format();
   }
@@ -164,7 +165,7 @@ export class Panel {
 
   stop(): void {
     const unsent = this.#conversation.messages.filter(({ delivery }) => delivery === "unsent");
-    for (const { content } of unsent) this.#restore(content);
+    for (const message of unsent) this.#restore(message);
     this.#run(this.#conversation.stop());
   }
 
@@ -228,9 +229,9 @@ export class Panel {
       conversation,
       run: (asked, then, refused) => this.#run(asked, then, refused),
       edit: ({ id, content }) => this.#edit(id, content),
-      takeBack: ({ id, content }) => {
-        this.#restore(content);
-        conversation.discard(id);
+      takeBack: (message) => {
+        conversation.discard(message.id);
+        this.#restore(message);
         this.#composer.focus();
       },
       openSource: (source, label) => {
@@ -363,10 +364,14 @@ export class Panel {
     return status === "submitted" && !messages.some(({ delivery }) => delivery === "unsent");
   }
 
-  /** Puts a text that was taken back where it was written. */
-  #restore(text: string): void {
+  /** Puts what was taken back where it was written: an edit stays one. */
+  #restore({ content, replaces }: ChatMessage): void {
+    if (replaces) {
+      this.#edit(replaces, content);
+      return;
+    }
     this.#edited();
-    this.#composer.text = [this.#composer.text, text].filter(Boolean).join("\n\n");
+    this.#composer.text = [this.#composer.text, content].filter(Boolean).join("\n\n");
     this.#memory.set(this.#draft, this.#composer.text);
   }
 
