@@ -2,16 +2,21 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { once } from "node:events";
+import { createReadStream } from "node:fs";
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, relative, resolve } from "node:path";
-import { after, test } from "node:test";
+import { after, type TestContext, test } from "node:test";
 import { promisify } from "node:util";
 
-import { build, transform } from "esbuild";
+import { transform } from "esbuild";
 
 import { packaged } from "../../scripts/bundle.ts";
 import { ENTRIES } from "../../scripts/entries.ts";
+import { lastFirst } from "./ends.ts";
 import { browser, opened } from "./pages.ts";
 import { Parley } from "./parley.ts";
 
@@ -23,6 +28,7 @@ const OTHERS = [
   "@types/ws",
   "ai",
   "react",
+  "vite",
   "ws",
 ];
 /** What the blocks of the README that begin nothing go on from. */
@@ -32,6 +38,24 @@ declare global {
   const talk: Conversation;
   const answer: Answer;
 }`;
+/** The settings of `npm create vite -- --template vanilla-ts`, 8.3. */
+const AS_VITE_HAS_IT = {
+  target: "ES2023",
+  lib: ["ES2023", "DOM"],
+  module: "ESNext",
+  types: ["vite/client"],
+  moduleResolution: "bundler",
+  allowImportingTsExtensions: true,
+  verbatimModuleSyntax: true,
+  moduleDetection: "force",
+  noEmit: true,
+  strict: true,
+  noUnusedLocals: true,
+  noUnusedParameters: true,
+  erasableSyntaxOnly: true,
+  noFallthroughCasesInSwitch: true,
+  skipLibCheck: true,
+};
 const STRICTEST = {
   target: "ES2022",
   lib: ["ES2022", "DOM"],
@@ -54,6 +78,7 @@ const folder = join(scratch, "empty");
 await installed();
 const blocks = [...(await readFile("README.md", "utf8")).matchAll(/^```(tsx?)\n(.*?)^```$/gms)];
 const parley = await Parley.started(after);
+const chromium = await browser();
 
 /** Packs what there is, and installs it; what it may be used with is taken from here, not fetched. */
 async function installed(): Promise<void> {
@@ -128,22 +153,57 @@ test("the lines for Node are a program that asks, and says the answer", async ()
   assert.match(stdout, /\S.*\ncomplete\n$/s);
 });
 
-test("the eight lines, bundled, are a page that asks, and shows the answer", async (t) => {
-  const { outputFiles } = await build({
-    stdin: { contents: block(/document\.body/), loader: "ts", resolveDir: folder },
-    bundle: true,
-    format: "esm",
-    write: false,
+/** A project as `npm create vite` leaves it, without its samples: one page with one script. */
+async function project(name: string, script: string): Promise<string> {
+  const place = join(scratch, name);
+  await mkdir(place);
+  await cp(join(folder, "node_modules"), join(place, "node_modules"), { recursive: true });
+  const files = {
+    "package.json": JSON.stringify({ name, private: true, version: "0.0.0", type: "module" }),
+    "index.html": `<!doctype html><link rel="icon" href="data:,"><body><script type="module" src="/src/main.ts"></script>`,
+    "src/main.ts": script,
+    "tsconfig.json": JSON.stringify({ compilerOptions: AS_VITE_HAS_IT, include: ["src"] }),
+  };
+  await mkdir(join(place, "src"));
+  for (const [path, text] of Object.entries(files)) await writeFile(join(place, path), text);
+  return place;
+}
+
+/** Compiles and builds a project, as its `npm run build` would, and serves what comes of it. */
+async function built(t: TestContext, place: string): Promise<string> {
+  const { stdout } = await run(bin("tsc"), ["-p", place]).catch((error) => error);
+  assert.equal(stdout, "");
+  await run(bin("vite"), ["build", "--logLevel", "warn"], { cwd: place });
+  const server = createServer((request, response) => {
+    const path = request.url === "/" ? "/index.html" : `${request.url}`;
+    response.setHeader("Content-Type", path.endsWith(".js") ? "text/javascript" : "text/html");
+    createReadStream(join(place, "dist", path)).pipe(response);
   });
-  const { page } = await opened(t, await browser());
-  // In the server's own page, for its policy is around what else is in it.
-  for (const [path, body = ""] of [["demo.js", outputFiles[0]?.text], ["widget.js"]]) {
-    await page.route(`**/${path}*`, (route) =>
-      route.fulfill({ contentType: "text/javascript", body }),
-    );
-  }
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  lastFirst(t)(async () => {
+    server.close();
+    server.closeAllConnections();
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+}
+
+test("in an empty Vite project the eight lines are well typed, and a page that asks and shows the answer", async (t) => {
+  const url = await built(t, await project("lines", block(/document\.body/)));
+  const { page } = await opened(t, chromium);
   const said = page.waitForEvent("console");
-  await page.goto(parley.url);
+  await page.goto(url);
   assert.match((await said).text(), /^complete/);
   assert.match((await page.textContent("body")) ?? "", /\S/);
+});
+
+test("in an empty Vite project the widget is there once it is imported", async (t) => {
+  const script = `import "parley-client/widget";
+document.body.innerHTML = '<parley-chat inline url="${parley.url}/"></parley-chat>';`;
+  const url = await built(t, await project("widget", script));
+  const { page } = await opened(t, chromium);
+  await page.goto(url);
+  await page.locator("parley-chat").locator("textarea").fill("What can you do?");
+  await page.keyboard.press("Enter");
+  await page.locator("article.assistant [part=text]").getByText(/\S/).first().waitFor();
 });

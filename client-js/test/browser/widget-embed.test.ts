@@ -124,8 +124,9 @@ test("taken out for good, the element closes its connection", async (t) => {
   const visit = await visited(t, chromium, parley.url);
   const socket = visit.page.waitForEvent("websocket");
   await visit.page.reload();
-  const closed = (await socket).waitForEvent("close");
-  await settled(visit);
+  const opened = await socket;
+  const closed = opened.waitForEvent("close");
+  await opened.waitForEvent("framereceived"); // of one that never opened no end is told
   await visit.chat.evaluate((node) => node.remove());
   await closed;
 });
