@@ -27,9 +27,10 @@ from storage.sql.lock import LockFile
 from storage.sql.sqlite_driver import CLOCK, translated
 from storage.sql.sqlite_units import Reads, Writes
 
-# Of a statement, between two looks at the time: some ten messages that are searched, of which one
-# of 32 KB may take a quarter of a second.
-STEPS = 100
+# Of a statement, between two looks at the time, each of which waits for the interpreter's lock.
+STEPS = 1000
+# A search does more in each: one message of 32 KB may take a quarter of a second.
+STEPS_OF_SEARCH = 20
 
 _log = logging.getLogger(__name__)
 # Some table, where there is no table of migrations as ours is.
@@ -217,15 +218,14 @@ class _Reader(sqlite3.Connection):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._statement_s: float = options["timeout"]
-        self._over = 0.0
         self.execute("PRAGMA query_only = ON")
         self.execute("PRAGMA wal_autocheckpoint = 0")
-        self.set_progress_handler(self._is_over, STEPS)
 
-    def execute(self, *args: Any) -> sqlite3.Cursor:
+    def execute(self, sql: str, *binds: Any) -> sqlite3.Cursor:
         """Begin a statement, which has its time from now on."""
         self._over = time.monotonic() + self._statement_s
-        return super().execute(*args)
+        self.set_progress_handler(self._is_over, STEPS_OF_SEARCH if "GLOB" in sql else STEPS)
+        return super().execute(sql, *binds)
 
     def _is_over(self) -> bool:
         return time.monotonic() > self._over
