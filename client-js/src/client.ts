@@ -262,7 +262,7 @@ export class ParleyClient extends Emitter<ClientEvents> {
         break;
       }
       case "delayed":
-        for (const one of this.#conversations) one.moved(news.request, "unsent");
+        for (const one of this.#conversations) one.moved("unsent", news.request);
         break;
       case "updated":
         this.#updated(news.conversation, news.frame);
@@ -335,9 +335,11 @@ export class ParleyClient extends Emitter<ClientEvents> {
     const before = this.connection;
     const { state } = (this.#connection = this.#stands(this.#moved));
     this.#moved = undefined;
-    if (before.state === "connecting" && state === "connecting") return;
+    if (state === "connecting" && before.state === state) return;
     for (const conversation of this.#conversations) {
       if (state === "closed" && !this.#left) conversation.shutOut();
+      // What had left with the last connection leaves again with the next.
+      if (state !== "open") conversation.moved("unsent");
       conversation.changed();
     }
     this.emit("state", this.connection);
@@ -346,7 +348,7 @@ export class ParleyClient extends Emitter<ClientEvents> {
   #frame(direction: "in" | "out", frame: ClientFrame | ServerFrame): void {
     if (direction === "out" && "id" in frame) {
       for (const conversation of this.#conversations)
-        conversation.moved(frame as ClientFrame, "sent");
+        conversation.moved("sent", frame as ClientFrame);
     }
     if (!this.heard("frame")) return;
     const shown = "token" in frame ? { ...frame, token: "…" } : frame;

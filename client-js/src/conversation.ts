@@ -272,8 +272,8 @@ export class Conversation extends Emitter<ConversationEvents> {
   }
 
   /** @internal A frame has left, or waits for its turn again. */
-  moved(frame: ClientFrame, delivery: Delivery): void {
-    this.#pending.moved(frame, delivery);
+  moved(delivery: Delivery, frame?: ClientFrame): void {
+    this.#pending.moved(delivery, frame);
   }
 
   /** @internal */

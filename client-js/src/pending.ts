@@ -128,10 +128,10 @@ export class Pending {
     this.#unnamed = undefined;
   }
 
-  /** A frame has left, or waits for its turn again. */
-  moved(frame: ClientFrame, delivery: Delivery): void {
-    const asked = this.list.find((one) => one.frame === frame);
-    if (asked) this.#mark(asked, delivery);
+  /** A frame has left, or waits for its turn again; without a frame, all that have no answer. */
+  moved(delivery: Delivery, frame?: ClientFrame): void {
+    for (const one of this.list)
+      if (frame ? one.frame === frame : !one.ack && !one.error) this.#mark(one, delivery);
   }
 
   /** Lets go of what has come among the rows. */

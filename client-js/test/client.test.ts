@@ -236,6 +236,8 @@ test("a message whose `ack` was lost is sent again with its id, and shown once",
   await quiet();
   assert.equal(talk.messages[0]?.delivery, "sent");
   server.cut();
+  await quiet();
+  assert.equal(talk.messages[0]?.delivery, "unsent", "until it leaves again");
   server.silent = false;
   await outside.pass(500);
   await answer.accepted;

@@ -53,6 +53,25 @@ test("a span is marked in every stretch of text it covers, whatever markup lies 
   );
 });
 
+test("a point within a word stands behind it, once the word is whole", () => {
+  const { view, fake, cite } = citing();
+  view.update("The trains lea");
+  cite({ start: 12, end: 12 });
+  cite({ start: 4, end: 4 });
+  view.update("The trains leave at 9");
+  assert.equal(
+    outline(fake),
+    '<div><p dir="ltr">"The "<cite span="4-4"></>"trains leave"<cite span="12-12"></>" at 9"</></>',
+  );
+});
+
+test("a point in a script without spaces stands where it was said", () => {
+  const { view, fake, cite } = citing();
+  view.finish("列车九点开");
+  cite({ start: 2, end: 2 });
+  assert.equal(outline(fake), '<div><p dir="ltr">"列车"<cite span="2-2"></>"九点开"</></>');
+});
+
 test("a span may go over blocks", () => {
   const { view, fake, cite } = citing();
   view.finish(SOURCE);

@@ -29,13 +29,22 @@ function within(token: Shown, change: (children: Shown[]) => Shown[]): Shown {
   return [tag, attributes, ...change(children)];
 }
 
-/** Cuts the text that holds an offset of the source in two, unless it is in an element to be kept whole. */
+/** What is left of a word, in scripts that set spaces between words. */
+const REST_OF_WORD =
+  /(?<=[\p{Lu}\p{Ll}\p{sc=Arab}\p{sc=Hebr}\d])[\p{Lu}\p{Ll}\p{sc=Arab}\p{sc=Hebr}\d]+/uy;
+
+/**
+ * Cuts the text that holds an offset of the source in two, unless it is in an element to be kept whole. For a point,
+ * which has such elements, behind the word that the offset is in: a number within a word hurts to read.
+ */
 function split(tokens: Shown[], offset: number, whole?: string): Shown[] {
   return tokens.flatMap((token) => {
     if (!isText(token))
       return [token[0] === whole ? token : within(token, (kids) => split(kids, offset, whole))];
-    const at = indexOf(token, offset);
     const { text, map } = token;
+    let at = indexOf(token, offset);
+    REST_OF_WORD.lastIndex = at;
+    if (whole && REST_OF_WORD.test(text)) at = REST_OF_WORD.lastIndex;
     if (at <= 0 || at >= text.length) return [token];
     const rest = { text: "", map: [] };
     append(rest, text.slice(at), token, at, text.length);

@@ -44,7 +44,7 @@ export class MarkdownView {
 
   /**
    * Marks a span of the source: every stretch of text in it is put into an element of its own that `make` gives,
-   * empty. An empty span is a point: what `make` gives is set there, once, behind the character before it.
+   * empty. An empty span is a point: what `make` gives is set there, once, behind the word or character before it.
    */
   mark(start: number, end: number, make: () => HTMLElement): void {
     const mark = { start, end, make };

@@ -15,8 +15,8 @@ const STATES: { readonly [S in ToolCall["state"]]: Text } = {
 };
 
 /** A tool call: a question while it awaits its decision, else a line that opens. */
-export function toolCall(call: ToolCall, room: Room): HTMLElement {
-  return call.state === "awaiting_approval" ? question(call, room) : line(call, room);
+export function toolCall(call: ToolCall, room: Room, open = false): HTMLElement {
+  return call.state === "awaiting_approval" ? question(call, room) : line(call, room, open);
 }
 
 /** What the tool would be given, as it is: who decides must see all of it, and nothing in it may look like more. */
@@ -41,11 +41,15 @@ function spelt(char: string): string {
 function question(call: ToolCall, room: Room): HTMLElement {
   const { t, locale } = room.language;
   const asked = t("wants", { tool: call.name });
+  let decided = false; // disabled buttons would lose the focus
   const decide = (allow: boolean): void => {
-    buttons.disabled = true;
+    if (decided) return;
+    decided = true;
+    buttons.setAttribute("aria-disabled", "true");
     // Where it was decided elsewhere or too late, the call's new state is on its way.
     room.run(room.conversation.approve(call.call, allow), undefined, () => {
-      buttons.disabled = false;
+      decided = false;
+      buttons.removeAttribute("aria-disabled");
     });
   };
   const button = (text: "allow" | "deny", kind: string): HTMLElement =>
@@ -72,12 +76,12 @@ function question(call: ToolCall, room: Room): HTMLElement {
   );
 }
 
-function line(call: ToolCall, room: Room): HTMLElement {
+function line(call: ToolCall, room: Room, open: boolean): HTMLElement {
   const { t } = room.language;
   return h(
     "details",
-    { part: "tool" },
-    h("summary", {}, h("bdi", {}, call.name), ` · ${t(STATES[call.state])}`),
+    { part: "tool", open },
+    h("summary", { "data-do": call.call }, h("bdi", {}, call.name), ` · ${t(STATES[call.state])}`),
     given(call),
     call.result !== undefined && code(call.result),
   );

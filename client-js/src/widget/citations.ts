@@ -1,7 +1,8 @@
 import type { ChatMessage, Source } from "../index.ts";
 import { encode, safeLink } from "../markdown/links.ts";
-import { h } from "./dom.ts";
+import { h, show } from "./dom.ts";
 import type { Room } from "./room.ts";
+import type { Language } from "./strings.ts";
 
 /** A source under the number that readers see. */
 export interface Numbered {
@@ -72,17 +73,23 @@ export function address(url: string | undefined): string | undefined {
   return (url && safeLink(encode(url), /^https?:$/)) || undefined;
 }
 
-/** A source opened: the cited passage itself where the server still has it, else the snippet that came with it. */
-export function passage(source: Source, read: (path: string) => Promise<unknown>): HTMLElement {
-  const quote = h("blockquote", { dir: "auto" }, source.snippet ?? "");
+/** A source opened: the cited passage itself where the server still has it, else the snippet, and a word about it. */
+export function passage(
+  source: Source,
+  read: (path: string) => Promise<unknown>,
+  { t }: Language,
+): HTMLElement {
   const { document, start, end } = source;
-  if (start !== undefined && end !== undefined) {
+  const ranged = start !== undefined && end !== undefined;
+  const excerpt = h("p", { class: "faint", hidden: ranged }, t("excerpt"));
+  const quote = h("blockquote", { dir: "auto" }, source.snippet ?? "");
+  if (ranged) {
     read(`documents/${encodeURIComponent(document)}/content?start=${start}&end=${end}`).then(
       (content) => {
-        const { text } = content as { text?: unknown };
-        if (typeof text === "string") quote.textContent = text;
+        quote.textContent = (content as { text: string }).text;
       },
-      () => {}, // The snippet stays: the document is gone, or not for this reader.
+      // The snippet stays: the document is gone, or not for this reader.
+      () => show(excerpt, true),
     );
   }
   const link = address(source.url);
@@ -90,6 +97,7 @@ export function passage(source: Source, read: (path: string) => Promise<unknown>
     "div",
     { part: "source" },
     quote,
+    excerpt,
     link !== undefined &&
       h(
         "a",

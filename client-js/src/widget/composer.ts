@@ -1,4 +1,4 @@
-import { h, show } from "./dom.ts";
+import { focusedBeside, h, show } from "./dom.ts";
 import { icon, iconButton } from "./icons.ts";
 import { sends } from "./keys.ts";
 import type { Translate } from "./strings.ts";
@@ -71,8 +71,7 @@ export class Composer {
   set busy(busy: boolean) {
     if (busy === this.#busy) return;
     this.#busy = busy;
-    const stopped =
-      !busy && (this.element.getRootNode() as ShadowRoot).activeElement === this.#stop;
+    const stopped = !busy && focusedBeside(this.element) === this.#stop;
     this.#fit();
     if (stopped) this.focus();
   }
@@ -94,7 +93,10 @@ export class Composer {
 
   #submit(event: Event): void {
     event.preventDefault();
-    if (this.text.trim() && this.#events.send(this.text)) this.text = "";
+    if (!this.text.trim() || !this.#events.send(this.text)) return;
+    this.text = "";
+    // Its button may go to make room for the other one.
+    if (focusedBeside(this.element) === this.#send) this.focus();
   }
 
   /** As tall as its text, up to what the style sheet allows; one button, or both while an answer runs. */

@@ -1,8 +1,8 @@
-import type { Connection, NoticeFrame, ParleyClient } from "../index.ts";
+import type { Connection, ParleyClient } from "../index.ts";
 import type { Announcer } from "./announcer.ts";
-import { h, show } from "./dom.ts";
+import { focusedBeside, h, show } from "./dom.ts";
 import { explain } from "./explain.ts";
-import { iconButton } from "./icons.ts";
+import { icon, iconButton } from "./icons.ts";
 import type { Text, Translate } from "./strings.ts";
 
 /** How long a connection may be made without a word about it. */
@@ -28,8 +28,8 @@ export function tell(
       if (!online) return { text: t("offline") };
       return { text: t("waiting", { s: Math.max(Math.ceil(left / 1000), 0) }), action: "retry" };
     case "closed": {
-      const why = connection.error ? ` ${explain(connection.error.code, t)}` : "";
-      return { text: t("closed") + why, action: "retry" };
+      const said = [t("closed"), explain(connection.error?.code, t)];
+      return { text: [...new Set(said)].join(" ").trim(), action: "retry" };
     }
     default:
       return undefined;
@@ -48,16 +48,20 @@ export class ConnectionBar {
   readonly #client: ParleyClient;
   readonly #t: Translate;
   readonly #announcer: Announcer;
+  readonly #leave: () => void;
   readonly #deaf: readonly (() => void)[];
   #since = Date.now();
   #timer: ReturnType<typeof setInterval> | undefined;
   #trouble = false;
+  #vain = false;
 
-  constructor(client: ParleyClient, t: Translate, announcer: Announcer) {
+  /** `leave` is where focus goes when the button that had it is gone. */
+  constructor(client: ParleyClient, t: Translate, announcer: Announcer, leave: () => void) {
     this.#client = client;
     this.#t = t;
     this.#announcer = announcer;
-    this.element.append(this.#text, this.#button);
+    this.#leave = leave;
+    this.element.append(icon("cut"), this.#text, this.#button);
     const redraw = (): void => this.#draw();
     addEventListener("online", redraw);
     addEventListener("offline", redraw);
@@ -77,6 +81,7 @@ export class ConnectionBar {
   #changed(): void {
     const { state } = this.#client.connection;
     this.#since = Date.now();
+    this.#vain = false;
     clearInterval(this.#timer);
     // The first connection is nobody's trouble until it takes long.
     if (state === "connecting" && !this.#trouble)
@@ -96,13 +101,23 @@ export class ConnectionBar {
     const told = tell(connection, left, navigator.onLine, this.#t);
     this.#text.textContent = told?.text ?? "";
     this.#button.textContent = told?.action ? this.#t(told.action) : "";
-    show(this.#button, told?.action !== undefined);
+    this.#offer(told?.action !== undefined);
     show(this.element, told !== undefined);
   }
 
+  #offer(action: boolean): void {
+    const focused = focusedBeside(this.#button) === this.#button;
+    show(this.#button, action && !this.#vain);
+    if (focused && this.#button.hidden) this.#leave();
+  }
+
   #act(): void {
-    if (this.#client.connection.state === "closed") this.#client.connect();
+    const { connection } = this.#client;
+    if (connection.state === "closed") this.#client.connect();
     else this.#client.reconnect();
+    // A delay that the server named runs on, and asking again would change nothing.
+    this.#vain = this.#client.connection === connection;
+    this.#offer(true);
   }
 }
 
@@ -111,19 +126,16 @@ export class Notice {
   readonly element = h("div", { part: "notice", hidden: true });
   readonly #text = h("span", { dir: "auto" });
 
-  constructor(t: Translate) {
-    this.element.append(
-      this.#text,
-      iconButton("close", t("close"), () => this.show("")),
-    );
+  constructor(t: Translate, leave: () => void) {
+    const away = (): void => {
+      this.show("");
+      leave();
+    };
+    this.element.append(this.#text, iconButton("close", t("close"), away));
   }
 
   show(text: string): void {
     this.#text.textContent = text;
     show(this.element, text !== "");
-  }
-
-  of({ text }: NoticeFrame): void {
-    this.show(text);
   }
 }

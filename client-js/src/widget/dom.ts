@@ -10,6 +10,11 @@ export interface Props {
 
 export type Child = Node | string | false | undefined;
 
+/** Whether somebody points with a finger: then focus in a field brings up a keyboard over half the screen. */
+export function byFinger(): boolean {
+  return matchMedia("(pointer:coarse)").matches;
+}
+
 /** An element, built. Text goes in as text nodes only, so that nothing in it can become markup. */
 export function h<K extends keyof HTMLElementTagNameMap>(
   tag: K,
@@ -34,6 +39,11 @@ export function h<K extends keyof HTMLElementTagNameMap>(
 /** Shows or hides without touching an element that is as wanted already. */
 export function show(element: HTMLElement, shown: boolean): void {
   if (element.hidden === shown) element.hidden = !shown;
+}
+
+/** What has the focus in the shadow root that `node` is in. */
+export function focusedBeside(node: Node): Element | null {
+  return (node.getRootNode() as ShadowRoot).activeElement;
 }
 
 /** Keeps `parent`'s children equal to `wanted` and moves none that stands right: a moved one loses focus and selection. */

@@ -1,4 +1,4 @@
-import { type Connection, ParleyClient, type TokenReason } from "../index.ts";
+import { type ChatMessage, type Connection, ParleyClient, type TokenReason } from "../index.ts";
 import { h, show } from "./dom.ts";
 import { iconButton } from "./icons.ts";
 import { Memory } from "./memory.ts";
@@ -157,6 +157,7 @@ export class ParleyChat extends Base {
     if (this.#open || !this.isConnected) return;
     this.#open = true;
     this.#connect();
+    this.#news(false);
     if (this.#frame) this.#reveal();
     this.focus();
     this.#emit("parley-open", { open: true });
@@ -165,11 +166,11 @@ export class ParleyChat extends Base {
   close(): void {
     if (!this.#open || this.hasAttribute("inline")) return;
     this.#open = false;
+    // Focus that was elsewhere in the page stays there.
+    const focused = this.#shadow.activeElement !== null;
+    if (this.#launcher) show(this.#launcher, true);
     if (this.#frame instanceof HTMLDialogElement) this.#frame.close();
-    if (this.#launcher) {
-      show(this.#launcher, true);
-      this.#launcher.focus();
-    }
+    if (focused) this.#launcher?.focus();
     this.#emit("parley-open", { open: false });
   }
 
@@ -277,11 +278,17 @@ export class ParleyChat extends Base {
       class: "",
       "aria-haspopup": "dialog",
     });
+    // The way back of a phone.
     const cancel = (event: Event): void => {
       event.preventDefault();
-      this.close();
+      if (!this.#panel?.back()) this.close();
     };
-    this.#frame = h("dialog", { part: "frame", "aria-label": name, on: { cancel } });
+    // Pressed twice a browser closes it without asking.
+    const close = (): void => {
+      if (!frame.open) this.close();
+    };
+    const frame = h("dialog", { part: "frame", "aria-label": name, on: { cancel, close } });
+    this.#frame = frame;
     this.#shadow.append(
       h("section", { dir: direction, "aria-label": name }, this.#launcher, this.#frame),
     );
@@ -305,16 +312,28 @@ export class ParleyChat extends Base {
 
   readonly #refit = (): void => {
     if (!this.#open || !(this.#frame instanceof HTMLDialogElement)) return;
+    const focused = this.#shadow.activeElement as HTMLElement | null;
     this.#frame.close();
     this.#reveal();
+    focused?.focus();
   };
+
+  /** Whether something came while the chat was closed. */
+  #news(is: boolean): void {
+    const { t } = this.#language();
+    this.#launcher?.classList.toggle("news", is);
+    this.#launcher?.setAttribute("aria-label", t("open") + (is ? `, ${t("news")}` : ""));
+  }
 
   #shown(): Panel {
     if (this.#panel) return this.#panel;
     const memory = new Memory(this.#url, this.#attribute("site"));
     const outside = {
       allows: (content: string) => this.#allows(content),
-      told: (message: unknown) => void this.#emit("parley-message", message),
+      told: (message: Partial<ChatMessage>) => {
+        if (!this.#open && message.role === "assistant") this.#news(true);
+        this.#emit("parley-message", message);
+      },
       failed: (error: unknown) => void this.#emit("parley-error", error),
       close: this.hasAttribute("inline") ? undefined : () => this.close(),
     };

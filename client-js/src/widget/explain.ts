@@ -15,7 +15,7 @@ const EXPLAINED: { readonly [code in ParleyError["code"]]?: Text } = {
   overloaded: "busy",
   unavailable: "busy",
   provider_busy: "busy",
-  offline: "offline",
+  offline: "unreached",
   closed: "closed",
 };
 

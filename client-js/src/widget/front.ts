@@ -48,7 +48,6 @@ export function welcome(site: Site, ask: (text: string) => void): HTMLElement {
     h(
       "slot",
       { name: "empty" },
-      logo(site),
       h("p", { part: "greeting", dir: "auto" }, site.greeting),
       h("div", { class: "starters" }, ...starters),
     ),

@@ -18,6 +18,7 @@ const PATHS = {
   more: "M5 12h.01M12 12h.01M19 12h.01",
   latest: "M12 5v14M6 13l6 6 6-6",
   done: "M5 13l4 4L19 7",
+  cut: "M3 3l18 18M8.5 15.5a5 5 0 0 1 7 0M5 12a10 10 0 0 1 5-2.7M19 12a10 10 0 0 0-5-2.7M12 19h.01",
 } as const;
 
 export type Icon = keyof typeof PATHS;

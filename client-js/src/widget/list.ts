@@ -1,6 +1,6 @@
 import type { Conversation as ConversationObject } from "../frames.ts";
 import type { ConversationsChangedFrame, ParleyClient } from "../index.ts";
-import { h, show } from "./dom.ts";
+import { focusedBeside, h, show } from "./dom.ts";
 import { iconButton } from "./icons.ts";
 import { composes } from "./keys.ts";
 import type { Language, Text } from "./strings.ts";
@@ -20,7 +20,7 @@ interface Page {
 export interface ListRoom {
   readonly client: ParleyClient;
   readonly language: Language;
-  run(asked: Promise<unknown>, then?: () => void): void;
+  run(asked: Promise<unknown>, then?: () => void, refused?: () => void): void;
   choose(id: string): void;
   /** The conversation that is shown, to be told from the others. */
   shown(): string | undefined;
@@ -35,11 +35,14 @@ export class ConversationList {
   readonly #rows = h("ul");
   readonly #none: HTMLElement;
   readonly #more: HTMLButtonElement;
-  readonly #deaf: () => void;
+  readonly #again: HTMLButtonElement;
+  readonly #deaf: readonly (() => void)[];
   #items: readonly ConversationObject[] = [];
   #held = new Map<string, HTMLElement>(); // rows, by what they say
   #cursor: string | null = null;
   #asking = 0;
+  #loading = false;
+  #overtaken = false; // by news, while a page was on its way
   #typing: ReturnType<typeof setTimeout> | undefined;
 
   constructor(room: ListRoom) {
@@ -59,24 +62,35 @@ export class ConversationList {
       { type: "button", class: "plain", hidden: true, on: { click: () => this.load(true) } },
       t("more"),
     );
+    this.#again = h(
+      "button",
+      { type: "button", class: "plain", hidden: true, on: { click: () => this.load() } },
+      t("retry"),
+    );
     this.element = h(
       "div",
       { part: "list" },
       this.#search,
       h("label", {}, this.#archive, t("archived")),
-      ...[this.#rows, this.#none, this.#more],
+      ...[this.#rows, this.#none, this.#again, this.#more],
     );
-    this.#deaf = room.client.on("conversations", (frame) => this.#changed(frame));
+    this.#deaf = [
+      room.client.on("conversations", (frame) => this.#changed(frame)),
+      // Of what happened meanwhile nobody told.
+      room.client.on("state", ({ state }) => state === "open" && this.load()),
+    ];
     this.load();
   }
 
   dispose(): void {
     clearTimeout(this.#typing);
-    this.#deaf();
+    for (const end of this.#deaf) end();
   }
 
   load(more = false): void {
     const asking = ++this.#asking;
+    this.#loading = true;
+    this.#overtaken = false;
     const query = new URLSearchParams({
       limit: `${LIMIT}`,
       status: this.#status,
@@ -88,12 +102,23 @@ export class ConversationList {
     this.#room.run(
       this.#room.client.fetch(`conversations?${query}`).then((answer) => {
         if (asking !== this.#asking) return; // A later question overtook this one.
+        if (this.#overtaken) return this.load();
         const { items, next_cursor } = answer as Page;
-        this.#items = more ? [...this.#items, ...items] : items;
+        const ids = new Set(items.map(({ id }) => id));
+        const kept = more ? this.#items.filter(({ id }) => !ids.has(id)) : [];
+        this.#items = [...kept, ...items];
         this.#cursor = next_cursor;
-        this.#draw();
+        this.#came();
       }),
+      undefined,
+      () => asking === this.#asking && this.#came(true),
     );
+  }
+
+  #came(failed = false): void {
+    this.#loading = false;
+    show(this.#again, failed);
+    this.#draw();
   }
 
   get #status(): "archived" | "active" {
@@ -113,31 +138,50 @@ export class ConversationList {
     // Whether a new one matches a search only the server knows.
     if (here && (known || !this.#search.value)) this.#items = [conversation, ...others];
     else this.#items = others;
+    this.#overtaken = this.#loading;
     this.#draw();
   }
 
   /** Rows stay that say what they said: somebody may be in the midst of one. */
   #draw(): void {
+    const focused = focusedBeside(this.element) as HTMLElement | null;
+    const place = [...this.#rows.children].findIndex((row) => row.contains(focused));
     const held = this.#held;
     this.#held = new Map();
     for (const [at, item] of this.#items.entries()) {
       const { title, last_message, status, id } = item;
-      const key = JSON.stringify([id, title ?? last_message, status, id === this.#room.shown()]);
+      const said = [id, title ?? last_message, this.#when(item), status, id === this.#room.shown()];
+      const key = JSON.stringify(said);
       const row = held.get(key) ?? this.#row(item);
       this.#held.set(key, row);
       const there = this.#rows.children[at] ?? null;
       if (there !== row) this.#rows.insertBefore(row, there);
     }
     while (this.#rows.children.length > this.#items.length) this.#rows.lastChild?.remove();
-    show(this.#none, this.#items.length === 0);
+    show(this.#none, this.#items.length === 0 && !this.#loading && this.#again.hidden === true);
     show(this.#more, this.#cursor !== null);
+    if (place < 0 || focusedBeside(this.element)) return;
+    // Focus stays where it was, or with what stands there now.
+    const row = this.#rows.children[Math.min(place, this.#items.length - 1)];
+    const near = row?.querySelector<HTMLElement>("button,input") ?? this.#search;
+    (focused?.isConnected ? focused : near).focus();
+  }
+
+  /** Shows a row again that was changed by hand, as by a form in it. */
+  #restore(row: HTMLElement): void {
+    for (const [key, one] of this.#held) if (one === row) this.#held.delete(key);
+    this.#draw();
+  }
+
+  #when({ updated_at }: ConversationObject): string {
+    const { locale } = this.#room.language;
+    return new Date(updated_at).toLocaleDateString(locale, { dateStyle: "medium" });
   }
 
   #row(item: ConversationObject): HTMLElement {
     const { language, choose, shown } = this.#room;
-    const { t, locale } = language;
+    const { t } = language;
     const title = item.title ?? item.last_message ?? t("untitled");
-    const when = new Date(item.updated_at).toLocaleDateString(locale, { dateStyle: "medium" });
     const actions = h("div", { class: "doings", hidden: true });
     const more = iconButton(
       "more",
@@ -160,7 +204,7 @@ export class ConversationList {
           on: { click: () => choose(item.id) },
         },
         h("span", { dir: "auto" }, title),
-        h("span", { class: "faint" }, when),
+        h("span", { class: "faint" }, this.#when(item)),
       ),
       more,
       actions,
@@ -174,6 +218,8 @@ export class ConversationList {
     const path = `conversations/${encodeURIComponent(item.id)}`;
     const archived = item.status === "archived";
     const patch = (body: unknown): void => this.#ask(path, "PATCH", body);
+    const away = (): void => this.#restore(row);
+    const rename = (title: string): void => this.#ask(path, "PATCH", { title }, away);
     let sure = false;
     const remove = this.#doing("delete", () => {
       if (sure) this.#ask(path, "DELETE");
@@ -181,7 +227,7 @@ export class ConversationList {
       remove.textContent = t("sure");
     });
     return [
-      this.#doing("rename", () => row.replaceChildren(this.#rename(item, patch))),
+      this.#doing("rename", () => row.replaceChildren(this.#rename(item, rename, away))),
       this.#doing(archived ? "restore" : "archive", () =>
         patch({ status: archived ? "active" : "archived" }),
       ),
@@ -198,16 +244,24 @@ export class ConversationList {
     );
   }
 
-  #ask(path: string, method: string, body?: unknown): void {
-    this.#room.run(this.#room.client.fetch(path, { method, body }), () => this.load());
+  #ask(path: string, method: string, body?: unknown, then?: () => void): void {
+    this.#room.run(this.#room.client.fetch(path, { method, body }), () => {
+      then?.();
+      this.load();
+    });
   }
 
-  #rename(item: ConversationObject, patch: (body: unknown) => void): HTMLElement {
+  #rename(
+    item: ConversationObject,
+    rename: (title: string) => void,
+    away: () => void,
+  ): HTMLElement {
     const { t } = this.#room.language;
     const field = h("input", {
       type: "text",
       "aria-label": t("rename"),
       value: item.title ?? "",
+      placeholder: item.last_message ?? "",
       maxlength: "200",
       dir: "auto",
     });
@@ -217,22 +271,23 @@ export class ConversationList {
         on: {
           submit: (event) => {
             event.preventDefault();
-            if (field.value.trim()) patch({ title: field.value.trim() });
+            if (field.value.trim()) rename(field.value.trim());
           },
           keydown: (event) => {
             if (event.key !== "Escape" || composes(event)) return;
             event.preventDefault();
             event.stopPropagation();
-            this.#held.clear();
-            this.#draw();
-            this.#search.focus();
+            away();
           },
         },
       },
       field,
       h("button", { class: "plain" }, t("save")),
     );
-    queueMicrotask(() => field.select());
+    queueMicrotask(() => {
+      field.focus(); // which `select` does not bring everywhere
+      field.select();
+    });
     return form;
   }
 

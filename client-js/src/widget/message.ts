@@ -2,11 +2,12 @@ import type { ChatMessage } from "../index.ts";
 import { colour, uncolour } from "../markdown/colours.ts";
 import { MarkdownView } from "../markdown/index.ts";
 import { toolCall } from "./approvals.ts";
-import { mark, numbered, sourceList } from "./citations.ts";
+import { type Mark, mark, numbered, sourceList } from "./citations.ts";
 import { copyButton } from "./copy.ts";
-import { type Child, h, show } from "./dom.ts";
+import { type Child, focusedBeside, h, show } from "./dom.ts";
 import { explain } from "./explain.ts";
 import { iconButton } from "./icons.ts";
+import { composes } from "./keys.ts";
 import type { Room } from "./room.ts";
 import type { Text } from "./strings.ts";
 
@@ -23,7 +24,7 @@ export class Row {
   readonly #foot = h("div", { part: "actions" });
   readonly #comment = h("div");
   #view: MarkdownView | undefined;
-  #marked = 0;
+  #marks: readonly Mark[] = [];
   readonly #shown = new Map<HTMLElement, string>();
   #message: ChatMessage | undefined;
 
@@ -60,7 +61,11 @@ export class Row {
 
   /** What a screen reader is told of it. */
   get plainText(): string {
-    return this.#text.textContent?.trim() ?? "";
+    const numbers = this.#text.querySelectorAll<HTMLElement>(".citation");
+    for (const one of numbers) one.hidden = true;
+    const text = this.#text.innerText.trim();
+    for (const one of numbers) one.hidden = false;
+    return text;
   }
 
   /** It leaves the screen: colours are the document's, and would keep its text alive. */
@@ -73,12 +78,16 @@ export class Row {
     if (message === before) return;
     this.#message = message;
     this.#write(message);
-    this.element.classList.toggle("live", message.state !== undefined);
+    this.element.classList.toggle("live", message.state === "generating");
     this.#thought.textContent = message.thought ?? "";
     show(this.#thinking, Boolean(message.thought));
     show(this.#text, message.content !== "");
     const { tools = [], citations, sources, siblings, feedback, delivery, state } = message;
-    this.#fill(this.#tools, tools, () => tools.map((call) => toolCall(call, this.#room)));
+    this.#fill(this.#tools, tools, () => {
+      // What is open stays so when its call goes on.
+      const open = [...this.#tools.children].map((one) => "open" in one && one.open === true);
+      return tools.map((call, place) => toolCall(call, this.#room, open[place]));
+    });
     this.#fill(
       this.#note,
       [delivery, state, message.content === "", message.outcome, message.finish_reason],
@@ -100,7 +109,7 @@ export class Row {
 
   #newView(): MarkdownView {
     const { imageOrigins, language } = this.#room;
-    this.#marked = 0;
+    this.#marks = [];
     return new MarkdownView(this.#text, {
       imageOrigins,
       imageLabel: (host) => language.t("image", { host }),
@@ -121,15 +130,15 @@ export class Row {
 
   #cite(message: ChatMessage): readonly Child[] {
     const { list, marks } = numbered(message);
-    // An attempt that was given up takes its marks along.
-    if (marks.length < this.#marked) {
+    // An attempt that was given up takes its marks along, however many the next one has.
+    if (this.#marks.some(({ at, n }, place) => at !== marks[place]?.at || n !== marks[place].n)) {
       this.dispose();
       this.#view = this.#newView();
       this.#write(message);
     }
-    for (const one of marks.slice(this.#marked))
+    for (const one of marks.slice(this.#marks.length))
       this.#view?.mark(one.at, one.at, () => mark(one, this.#room));
-    this.#marked = marks.length;
+    this.#marks = marks;
     return list.length ? [sourceList(list, this.#room)] : [];
   }
 
@@ -153,24 +162,35 @@ export class Row {
     ];
     const text = said.map((one) => t(one)).join(" ");
     const why = message.failure && ` ${explain(message.failure.code, t)}`;
-    return text ? [h("span", { class: outcome === "failed" ? "bad" : "faint" }, text, why)] : [];
+    if (!text) return [];
+    return [
+      h("span", { class: outcome === "failed" ? "bad" : "faint" }, text, why),
+      broken(message) && this.#button("again", () => this.#again(message)),
+    ];
   }
 
   #failed(message: ChatMessage): readonly Child[] {
     const { conversation, language } = this.#room;
     const { t } = language;
-    const button = (text: Text, press: () => void): Child =>
-      h(
-        "button",
-        { type: "button", class: "link", "data-do": text, on: { click: press } },
-        t(text),
-      );
     return [
       h("span", { class: "bad" }, `${t("failed")}. ${explain(message.error?.code, t)}`),
-      button("retry", () => this.#room.run(conversation.retry(message.id).accepted)),
-      button("edit", () => this.#room.takeBack(message)),
-      button("discard", () => conversation.discard(message.id)),
+      this.#button("retry", () => this.#room.run(conversation.retry(message.id).accepted)),
+      this.#button("edit", () => this.#room.takeBack(message)),
+      this.#button("discard", () => conversation.discard(message.id)),
     ];
+  }
+
+  #button(text: Text, press: () => void): Child {
+    const { t } = this.#room.language;
+    return h(
+      "button",
+      { type: "button", class: "link", "data-do": text, on: { click: press } },
+      t(text),
+    );
+  }
+
+  #again({ id }: ChatMessage): void {
+    this.#room.run(this.#room.conversation.regenerate(id).accepted);
   }
 
   #actions(message: ChatMessage): readonly Child[] {
@@ -192,9 +212,7 @@ export class Row {
     return [
       ...this.#siblings(message),
       message.content !== "" && copyButton(message.content, this.#room),
-      iconButton("again", t("again"), () =>
-        this.#room.run(conversation.regenerate(message.id).accepted),
-      ),
+      !broken(message) && iconButton("again", t("again"), () => this.#again(message)),
       ...(message.content === "" ? [] : [this.#rate("up", message), this.#rate("down", message)]),
     ];
   }
@@ -224,7 +242,10 @@ export class Row {
     return iconButton(
       rating,
       language.t(rating === "up" ? "good" : "bad"),
-      () => run(conversation.feedback(id, rating), () => this.#askWhy(rating, id)),
+      () => {
+        run(conversation.feedback(id, rating));
+        this.#askWhy(rating, id);
+      },
       { "aria-pressed": `${given}` },
     );
   }
@@ -241,8 +262,9 @@ export class Row {
       dir: "auto",
     });
     const away = (): void => {
-      this.#comment.replaceChildren();
-      this.element.focus();
+      const focused = form.contains(focusedBeside(form));
+      form.remove();
+      if (focused) this.element.focus();
     };
     const form = h(
       "form",
@@ -256,7 +278,7 @@ export class Row {
             else away();
           },
           keydown: (event) => {
-            if (event.key !== "Escape") return;
+            if (event.key !== "Escape" || composes(event)) return;
             event.stopPropagation();
             event.preventDefault();
             away();
@@ -269,4 +291,9 @@ export class Row {
     this.#comment.replaceChildren(form);
     field.focus();
   }
+}
+
+/** Whether an answer came to nothing that can be relied on: then asking anew is offered in words. */
+function broken({ outcome }: ChatMessage): boolean {
+  return outcome === "failed" || outcome === "interrupted";
 }

@@ -3,9 +3,10 @@ import { ParleyError } from "../index.ts";
 import { Announcer, AnswerNews } from "./announcer.ts";
 import { Composer } from "./composer.ts";
 import { ConnectionBar, Notice } from "./connection.ts";
-import { h, show } from "./dom.ts";
+import { byFinger, focusedBeside, h, show } from "./dom.ts";
 import { explain } from "./explain.ts";
 import { header, welcome } from "./front.ts";
+import { composes } from "./keys.ts";
 import { leave, stay } from "./leaving.ts";
 import type { ConversationList } from "./list.ts";
 import type { Memory } from "./memory.ts";
@@ -36,6 +37,13 @@ export interface Outside {
   readonly close: (() => void) | undefined;
 }
 
+/** Keeps a key that has done its work here, or is being written, from the page's own shortcuts. */
+function keep(event: KeyboardEvent): void {
+  const { target, defaultPrevented, ctrlKey, metaKey, altKey } = event;
+  const written = (target as Element).matches("textarea,input") && !(ctrlKey || metaKey || altKey);
+  if (written || defaultPrevented) event.stopPropagation();
+}
+
 /** The chat itself: one conversation shown, and how to get to others. */
 export class Panel {
   readonly element: HTMLElement;
@@ -58,6 +66,7 @@ export class Panel {
   #leave: (() => void) | undefined;
   #editing: string | undefined;
   #newest: string | undefined;
+  #awaited = false;
   #frame = 0;
   readonly #over = new AbortController();
 
@@ -73,43 +82,55 @@ export class Panel {
     this.#site = site;
     this.#memory = memory;
     this.#outside = outside;
-    this.#bar = new ConnectionBar(client, t, this.#announcer);
-    this.#notice = new Notice(t);
+    const focus = (): void => this.focus();
+    this.#bar = new ConnectionBar(client, t, this.#announcer, focus);
+    this.#notice = new Notice(t, focus);
     this.#composer = new Composer(t, site.placeholder, {
       send: (text) => this.#submit(text),
       stop: () => this.stop(),
       changed: (text) => this.#editing ?? this.#memory.set(this.#draft, text),
       cancelled: () => this.#edited(),
     });
-    this.#empty = welcome(site, (text) => outside.allows(text) && this.send(text));
+    this.#empty = welcome(site, (text) => {
+      if (!outside.allows(text)) return;
+      this.send(text);
+      // What was pressed goes away. Where a finger pressed it no keyboard shall come up.
+      (byFinger() ? this.#transcript : this).focus();
+    });
     const top = header(site, {
       list: (opener) => this.#openList(opener),
-      renew: () => this.#renew(),
+      renew: () => this.#renew(true),
       close: outside.close,
     });
     const behind = [top, this.#place, this.#composer.element];
-    this.#sheet = new Sheet(t("close"), () => behind);
+    this.#sheet = new Sheet(t("close"), () => behind, focus);
+    const stage = h("div", { class: "stage" }, ...behind, this.#sheet.element);
+    stage.insertBefore(h("slot", { name: "footer", part: "footer" }), this.#sheet.element);
     this.element = h(
       "div",
       {
         part: "panel",
         lang: site.language.locale,
         dir: site.language.direction,
-        on: { keydown: (event) => this.#key(event) },
+        on: { keydown: (event) => this.#key(event), keypress: keep, keyup: keep },
       },
-      ...[top, this.#bar.element, this.#notice.element, this.#place, this.#composer.element],
-      h("div", { part: "footer" }, h("slot", { name: "footer" })),
-      this.#sheet.element,
-      this.#announcer.element,
+      // Above all else, so that no sheet lies over what they tell.
+      ...[this.#bar.element, this.#notice.element, stage, this.#announcer.element],
     );
-    this.#deaf.push(client.on("notice", (frame) => this.#notice.of(frame)));
-    this.#deaf.push(client.on("error", (error) => this.#failed(error)));
-    this.#deaf.push(client.on("state", () => this.#known()));
     this.#deaf.push(
+      client.on("notice", ({ text }) => this.#tellNotice(text)),
+      client.on("error", (error) => this.#failed(error)),
       client.on("conversations", ({ conversation: { id }, change }) => {
-        if (change === "deleted" && id === this.#conversation.id) this.#renew();
+        if (change !== "deleted" || id !== this.#conversation.id) return;
+        this.#renew();
+        this.#tellNotice(t("deleted"));
+      }),
+      client.on("state", () => {
+        this.#connected();
+        this.#known();
       }),
     );
+    this.#connected();
     this.show(conversation);
     for (const one of client.unsent()) if (one !== this.#conversation) leave(one);
     this.#known();
@@ -127,6 +148,7 @@ export class Panel {
     stay(conversation);
     this.#conversation = conversation;
     this.#newest = undefined;
+    this.#awaited = false;
     this.#transcript = new Transcript(this.#roomOf(conversation), this.#empty);
     this.#place.replaceChildren(this.#transcript.element);
     this.#leave = conversation.on("change", () => this.#soon());
@@ -173,6 +195,11 @@ export class Panel {
     this.#composer.focus();
   }
 
+  /** Whether there was something over the talk to go back from. */
+  back(): boolean {
+    return this.#sheet.close();
+  }
+
   dispose(): void {
     this.#over.abort();
     this.#left();
@@ -193,11 +220,6 @@ export class Panel {
     if (!(await bring("answers", this.#over.signal, failed))) return;
     this.#transcript.format();
     if (told) this.#notice.show("");
-  }
-
-  #tellNotice(text: string): void {
-    this.#notice.show(text);
-    this.#announcer.say(text);
   }
 
   /** What the tab remembers of somebody else is nothing for whoever is here now. */
@@ -235,8 +257,9 @@ export class Panel {
         this.#composer.focus();
       },
       openSource: (source, label) => {
-        const shown = here("answers")?.passage(source, (path) => this.#client.fetch(path));
-        if (shown) this.#sheet.open(label, shown, this.#active());
+        const passage = here("answers")?.passage;
+        const shown = passage?.(source, (path) => this.#client.fetch(path), language);
+        if (shown) this.#sheet.open(label, shown, focusedBeside(this.element));
       },
       say: (text) => this.#announcer.say(text),
     };
@@ -244,6 +267,8 @@ export class Panel {
 
   /** However many frames came, the screen changes once before it is painted. */
   #soon(): void {
+    const { status } = this.#conversation;
+    this.#awaited ||= status === "submitted" || status === "streaming";
     this.#frame ||= requestAnimationFrame(() => {
       this.#frame = 0;
       this.#render();
@@ -273,9 +298,10 @@ export class Panel {
   #tell(messages: readonly ChatMessage[], level: boolean): void {
     const { t } = this.#site.language;
     const newest = messages.at(-1)?.id ?? "";
-    // A short answer begins and ends between two frames.
-    const fresh = this.#newest !== undefined && newest !== this.#newest;
+    // A short answer begins and ends between two frames. One that nobody waited for is another version.
+    const fresh = this.#awaited && this.#newest !== undefined && newest !== this.#newest;
     if (level) this.#newest = newest;
+    this.#awaited = false;
     for (const message of messages) {
       const news = this.#news.of(message, fresh && message.id === newest);
       if (!news) continue;
@@ -304,6 +330,17 @@ export class Panel {
     if (this.#refused(error, text)) this.#notice.show(text);
   }
 
+  #tellNotice(text: string): void {
+    this.#notice.show(text);
+    this.#announcer.say(text);
+  }
+
+  /** What is shown of work that goes on is shown only as far as it is known to go on. */
+  #connected(): void {
+    const { state } = this.#client.connection;
+    this.element.classList.toggle("cut", state === "waiting" || state === "closed");
+  }
+
   /** Tells of a refusal; what its own author took back was none. */
   #refused(error: unknown, text: string): boolean {
     if (error instanceof ParleyError && error.code === "withdrawn") return false;
@@ -321,16 +358,18 @@ export class Panel {
 
   #edited(): void {
     if (this.#editing === undefined) return;
+    const focused = focusedBeside(this.element);
     this.#editing = undefined;
     this.#composer.editing = false;
     this.#composer.text = this.#memory.get(this.#draft) ?? "";
-    this.#composer.focus();
+    if (focused) this.#composer.focus();
   }
 
-  #renew(): void {
+  /** Focus goes to the new conversation where somebody asked for it, or has it here. */
+  #renew(asked = focusedBeside(this.element) !== null): void {
     this.#memory.set("shown", undefined);
     this.show();
-    this.focus();
+    if (asked) this.focus();
   }
 
   #openList(opener: Element): void {
@@ -375,17 +414,13 @@ export class Panel {
     this.#memory.set(this.#draft, this.#composer.text);
   }
 
-  #active(): Element | null {
-    return (this.element.getRootNode() as ShadowRoot).activeElement;
-  }
-
   #key(event: KeyboardEvent): void {
     if (event.key === "F6" && !this.#sheet.isOpen) {
       event.preventDefault();
-      if (this.#place.contains(this.#active())) this.focus();
+      if (this.#place.contains(focusedBeside(this.element))) this.focus();
       else this.#transcript.focus();
-    } else if (event.key === "Escape" && !event.isComposing && this.#escape())
-      event.preventDefault();
+    } else if (event.key === "Escape" && !composes(event) && this.#escape()) event.preventDefault();
+    keep(event);
   }
 
   /** What is uppermost goes first: a sheet, an edit, the answer that runs, the panel. */

@@ -1,4 +1,4 @@
-import { h, show } from "./dom.ts";
+import { byFinger, h, show } from "./dom.ts";
 import { iconButton } from "./icons.ts";
 
 /** What lies over the talk for a while: the list of conversations, a source. One at a time. */
@@ -6,11 +6,13 @@ export class Sheet {
   readonly element = h("div", { class: "cover", hidden: true });
   readonly #behind: () => readonly HTMLElement[];
   readonly #close: string;
+  readonly #leave: () => void;
   #opener: HTMLElement | undefined;
 
-  /** `behind` cannot be reached while it is open. */
-  constructor(close: string, behind: () => readonly HTMLElement[]) {
+  /** `behind` cannot be reached while it is open; `leave` is where focus goes if what opened it is gone. */
+  constructor(close: string, behind: () => readonly HTMLElement[], leave: () => void) {
     this.#close = close;
+    this.#leave = leave;
     this.#behind = behind;
     this.element.addEventListener("click", ({ target }) => target === this.element && this.close());
   }
@@ -31,7 +33,9 @@ export class Sheet {
     sheet.classList.toggle("whole", whole);
     this.element.replaceChildren(sheet);
     this.#reveal(true);
-    (content.querySelector<HTMLElement>("input") ?? close).focus();
+    // Where a finger opened it no keyboard shall come up.
+    const field = byFinger() ? null : content.querySelector<HTMLElement>("input");
+    (field ?? close).focus();
   }
 
   /** Whether there was anything to close. Focus goes back to what opened it. */
@@ -39,7 +43,8 @@ export class Sheet {
     if (!this.isOpen) return false;
     this.#reveal(false);
     this.element.replaceChildren();
-    this.#opener?.focus();
+    if (this.#opener?.isConnected) this.#opener.focus();
+    else this.#leave();
     return true;
   }
 

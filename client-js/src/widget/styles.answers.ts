@@ -2,6 +2,7 @@ import { markdownStyles } from "./styles.markdown.ts";
 
 /** What is in an answer or below it, beside its text. */
 export const answerStyles = `${markdownStyles}
+.live .text>:is(p,h1,h2,h3,h4,h5,h6):last-child::after,.live .text>:last-child>li:last-child:not(:has(p,ul,ol))::after{content:"";display:inline-block;inline-size:.5em;block-size:1em;margin-inline-start:.2em;vertical-align:-.12em;border-radius:1px;background:var(--_accent)}
 .note{display:flex;flex-wrap:wrap;align-items:center;gap:0 4px;padding-block:4px}
 .note .link{font-size:.87em}
 .user .note{order:1;inline-size:100%;justify-content:end;text-align:end}
@@ -25,6 +26,7 @@ summary{cursor:pointer;min-block-size:32px;display:list-item;align-content:cente
 .approval p:first-child{font-weight:600}
 .approval fieldset{display:flex;gap:8px}
 .approval fieldset button{flex:1;text-align:center}
+.approval pre{background:var(--_background)}
 .approval pre,.tool pre{white-space:pre-wrap;overflow-wrap:anywhere}
 .tool pre{max-block-size:12em}
 .sources{list-style:none;display:flex;flex-wrap:wrap;gap:6px;padding-block:8px 2px}

@@ -6,7 +6,8 @@ export const listStyles = `
 .list li{display:flex;flex-wrap:wrap;align-items:center;border-block-start:1px solid var(--_border);padding-block:4px}
 .pick{flex:1;min-inline-size:0;display:grid;gap:1px;padding:8px;margin-inline-start:-8px}
 .pick span{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
-.pick[aria-current]{color:var(--_accent);font-weight:600}
+.pick[aria-current] :first-child{color:var(--_accent);font-weight:600}
+.doings :last-child{color:var(--_danger)}
 .doings{margin-inline:-8px;display:flex;flex-wrap:wrap;inline-size:100%}
 .list form{display:flex;gap:8px;inline-size:100%;padding-block:4px}
 .list form button{flex:none}

@@ -6,7 +6,7 @@ const variables = Object.entries(VARIABLES)
   .join("");
 
 const base = `
-:host{all:initial;display:contents;color-scheme:light dark;${variables}}
+:host{all:initial;display:contents;color-scheme:light dark;${variables}--_edge:color-mix(in srgb,var(--_muted) 70%,var(--_background))}
 :host([theme=light]){color-scheme:light}
 :host([theme=dark]){color-scheme:dark}
 :host([inline]){display:block;block-size:var(--_height)}
@@ -24,12 +24,12 @@ svg{display:block;inline-size:20px;block-size:20px;fill:none;stroke:currentColor
 [dir=rtl] .turns{transform:scaleX(-1)}
 .icon{inline-size:44px;padding:0;display:inline-grid;place-items:center;color:var(--_muted);flex:none}
 .main{background:var(--_accent);color:var(--_on-accent);font-weight:600}
-.plain{border-color:var(--_border);background:var(--_background)}
+.plain{border-color:var(--_edge);background:var(--_background)}
 .link{color:var(--_accent);font-weight:600;padding:0 8px}
 .faint{color:var(--_muted);font-size:.87em}
 .bad{color:var(--_danger);font-size:.87em}
 .unseen{position:absolute;inline-size:1px;block-size:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
-input{background:var(--_background);border:1px solid var(--_border);border-radius:10px;min-block-size:44px;padding:0 12px;inline-size:100%;font-size:16px}
+input{background:var(--_background);border:1px solid var(--_edge);border-radius:10px;min-block-size:44px;padding:0 12px;inline-size:100%;font-size:16px}
 input[type=checkbox]{inline-size:20px;min-block-size:20px;accent-color:var(--_accent)}
 input::placeholder,textarea::placeholder{color:var(--_muted);opacity:1}
 @media(hover:hover){.icon:hover,.plain:hover,.starter:hover,.pick:hover,.sources button:hover{background:var(--_surface);color:var(--_text)}}
@@ -41,14 +41,16 @@ section.frame{display:block}
 dialog.frame{position:fixed;inset:auto;inset-inline-end:var(--_inset);inset-block-end:var(--_inset);inline-size:min(var(--_width),100vw - 2*var(--_inset));block-size:min(var(--_height),100dvh - 2*var(--_inset));z-index:var(--_z-index);box-shadow:var(--_shadow)}
 .launcher{position:fixed;inset-inline-end:var(--_inset);inset-block-end:max(var(--_inset),env(safe-area-inset-bottom));z-index:var(--_z-index);inline-size:56px;block-size:56px;padding:0;border-radius:50%;display:grid;place-items:center;background:var(--_accent);color:var(--_on-accent);box-shadow:var(--_shadow)}
 .launcher svg{inline-size:26px;block-size:26px}
-.panel{position:relative;display:flex;flex-direction:column;block-size:100%;overflow:hidden}
+.news::after{content:"";position:absolute;inset-block-start:0;inset-inline-end:0;inline-size:16px;block-size:16px;border-radius:50%;background:var(--_danger);border:2px solid var(--_background)}
+.panel,.stage{position:relative;display:flex;flex-direction:column;block-size:100%;min-block-size:0;overflow:hidden}
+.stage{flex:1}
 .header{display:flex;align-items:center;gap:2px;flex:none;padding:6px 8px 6px 16px;padding-inline:16px 8px;border-block-end:1px solid var(--_border)}
 .header slot{display:flex;align-items:center;gap:10px;flex:1;min-inline-size:0}
 .name{font-size:1.05em;font-weight:650;line-height:1.3;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 .logo{inline-size:28px;block-size:28px;border-radius:8px;object-fit:cover;flex:none}
 .connection,.notice,.editing{display:flex;align-items:center;gap:8px;flex:none;min-block-size:44px;padding-inline:16px 8px;background:var(--_surface);font-size:.9em}
 .connection span,.notice span,.editing span{flex:1;padding-block:8px}
-.connection .link{flex:none}
+.connection .link,.connection svg{flex:none}
 .place,.middle{display:flex;flex-direction:column;position:relative;flex:1;min-block-size:0}
 .transcript{contain:strict;flex:1;overflow-y:auto;overscroll-behavior:contain;padding:16px;scrollbar-width:thin;scrollbar-color:var(--_border) transparent}
 .transcript:focus-visible{outline-offset:-3px}
@@ -63,8 +65,8 @@ dialog.frame{position:fixed;inset:auto;inset-inline-end:var(--_inset);inset-bloc
 .starter{border-color:var(--_border);padding:10px 14px;border-radius:12px}
 .composer{flex:none;padding:8px 12px;padding-block-end:max(12px,env(safe-area-inset-bottom))}
 .editing{border-radius:14px 14px 0 0;margin:0 8px;background:var(--_surface)}
-.field{display:flex;align-items:end;gap:4px;padding:4px;border:1px solid var(--_border);border-radius:26px;background:var(--_background)}
-.field:focus-within{border-color:var(--_accent);box-shadow:0 0 0 1px var(--_accent)}
+.field{display:flex;align-items:end;gap:4px;padding:4px;border:1px solid var(--_edge);border-radius:26px;background:var(--_background)}
+.field:focus-within{border-color:var(--_accent)}
 .input{flex:1;min-inline-size:0;field-sizing:content;min-block-size:44px;max-block-size:9.5em;padding:10px 4px 10px 12px;padding-inline:12px 4px;font-size:16px;line-height:24px;border:0;background:none;resize:none;outline:none!important;overflow-wrap:anywhere}
 .send,.stop{inline-size:44px;padding:0;display:grid;place-items:center;border-radius:50%;background:var(--_accent);color:var(--_on-accent);flex:none}
 .send.idle{background:var(--_surface);color:var(--_muted)}
@@ -74,20 +76,24 @@ dialog.frame{position:fixed;inset:auto;inset-inline-end:var(--_inset);inset-bloc
 
 const messages = `
 .message{margin-block-end:6px;scroll-margin:12px;border-radius:8px}
-.message .text{overflow-wrap:anywhere;unicode-bidi:isolate}
+.message .text{overflow-wrap:anywhere;hyphens:auto;hyphenate-limit-chars:12 4 4;unicode-bidi:isolate}
 .raw{white-space:pre-wrap}
 .user{display:flex;flex-flow:row-reverse wrap;align-items:end;margin-block-end:14px}
 .user .text{max-inline-size:calc(100% - 52px);white-space:pre-wrap;background:var(--_user-background);color:var(--_user-text);border:1px solid transparent;border-radius:18px;border-end-end-radius:6px;padding:8px 14px}
 .dots{display:inline-flex;align-items:center;gap:10px;color:var(--_muted);font-size:.93em;min-block-size:32px}
 .dots[hidden]{display:none}
 .dots::before{content:"";inline-size:9px;block-size:9px;border-radius:50%;background:var(--_accent);flex:none}
+.cut .dots,.cut .live ::after{display:none!important}
 `;
 
 const conditions = `
+@media(pointer:fine){.actions{margin-inline:-9px}.actions .icon{inline-size:36px}}
 @media(hover:hover){.message:not(:last-child) .actions{opacity:0}.message:hover .actions,.message:focus .actions,.message:focus-within .actions{opacity:1}}
 @media(max-width:480px){dialog.frame{inset:0;inline-size:100%;block-size:100dvh;border:0;border-radius:0;padding-block-start:env(safe-area-inset-top)}}
 @media(prefers-reduced-motion:no-preference){
 .dots::before{animation:pulse 1.2s ease-in-out infinite}
+.live .text ::after{animation:blink 1s steps(1) infinite}
+@keyframes blink{50%{opacity:0}}
 .late{animation:late .8s}
 dialog.frame,.sheet{animation:rise .18s ease-out}
 @keyframes pulse{50%{transform:scale(.55)}}

@@ -1,5 +1,5 @@
 import type { ChatMessage } from "../index.ts";
-import { arrange, h, show } from "./dom.ts";
+import { arrange, focusedBeside, h, show } from "./dom.ts";
 import { icon } from "./icons.ts";
 import { moves } from "./keys.ts";
 import { Page } from "./page.ts";
@@ -250,13 +250,10 @@ export class Transcript {
     return [...this.#log.querySelectorAll("article")];
   }
 
-  #active(): Element | null {
-    return (this.element.getRootNode() as ShadowRoot).activeElement;
-  }
-
   #key(event: KeyboardEvent): void {
     const { target } = event;
-    if (target instanceof HTMLInputElement || target instanceof HTMLPreElement) return;
+    // In what scrolls or is written in these keys have a meaning of their own.
+    if ((target as Element).closest("input,pre")) return;
     const articles = this.#articles();
     const at = articles.findIndex((article) => article.contains(target as Node));
     const next = moves(event, at, articles.length);
@@ -268,7 +265,7 @@ export class Transcript {
 
   /** Where focus is: which row, and which of its buttons. */
   #focusPlace(): FocusPlace | undefined {
-    const active = this.#active();
+    const active = focusedBeside(this.#log);
     if (!active || !this.#log.contains(active) || active === this.#log) return undefined;
     const articles = this.#articles();
     const at = articles.findIndex((article) => article.contains(active));
@@ -277,7 +274,7 @@ export class Transcript {
 
   /** Focus stays at its place in the conversation when what had it is gone, as at a change of version. */
   #refocus(place: FocusPlace | undefined): void {
-    if (!place || this.#active()) return;
+    if (!place || focusedBeside(this.#log)) return;
     const [at, action] = place;
     const row = this.#articles()[at];
     const same = action === null ? null : row?.querySelector<HTMLElement>(`[data-do="${action}"]`);

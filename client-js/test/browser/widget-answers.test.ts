@@ -85,7 +85,11 @@ test("a citation opens its source, and Escape goes back to where it was opened",
   await settled(visit);
   await chat.getByRole("button", { name: "1 Timetable" }).click();
   const sheet = chat.getByRole("dialog", { name: "Source 1: Timetable" });
-  assert.match((await sheet.textContent()) ?? "", /Trains go at nine\.https:\/\/rail\.example\/t/);
+  await sheet.getByText("The whole passage is not available.").waitFor();
+  assert.match(
+    (await sheet.textContent()) ?? "",
+    /Trains go at nine\.The whole passage is not available\.https:\/\/rail\.example\/t/,
+  );
   await visit.page.keyboard.press("Escape");
   assert.equal(await sheet.count(), 0);
   const focused = await chat.evaluate((node) =>

@@ -152,7 +152,7 @@ test("a page's texts and language go before the shipped ones", async (t) => {
 test("a logo from elsewhere is not asked for", async (t) => {
   for (const [logo, count] of [
     ["https://elsewhere.example/logo.svg", 0],
-    ["icon.svg", 2],
+    ["icon.svg", 1],
   ] as const) {
     const { chat } = await visited(t, chromium, parley.url, {
       attributes: `inline logo="${logo}"`,
