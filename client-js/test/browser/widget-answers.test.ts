@@ -33,8 +33,9 @@ test("a call that another tab decides is decided here too", async (t) => {
   await say(visit, script({ tokens: 1, text: "over", tool }));
   await visit.chat.getByRole("button", { name: "Allow" }).waitFor();
   const shown = await visit.page.evaluate(() => {
-    const [, id] = Object.entries(sessionStorage).find(([key]) => key.endsWith(" shown")) ?? [];
-    return id;
+    const [, kept] =
+      Object.entries(sessionStorage).find(([key]) => key.startsWith("parley-chat")) ?? [];
+    return JSON.parse(kept ?? "").texts.shown as string | undefined;
   });
   assert.ok(shown);
   const other = await visit.page.context().newPage();
