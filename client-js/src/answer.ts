@@ -16,16 +16,16 @@ export interface AnswerEvents {
 }
 
 /** What an answer asks of the conversation that it belongs to. */
-export interface Source {
-  row(answer: Answer): ChatMessage | undefined;
-  stop(answer: Answer): Promise<void>;
+export interface Home {
+  message(id: string): ChatMessage | undefined;
+  halt(answer: Answer): Promise<void>;
 }
 
 /** An answer to a message of ours, from before it is accepted until it has ended. */
 export class Answer extends Emitter<AnswerEvents> implements AsyncIterable<Piece> {
   readonly #accepted = new Later<AckFrame>();
   readonly #done = new Later<ChatMessage>();
-  readonly #source: Source;
+  readonly #home: Home;
   #id: string | undefined;
   #ended = false;
   #failure: ParleyError | undefined;
@@ -35,9 +35,9 @@ export class Answer extends Emitter<AnswerEvents> implements AsyncIterable<Piece
   #news = new Later<void>();
 
   /** @internal */
-  constructor(source: Source, id?: string) {
+  constructor(home: Home, id?: string) {
     super();
-    this.#source = source;
+    this.#home = home;
     this.#id = id;
   }
 
@@ -58,7 +58,7 @@ export class Answer extends Emitter<AnswerEvents> implements AsyncIterable<Piece
 
   /** As it stands now, once it is known. */
   get message(): ChatMessage | undefined {
-    return this.#source.row(this) ?? this.#whole;
+    return this.#home.message(this.#id ?? "") ?? this.#whole;
   }
 
   get text(): string {
@@ -71,7 +71,7 @@ export class Answer extends Emitter<AnswerEvents> implements AsyncIterable<Piece
 
   /** Ends it, here and everywhere; before it was sent, takes the message back. */
   stop(): Promise<void> {
-    return this.#source.stop(this);
+    return this.#home.halt(this);
   }
 
   /** What it says, piece by piece; a slow reader gets bigger ones. */

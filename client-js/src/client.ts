@@ -27,7 +27,6 @@ import { Line } from "./line.ts";
 import { type Outside, type Store, safe, type WebSocketClass, world } from "./outside.ts";
 import { watchPage } from "./page.ts";
 import { type News, type Refusal, type RequestFrame, Session } from "./session.ts";
-import { utf8Length } from "./text.ts";
 
 export interface ClientOptions {
   /** The server's folder (`https://chat.example/chat/`), or its socket (`wss://chat.example/chat/ws`). */
@@ -80,6 +79,7 @@ export class ParleyClient extends Emitter<ClientEvents> {
   readonly #outside: Outside;
   readonly #store: Store;
   readonly #bring: TokenSource;
+  readonly #desk: Desk;
   readonly #conversations = new Set<Conversation>();
   readonly #asked = new Map<RequestFrame, (answer: Settled) => void>();
   #connection: Connection = { state: "idle" };
@@ -106,11 +106,8 @@ export class ParleyClient extends Emitter<ClientEvents> {
           ? visitors(outside, this.#folder, options.site)
           : async (why) => (why === "first" ? token : undefined);
     this.#bring = bring;
-    const size = (frame: ClientFrame) => {
-      const encoded = codec.encode(frame);
-      return typeof encoded === "string" ? utf8Length(encoded) : encoded.byteLength;
-    };
-    this.#session = new Session({ size, ...(options.client && { info: options.client }) });
+    this.#session = new Session({ codec, ...(options.client && { info: options.client }) });
+    this.#desk = this.#made();
     this.#line = new Line(this.#session, outside, codec, options.WebSocket, {
       token: (why) => this.#token(why),
       address: (bearer) => this.#address(bearer),
@@ -164,17 +161,13 @@ export class ParleyClient extends Emitter<ClientEvents> {
 
   /** @internal The same, but it is followed only when somebody opens it: until then it costs nothing. */
   unopened(id?: string): Conversation {
-    return (id !== undefined && this.#of(id)[0]) || new Conversation(this.#desk(), id);
+    return (id !== undefined && this.#of(id)[0]) || new Conversation(this.#desk, id);
   }
 
   /** Opens the conversations into which an earlier page did not get everything sent, so that it is sent now. */
   unsent(): Conversation[] {
-    const names = load<string>(this.#store, this.#prefix);
+    const names = Object.keys(load(this.#store, this.#desk.key));
     return names.map((name) => this.conversation(name.startsWith("new ") ? undefined : name));
-  }
-
-  get #prefix(): string {
-    return `parley:unsent:${this.#folder}:`;
   }
 
   /** A request to `api/v1/…`, as whoever is connected here. */
@@ -212,11 +205,11 @@ export class ParleyClient extends Emitter<ClientEvents> {
     return asking;
   }
 
-  #desk(): Desk {
+  #made(): Desk {
     const session = this.#session;
     return {
       store: this.#store,
-      prefix: this.#prefix,
+      key: `parley:unsent:${this.#folder}`,
       replica: (id) => session.replicas.get(id),
       user: () => session.welcome?.user,
       submit: (frame, settle, into) => {
@@ -320,10 +313,8 @@ export class ParleyClient extends Emitter<ClientEvents> {
         return { state: "open", draining: state === "draining" };
       case "waiting":
         return { state, reason: close, retryIn: wait };
-      case "stopped": {
-        const { refused } = this.#line;
-        return { state: "closed", reason: close, ...refused };
-      }
+      case "stopped":
+        return { state: "closed", reason: close, ...this.#line.refused };
       default:
         return { state: "connecting" };
     }
@@ -357,7 +348,7 @@ export class ParleyClient extends Emitter<ClientEvents> {
 }
 
 function settled(answer: AckFrame | OkFrame | HistoryFrame | ErrorFrame | Refusal): Settled {
-  return answer.type === "error" || answer.type === "refusal"
+  return "code" in answer
     ? new ParleyError(answer.code, answer.message, answer as Partial<ErrorFrame>)
     : answer;
 }

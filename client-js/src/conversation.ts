@@ -1,4 +1,4 @@
-import { Answer, type Source } from "./answer.ts";
+import { Answer } from "./answer.ts";
 import type { Settled } from "./client.ts";
 import { ParleyError } from "./errors.ts";
 import { Emitter } from "./events.ts";
@@ -15,8 +15,9 @@ import type {
   ServerFrame,
   TypingFrame,
 } from "./frames.ts";
-import { mint } from "./outside.ts";
-import { type Counter, Pending } from "./pending.ts";
+import type { Asking } from "./keeping.ts";
+import { mint, type Store } from "./outside.ts";
+import { Pending } from "./pending.ts";
 import type { Replica } from "./replica.ts";
 import { type ChatMessage, type Delivery, Screen } from "./screen.ts";
 import type { RequestFrame } from "./session.ts";
@@ -35,9 +36,18 @@ export interface ConversationEvents {
 }
 
 /** What a conversation asks of its client. */
-export interface Desk
-  extends Pick<Counter, "store" | "prefix" | "user" | "submit" | "withdraw" | "failed"> {
+export interface Desk {
+  /** Where what is unsent is kept. */
+  readonly store: Store;
+  /** Where in the store. */
+  readonly key: string;
   replica(id: string): Replica | undefined;
+  user(): string | undefined;
+  /** `into`: a conversation whose branch it changes, so that one waits behind the other. */
+  submit(frame: RequestFrame, settle: (reply: Settled) => void, into?: string): void;
+  /** Asks for it no more; `anyhow`: also if it has left. */
+  withdraw(frame: Asking, anyhow?: boolean): boolean;
+  failed(error: ParleyError): void;
   typing(id: string): void;
   fetch(path: string): Promise<unknown>;
   now(): number;
@@ -50,7 +60,6 @@ const TYPING_MS = 3000;
 /** One conversation: what is said in it, and what may be done. It is followed until `close`. */
 export class Conversation extends Emitter<ConversationEvents> {
   readonly #desk: Desk;
-  readonly #source: Source;
   readonly #pending: Pending;
   readonly #screen = new Screen();
   readonly #answers = new Map<string, Answer>(); // those that somebody has, and that have not ended
@@ -66,17 +75,7 @@ export class Conversation extends Emitter<ConversationEvents> {
     super();
     this.#desk = desk;
     this.#id = id;
-    this.#source = {
-      row: (answer) => (answer.id === undefined ? undefined : this.#row(answer.id)),
-      stop: (answer) => this.#stop(answer),
-    };
-    this.#pending = new Pending({
-      ...desk,
-      ...this.#source,
-      conversation: () => this.#id,
-      accepted: (answer, ack) => this.#accepted(answer, ack),
-      changed: () => this.changed(),
-    });
+    this.#pending = new Pending(desk, this);
   }
 
   /** Its name; a new one gets it when its first message is accepted. */
@@ -136,7 +135,7 @@ export class Conversation extends Emitter<ConversationEvents> {
   answer(id: string): Answer {
     let answer = this.#answers.get(id);
     if (!answer) {
-      this.#answers.set(id, (answer = new Answer(this.#source, id)));
+      this.#answers.set(id, (answer = new Answer(this, id)));
       if (this.level) this.#tell(id);
     }
     return answer;
@@ -301,7 +300,8 @@ export class Conversation extends Emitter<ConversationEvents> {
     this.#answers.clear();
   }
 
-  #accepted(answer: Answer, ack: AckFrame): void {
+  /** @internal */
+  accepted(answer: Answer, ack: AckFrame): void {
     this.#id ??= ack.conversation;
     this.#answers.set(ack.answer, answer);
     answer.accept(ack);
@@ -358,7 +358,8 @@ export class Conversation extends Emitter<ConversationEvents> {
     this.#request(frame).catch(() => (this.#sought = null));
   }
 
-  async #stop(answer: Answer): Promise<void> {
+  /** @internal */
+  async halt(answer: Answer): Promise<void> {
     const asked = this.#pending.list.find((one) => one.answer === answer && !one.ack);
     if (asked) this.#pending.stop(asked);
     else if (answer.id !== undefined) await this.#request({ type: "stop", answer: answer.id });

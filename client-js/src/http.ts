@@ -17,9 +17,8 @@ export interface FetchOptions {
 
 /** The folder that the server's paths stand in, from its own address or from its socket's. */
 export function folderOf(url: string | URL): string {
-  const { protocol, host, pathname } = new URL(url, globalThis.document?.baseURI);
-  const folder = pathname.replace(/\/ws$/, "/").replace(/[^/]*$/, "");
-  return `${protocol.replace(/^ws/, "http")}//${host}${folder}`;
+  const { href } = new URL(".", new URL(url, globalThis.document?.baseURI));
+  return href.replace(/^ws/, "http");
 }
 
 /** One request for JSON or text; a `ParleyError` where it fails. */
@@ -29,16 +28,20 @@ export async function request(
   { method = "GET", body, signal }: FetchOptions,
   token?: string,
 ): Promise<unknown> {
-  const headers: Record<string, string> = {};
-  if (token) headers["Authorization"] = `Bearer ${token}`;
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const headers = {
+    ...(token && { Authorization: `Bearer ${token}` }),
+    ...(body !== undefined && { "Content-Type": "application/json" }),
+  };
   let response: Response;
   let said: unknown;
   try {
-    const init: RequestInit = { method, headers, credentials: "omit" };
-    if (body !== undefined) init.body = JSON.stringify(body);
-    if (signal) init.signal = signal;
-    response = await outside.fetch(url, init);
+    response = await outside.fetch(url, {
+      method,
+      headers,
+      credentials: "omit",
+      body: JSON.stringify(body) ?? null,
+      signal: signal ?? null,
+    });
     const isJson = response.headers.get("content-type")?.startsWith("application/json");
     said = response.status === 204 ? undefined : await (isJson ? response.json() : response.text());
   } catch (error) {
@@ -117,7 +120,6 @@ function keptOf(text: string | null): Visit | undefined {
 }
 
 function visitOf(said: unknown): Visit | undefined {
-  const { token, renewal, expires_at } = (said ?? {}) as Partial<Record<string, unknown>>;
-  const texts = [token, renewal, expires_at];
-  return texts.every((text) => typeof text === "string") ? (said as Visit) : undefined;
+  const { token, renewal } = (said ?? {}) as Partial<Visit>;
+  return token && renewal ? (said as Visit) : undefined;
 }

@@ -11,49 +11,52 @@ export interface Kept {
   /** RFC 3339. */
   readonly at: string;
   /** Who wrote it, where that was known: somebody else must not send it as theirs. */
-  readonly by?: string;
+  readonly by: string | undefined;
   /** Why it was refused, where it was. */
-  readonly refused?: Pick<ParleyError, "code" | "message" | "retryable">;
+  readonly refused: Pick<ParleyError, "code" | "message" | "retryable"> | undefined;
   /** It is to be stopped as soon as it is accepted. */
-  readonly stopping?: true;
+  readonly stopping: boolean | undefined;
 }
 
-/** What a conversation kept; under no name, those of all that keep something, for a store cannot be asked what it has. */
-export function load<Item = Kept>(store: Store, prefix: string, name = ""): readonly Item[] {
+/** All that is kept, by conversation, in one place: a store cannot be asked what else it has. */
+export function load(store: Store, key: string): Readonly<Record<string, readonly Kept[]>> {
   try {
-    const kept: unknown = JSON.parse(store.getItem(prefix + name) ?? "");
-    if (Array.isArray(kept)) return kept as Item[];
-  } catch {} // nothing there, or nothing of ours
-  return [];
+    return Object(JSON.parse(store.getItem(key) ?? "")) as Record<string, readonly Kept[]>;
+  } catch {
+    return {}; // nothing there, or nothing of ours
+  }
 }
 
-export function save(store: Store, prefix: string, name: string, kept: readonly Kept[]): void {
-  const names = load<string>(store, prefix);
-  const write = (to: string, list: readonly unknown[]): void => {
-    if (list.length) store.setItem(prefix + to, JSON.stringify(list));
-    else store.removeItem(prefix + to);
-  };
-  write(name, kept);
-  if (names.includes(name) !== kept.length > 0)
-    write("", kept.length ? [...names, name] : names.filter((one) => one !== name));
+export function save(
+  store: Store,
+  key: string,
+  name: string | undefined,
+  kept: readonly Kept[],
+): void {
+  if (name === undefined) return;
+  const { [name]: _, ...others } = load(store, key);
+  const all = kept.length ? { ...others, [name]: kept } : others;
+  if (Object.keys(all).length) store.setItem(key, JSON.stringify(all));
+  else store.removeItem(key);
 }
 
 const NEW = 20; // conversations without a name, in one tab
 const taken = new WeakMap<Store, Set<string>>();
 
-/** The first place of a new conversation that nobody here holds: one that has something, or one that has nothing. */
-export function place(store: Store, prefix: string, full: boolean): string | undefined {
+/** The first name for a new conversation that nobody here holds: one that has something, or one that has nothing. */
+export function place(store: Store, key: string, full: boolean): string | undefined {
   const held = taken.get(store) ?? new Set();
   taken.set(store, held);
+  const all = load(store, key);
   for (let at = 0; at < NEW; at++) {
     const name = `new ${at}`;
-    if (held.has(prefix + name) || (store.getItem(prefix + name) !== null) !== full) continue;
-    held.add(prefix + name);
+    if (held.has(key + name) || name in all !== full) continue;
+    held.add(key + name);
     return name;
   }
   return undefined;
 }
 
-export function leave(store: Store, prefix: string, name: string): void {
-  taken.get(store)?.delete(prefix + name);
+export function leave(store: Store, key: string, name: string | undefined): void {
+  taken.get(store)?.delete(key + name);
 }

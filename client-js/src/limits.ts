@@ -16,7 +16,7 @@ export const REFUSALS = 8;
 /** Re-attachments in a row that brought nothing; then the connection is given up. */
 export const BREAKS = 3;
 
-/** From "connect" to `welcome`, unless somebody chose another time. */
+/** From "connect" to `welcome`. */
 export const CONNECT_MS = 15_000;
 /** Of `heartbeat_s` without a word, after which this end asks for one. */
 export const SILENCE = 1500;

@@ -204,7 +204,7 @@ export class Line {
       const made = new (this.#socketClass as WebSocketClass)(address, [this.#codec.protocol]);
       return made as unknown as Socket;
     } catch (error) {
-      throw new ParleyError("closed", `No socket to ${address} can be opened from here: ${error}`);
+      throw new ParleyError("closed", `No socket can be opened: ${error}`);
     }
   }
 
@@ -254,5 +254,5 @@ export class Line {
 
 const over = {
   reason: EXPIRED,
-  error: new ParleyError("closed", "The token has ended, and there is no other one that is good."),
+  error: new ParleyError("closed", "The token has ended, and no other one is good."),
 };

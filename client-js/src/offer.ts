@@ -21,38 +21,24 @@ export function refuse(
   { limits, features }: WelcomeFrame,
 ): Refusal | undefined {
   // Only a `chat` has most of these fields; what a frame lacks, it does not use.
-  const {
-    content,
-    attachments = [],
-    tools = [],
-    max_tokens = 0,
-    ...chat
-  } = frame as Partial<ChatFrame>;
+  const { attachments = [], tools = [], metadata, ...chat } = frame as Partial<ChatFrame>;
   const ownTools = tools.filter((tool) => typeof tool === "object").length;
-  const used = {
-    retrieval: chat.retrieval,
-    attachments: attachments.length,
-    tools: tools.length > ownTools,
-    client_tools: ownTools || frame.type === "tool_result",
-    approvals: frame.type === "approve",
-  };
-  for (const [feature, isUsed] of Object.entries(used)) {
-    if (isUsed && !features.includes(feature)) {
-      return refusal(frame.type === "chat" ? "invalid_field" : "unavailable", feature);
-    }
-  }
-  const sizes = {
-    message_attachments: attachments.length,
-    tools: tools.length,
-    max_tokens,
-    metadata_bytes: chat.metadata ? utf8Length(JSON.stringify(chat.metadata)) : 0,
-    content_bytes: utf8Length(content),
-    system_prompt_bytes: utf8Length(chat.system_prompt),
-  };
-  for (const [limit, size] of Object.entries(sizes)) {
-    if (size > limits[limit as keyof typeof sizes]) {
-      return refusal(/^[cs]/.test(limit) ? "message_too_long" : "invalid_field", limit);
-    }
-  }
-  return undefined;
+  const lacking = frame.type === "chat" ? "invalid_field" : "unavailable";
+  const lacks = (feature: string, isUsed: unknown) =>
+    isUsed && !features.includes(feature) ? refusal(lacking, feature) : undefined;
+  const over = (limit: keyof typeof limits, size = 0, code: ErrorCode = "invalid_field") =>
+    size > limits[limit] ? refusal(code, limit) : undefined;
+  return (
+    lacks("retrieval", chat.retrieval) ||
+    lacks("attachments", attachments.length) ||
+    lacks("tools", tools.length > ownTools) ||
+    lacks("client_tools", ownTools || frame.type === "tool_result") ||
+    lacks("approvals", frame.type === "approve") ||
+    over("message_attachments", attachments.length) ||
+    over("tools", tools.length) ||
+    over("max_tokens", chat.max_tokens) ||
+    over("metadata_bytes", utf8Length(metadata && JSON.stringify(metadata))) ||
+    over("content_bytes", utf8Length(chat.content), "message_too_long") ||
+    over("system_prompt_bytes", utf8Length(chat.system_prompt), "message_too_long")
+  );
 }

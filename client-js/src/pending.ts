@@ -1,74 +1,61 @@
 /** What was asked in a conversation and has no place among the server's rows yet. */
 
-import { Answer, type Source } from "./answer.ts";
+import { Answer, type Home } from "./answer.ts";
 import type { Settled } from "./client.ts";
+import type { Desk } from "./conversation.ts";
 import { ParleyError } from "./errors.ts";
 import type { AckFrame, ClientFrame } from "./frames.ts";
 import { type Asking, type Kept, leave, load, place, save } from "./keeping.ts";
-import type { Store } from "./outside.ts";
 import type { Replica } from "./replica.ts";
 import type { Asked, Delivery } from "./screen.ts";
-import type { RequestFrame } from "./session.ts";
 
-/** What it asks of its conversation, and of the client behind that. */
-export interface Counter extends Source {
-  readonly store: Store;
-  /** What its places in the store begin with. */
-  readonly prefix: string;
-  conversation(): string | undefined;
-  user(): string | undefined;
-  /** `into`: a conversation whose branch it changes, so that one waits behind the other. */
-  submit(frame: RequestFrame, settle: (reply: Settled) => void, into?: string): void;
-  /** Asks for it no more; `anyhow`: also if it has left. */
-  withdraw(frame: Asking, anyhow?: boolean): boolean;
+/** What it asks of its conversation. */
+interface Opened extends Home {
+  readonly id: string | undefined;
   accepted(answer: Answer, ack: AckFrame): void;
   changed(): void;
-  failed(error: ParleyError): void;
 }
 
 export class Pending {
   list: readonly Asked[] = [];
-  readonly #counter: Counter;
+  readonly #desk: Desk;
+  readonly #home: Opened;
   #unnamed: string | undefined; // where they are kept until the conversation has a name
   #opened = false;
   #restoring = false; // what an earlier page left waits until we know who we are
 
-  constructor(counter: Counter) {
-    this.#counter = counter;
+  constructor(desk: Desk, home: Opened) {
+    this.#desk = desk;
+    this.#home = home;
   }
 
   /** Takes up what an earlier page left. */
   open(): void {
     if (this.#opened) return;
     this.#opened = true;
-    const counter = this.#counter;
-    const { store, prefix } = counter;
-    const named = counter.conversation();
-    if (named === undefined) this.#unnamed = place(store, prefix, true);
-    const from = named ?? this.#unnamed;
-    const kept = from === undefined ? [] : load(store, prefix, from);
+    const { store, key } = this.#desk;
+    const { id } = this.#home;
+    if (id === undefined) this.#unnamed = place(store, key, true);
+    const found = load(store, key)[id ?? this.#unnamed ?? ""];
+    const kept = Array.isArray(found) ? (found as readonly Kept[]) : [];
     this.#restoring = kept.length > 0;
-    const restored: Asked[] = kept.map(({ frame, at, by, refused, stopping = false }) => ({
-      frame,
-      at,
-      by,
-      stopping,
-      answer: new Answer(counter),
+    const restored: Asked[] = kept.map(({ refused, ...rest }) => ({
+      ...rest,
+      answer: new Answer(this.#home),
       delivery: refused ? "failed" : "unsent",
       error: refused && new ParleyError(refused.code, refused.message, refused),
     }));
     this.list = [...restored, ...this.list];
-    const user = counter.user();
-    if (user !== undefined) this.welcomed(user);
+    const user = this.#desk.user();
+    if (user) this.welcomed(user);
   }
 
   add(asking: Asking): Answer {
-    const answer = new Answer(this.#counter);
+    const answer = new Answer(this.#home);
     // A copy: whatever its writer does to it later, under its id it says the same.
     const frame = JSON.parse(JSON.stringify(asking)) as Asking;
-    const asked = { frame, answer, at: new Date().toISOString(), by: this.#counter.user() };
-    this.list = [...this.list, { ...asked, delivery: "unsent" }];
-    this.#leave();
+    const [at, by] = [new Date().toISOString(), this.#desk.user()];
+    this.list = [...this.list, { frame, answer, at, by, delivery: "unsent" }];
     this.#changed();
     return answer;
   }
@@ -76,20 +63,18 @@ export class Pending {
   /** Sends a failed one again, with its own id. */
   retry(id: string): Answer | undefined {
     const asked = this.list.find(({ frame }) => frame.id === id);
-    if (asked?.delivery === "failed") {
-      asked.answer = new Answer(this.#counter);
+    if (asked?.error) {
+      asked.answer = new Answer(this.#home);
       asked.error = undefined;
       asked.under = false;
       this.#mark(asked, "unsent");
-      this.#leave();
     }
     return asked?.answer;
   }
 
   /** Gives up one that failed or did not leave; one that did may be taken, and is stopped then. */
   stop(asked: Asked): void {
-    const unsent = !asked.under || this.#counter.withdraw(asked.frame);
-    if (asked.delivery === "failed" || unsent) {
+    if (asked.error || !asked.under || this.#desk.withdraw(asked.frame)) {
       asked.answer.fail(new ParleyError("withdrawn", "It was taken back before it was sent."));
       this.#drop(asked);
     } else {
@@ -101,30 +86,29 @@ export class Pending {
   /** The server knows us by this name: what somebody else wrote here is not ours to send. */
   welcomed(user: string): void {
     const theirs = this.list.filter(({ by = user }) => by !== user);
+    if (!theirs.length && !this.#restoring) return;
     this.list = this.list.filter((asked) => !theirs.includes(asked));
     for (const { answer, frame } of theirs) {
-      this.#counter.withdraw(frame);
+      this.#desk.withdraw(frame);
       answer.fail(new ParleyError("withdrawn", "Somebody else wrote it."));
     }
-    if (!theirs.length && !this.#restoring) return;
     this.#restoring = false;
-    this.#leave();
     this.#changed();
   }
 
   /** Nothing leaves any more, until somebody connects anew and tries it again. */
   shutOut(error: ParleyError): void {
     for (const asked of this.list) {
-      if (asked.ack || asked.delivery === "failed") continue;
-      this.#counter.withdraw(asked.frame, true);
+      if (asked.ack || asked.error) continue;
+      this.#desk.withdraw(asked.frame, true);
       this.#settle(asked, error);
     }
   }
 
-  /** The conversation is left; what is unsent in it stays where it is kept. */
+  /** The conversation is left, or has a name; what is unsent in it stays where it is kept. */
   close(): void {
-    const { store, prefix } = this.#counter;
-    if (this.#unnamed !== undefined) leave(store, prefix, this.#unnamed);
+    const { store, key } = this.#desk;
+    leave(store, key, this.#unnamed);
     this.#unnamed = undefined;
   }
 
@@ -149,14 +133,14 @@ export class Pending {
   #leave(): void {
     if (this.#restoring) return;
     for (const asked of this.list) {
-      const named = this.#counter.conversation();
-      if (named === undefined && asked !== this.list[0]) return;
-      if (asked.under || asked.delivery === "failed") continue;
-      if (named !== undefined && !asked.known && asked.frame.type === "chat") {
-        asked.frame = { ...asked.frame, conversation: named };
+      const { id } = this.#home;
+      if (id === undefined && asked !== this.list[0]) return;
+      if (asked.under || asked.error) continue;
+      if (id !== undefined && !asked.known && asked.frame.type === "chat") {
+        asked.frame = { ...asked.frame, conversation: id };
       }
       asked.under = asked.known = true;
-      this.#counter.submit(asked.frame, (reply) => this.#settle(asked, reply), named);
+      this.#desk.submit(asked.frame, (reply) => this.#settle(asked, reply), id);
     }
   }
 
@@ -167,16 +151,14 @@ export class Pending {
       // Nothing that a person wrote is lost by a refused repetition.
       if (asked.frame.type === "regenerate" || asked.stopping) {
         this.#drop(asked);
-        this.#counter.failed(reply);
+        this.#desk.failed(reply);
       } else this.#mark(asked, "failed");
-      return;
+    } else if (reply.type === "ack") {
+      asked.ack = reply;
+      this.#home.accepted(asked.answer, reply);
+      this.#changed();
+      if (asked.stopping) void asked.answer.stop().catch(() => {});
     }
-    if (reply.type !== "ack") return;
-    asked.ack = reply;
-    this.#counter.accepted(asked.answer, reply);
-    this.#leave();
-    this.#changed();
-    if (asked.stopping) void asked.answer.stop().catch(() => {});
   }
 
   #mark(asked: Asked, delivery: Delivery): void {
@@ -187,40 +169,30 @@ export class Pending {
 
   #drop(asked: Asked): void {
     this.list = this.list.filter((one) => one !== asked);
-    this.#leave();
     this.#changed();
   }
 
   #changed(): void {
-    const kept = this.list
-      .filter(({ ack }) => !ack)
-      .map(({ frame, at, by, error, delivery, stopping }) => {
-        const { code, message, retryable } = error ?? {};
-        return {
-          frame,
-          at,
-          ...(by !== undefined && { by }),
-          ...(stopping && { stopping }),
-          ...(delivery === "failed" && { refused: { code, message, retryable } }),
-        } as Kept;
-      });
-    this.#keep(kept);
-    this.#counter.changed();
+    this.#leave();
+    this.#keep(this.list.filter(({ ack }) => !ack).map(kept));
+    this.#home.changed();
   }
 
-  #keep(kept: readonly Kept[]): void {
-    const { store, prefix } = this.#counter;
-    const named = this.#counter.conversation();
-    if (named === undefined) {
-      if (kept.length) this.#unnamed ??= place(store, prefix, false);
-      if (this.#unnamed !== undefined) save(store, prefix, this.#unnamed, kept);
-      return;
+  #keep(unsent: readonly Kept[]): void {
+    const { store, key } = this.#desk;
+    const { id } = this.#home;
+    if (id === undefined) {
+      if (unsent.length) this.#unnamed ??= place(store, key, false);
+      save(store, key, this.#unnamed, unsent);
+    } else {
+      save(store, key, this.#unnamed, []);
+      this.close();
+      save(store, key, id, unsent);
     }
-    if (this.#unnamed !== undefined) {
-      save(store, prefix, this.#unnamed, []);
-      leave(store, prefix, this.#unnamed);
-      this.#unnamed = undefined;
-    }
-    save(store, prefix, named, kept);
   }
+}
+
+function kept({ frame, at, by, error, stopping }: Asked): Kept {
+  const { code, message, retryable } = error ?? ({} as ParleyError);
+  return { frame, at, by, stopping, refused: error && { code, message, retryable } };
 }

@@ -45,7 +45,7 @@ export interface Asked {
   error?: ParleyError | undefined;
   ack?: AckFrame;
   /** To be stopped as soon as its answer has a name. */
-  stopping?: boolean;
+  stopping?: boolean | undefined;
   shown?: ChatMessage | undefined;
 }
 
@@ -122,8 +122,7 @@ export class Screen {
     if (growing) {
       let shown = this.#growing.get(row.id);
       if (!shown) {
-        const { state, attempt, text: content, thought, citations } = growing;
-        const tools = [...growing.tools.values()];
+        const { state, attempt, text: content, thought, citations, tools } = growing;
         shown = { ...row, content, state, attempt, citations, tools, ...(thought && { thought }) };
         this.#growing.set(row.id, shown);
       }

@@ -19,6 +19,7 @@
  */
 
 import { delay } from "./backoff.ts";
+import { type Codec, json } from "./codec.ts";
 import { advice } from "./codes.ts";
 import { greeting, homeOf } from "./following.ts";
 import type {
@@ -68,9 +69,8 @@ export type { Action, News, Refusal, RequestFrame, State };
 export interface SessionOptions {
   readonly token?: string;
   readonly info?: ClientInfo;
-  /** Bytes of a frame on the wire. */
-  readonly size?: (frame: ClientFrame) => number;
-  readonly connectMs?: number;
+  /** It measures what is to be sent. */
+  readonly codec?: Codec;
 }
 
 type Due = "welcome" | "silence" | "pong" | "reconnect";
@@ -86,7 +86,6 @@ export class Session {
   readonly #replicas = new Map<string, Replica>();
   readonly replicas: ReadonlyMap<string, Replica> = this.#replicas;
   readonly #size: (frame: ClientFrame) => number;
-  readonly #connectMs: number;
   #hello: HelloFrame;
   #untried = false; // a token came after the one that the server knows
   #outbox: Request[] = [];
@@ -99,10 +98,9 @@ export class Session {
   /** What is to be done; whoever called in takes it along. */
   readonly #actions: Action[] = [];
 
-  constructor({ token, info, size = jsonSize, connectMs = CONNECT_MS }: SessionOptions = {}) {
+  constructor({ token, info, codec = json }: SessionOptions = {}) {
     this.#hello = { type: "hello", ...(token && { token }), ...(info && { client: info }) };
-    this.#size = size;
-    this.#connectMs = connectMs;
+    this.#size = (frame) => utf8Length(codec.encode(frame));
   }
 
   /** How many frames have no answer yet. */
@@ -143,7 +141,7 @@ export class Session {
   connect(now: number): Action[] {
     if (this.#socketed) throw new Error(this.state);
     this.#move("connecting");
-    this.#due = { welcome: now + this.#connectMs };
+    this.#due = { welcome: now + CONNECT_MS };
     return this.#take({ type: "connect" });
   }
 
@@ -528,10 +526,6 @@ export class Session {
       this.#attach(this.#begin(conversation), now);
     }
   }
-}
-
-function jsonSize(frame: ClientFrame): number {
-  return utf8Length(JSON.stringify(frame));
 }
 
 /** Whether to ask again later: not where the application chose to be told at once. */

@@ -3,9 +3,9 @@
 const utf8 = new TextEncoder();
 let table: Int32Array | undefined;
 
-/** How many bytes `text` takes as UTF-8. */
-export function utf8Length(text = ""): number {
-  return utf8.encode(text).length;
+/** How many bytes `text` takes, as UTF-8 where it is not encoded yet. */
+export function utf8Length(text: string | Uint8Array<ArrayBuffer> = ""): number {
+  return typeof text === "string" ? utf8.encode(text).length : text.length;
 }
 
 /** CRC-32 (ISO-HDLC, as in zlib) of the text's UTF-8 bytes, unsigned. */

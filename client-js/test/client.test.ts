@@ -7,6 +7,7 @@ import { type ClientOptions, ParleyClient, type ParleyError } from "../src/index
 import { world } from "../src/outside.ts";
 import { FakeOutside, quiet } from "./fakeOutside.ts";
 import { FakeServer, welcome } from "./fakeServer.ts";
+import { NOON } from "./room.ts";
 
 function made(options: Partial<ClientOptions> = {}) {
   const server = new FakeServer();
@@ -172,10 +173,10 @@ test("a message that was taken, and is answered on a branch that is not shown, w
   const conversation = talk.id as string;
   const row = server.log(conversation).rows.get(newest);
   // As after a reload whose message was taken without its page having heard of it.
-  const key = `parley:unsent:https://chat.example/:${conversation}`;
+  const key = "parley:unsent:https://chat.example/";
   const frame = server.of("chat")[1];
   const reloaded = new FakeOutside(server, outside);
-  outside.tab?.setItem(key, JSON.stringify([{ frame, at: "2026-11-20T09:30:00.000Z" }]));
+  outside.tab?.setItem(key, JSON.stringify({ [conversation]: [{ frame, at: NOON }] }));
   for (const id of [newest, row?.parent ?? ""]) server.log(conversation).rows.delete(id);
   server.log(conversation).leaf = talk.messages[1]?.id ?? null;
   server.lose(conversation);
