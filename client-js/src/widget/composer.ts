@@ -1,4 +1,5 @@
 import { focusedBeside, h, show } from "./dom.ts";
+import * as drawings from "./drawings.ts";
 import { icon, iconButton } from "./icons.ts";
 import { sends } from "./keys.ts";
 import type { Translate } from "./strings.ts";
@@ -36,14 +37,17 @@ export class Composer {
     this.#send = h(
       "button",
       { part: "send", "aria-label": t("send"), title: t("send") },
-      icon("send"),
+      icon(drawings.send),
     );
-    this.#stop = iconButton("stop", t("stop"), () => events.stop(), { part: "stop", class: "" });
+    this.#stop = iconButton(drawings.stop, t("stop"), () => events.stop(), {
+      part: "stop",
+      class: "",
+    });
     this.#editing = h(
       "div",
       { part: "editing", hidden: true },
       h("span", {}, t("editing")),
-      iconButton("close", t("close"), () => events.cancelled()),
+      iconButton(drawings.close, t("close"), () => events.cancelled()),
     );
     this.element = h(
       "form",

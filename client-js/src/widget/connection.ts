@@ -1,6 +1,7 @@
 import type { Connection, ParleyClient } from "../index.ts";
 import type { Announcer } from "./announcer.ts";
 import { focusedBeside, h, show } from "./dom.ts";
+import * as drawings from "./drawings.ts";
 import { explain } from "./explain.ts";
 import { icon, iconButton } from "./icons.ts";
 import type { Text, Translate } from "./strings.ts";
@@ -61,7 +62,7 @@ export class ConnectionBar {
     this.#t = t;
     this.#announcer = announcer;
     this.#leave = leave;
-    this.element.append(icon("cut"), this.#text, this.#button);
+    this.element.append(icon(drawings.cut), this.#text, this.#button);
     const redraw = (): void => this.#draw();
     addEventListener("online", redraw);
     addEventListener("offline", redraw);
@@ -131,7 +132,7 @@ export class Notice {
       this.show("");
       leave();
     };
-    this.element.append(this.#text, iconButton("close", t("close"), away));
+    this.element.append(this.#text, iconButton(drawings.close, t("close"), away));
   }
 
   show(text: string): void {

@@ -1,5 +1,6 @@
 import { type ChatMessage, type Connection, ParleyClient, type TokenReason } from "../index.ts";
 import { h, show } from "./dom.ts";
+import * as drawings from "./drawings.ts";
 import { iconButton } from "./icons.ts";
 import { Memory } from "./memory.ts";
 import { Panel, type Site } from "./panel.ts";
@@ -273,7 +274,7 @@ export class ParleyChat extends Base {
       this.#sendEarly();
       return;
     }
-    this.#launcher = iconButton("chat", t("open"), () => this.open(), {
+    this.#launcher = iconButton(drawings.chat, t("open"), () => this.open(), {
       part: "launcher",
       class: "",
       "aria-haspopup": "dialog",

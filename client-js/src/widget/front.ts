@@ -1,4 +1,5 @@
 import { h } from "./dom.ts";
+import * as drawings from "./drawings.ts";
 import { iconButton } from "./icons.ts";
 import type { Site } from "./panel.ts";
 
@@ -22,14 +23,14 @@ function logo({ logo }: Site): HTMLElement | false {
 export function header(site: Site, events: HeaderEvents): HTMLElement {
   const { t } = site.language;
   const { close } = events;
-  const list = iconButton("list", t("conversations"), () => events.list(list));
+  const list = iconButton(drawings.list, t("conversations"), () => events.list(list));
   return h(
     "div",
     { part: "header" },
     h("slot", { name: "header" }, logo(site), h("h2", { part: "name", dir: "auto" }, site.name)),
     list,
-    iconButton("add", t("new"), () => events.renew()),
-    close && iconButton("close", t("close"), close),
+    iconButton(drawings.add, t("new"), () => events.renew()),
+    close && iconButton(drawings.close, t("close"), close),
   );
 }
 

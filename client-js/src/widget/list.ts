@@ -1,6 +1,7 @@
 import type { Conversation as ConversationObject } from "../frames.ts";
 import type { ConversationsChangedFrame, ParleyClient } from "../index.ts";
 import { focusedBeside, h, show } from "./dom.ts";
+import * as drawings from "./drawings.ts";
 import { iconButton } from "./icons.ts";
 import { composes } from "./keys.ts";
 import type { Language, Text } from "./strings.ts";
@@ -184,7 +185,7 @@ export class ConversationList {
     const title = item.title ?? item.last_message ?? t("untitled");
     const actions = h("div", { class: "doings", hidden: true });
     const more = iconButton(
-      "more",
+      drawings.more,
       t("actions", { title }),
       () => {
         show(actions, actions.hidden !== false);

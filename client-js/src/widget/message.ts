@@ -5,6 +5,7 @@ import { toolCall } from "./approvals.ts";
 import { type Mark, mark, numbered, sourceList } from "./citations.ts";
 import { copyButton } from "./copy.ts";
 import { type Child, focusedBeside, h, show } from "./dom.ts";
+import * as drawings from "./drawings.ts";
 import { explain } from "./explain.ts";
 import { iconButton } from "./icons.ts";
 import { composes } from "./keys.ts";
@@ -201,18 +202,18 @@ export class Row {
       // While it waits it can be taken back; what is on its way cannot.
       return [
         message.delivery === "unsent" &&
-          iconButton("close", t("discard"), () => conversation.discard(message.id)),
+          iconButton(drawings.close, t("discard"), () => conversation.discard(message.id)),
       ];
     }
     if (message.role === "user")
       return [
         ...this.#siblings(message),
-        iconButton("edit", t("edit"), () => this.#room.edit(message)),
+        iconButton(drawings.edit, t("edit"), () => this.#room.edit(message)),
       ];
     return [
       ...this.#siblings(message),
       message.content !== "" && copyButton(message.content, this.#room),
-      !broken(message) && iconButton("again", t("again"), () => this.#again(message)),
+      !broken(message) && iconButton(drawings.again, t("again"), () => this.#again(message)),
       ...(message.content === "" ? [] : [this.#rate("up", message), this.#rate("down", message)]),
     ];
   }
@@ -225,7 +226,7 @@ export class Row {
     const go = (step: -1 | 1): Child => {
       const there = siblings[at + step];
       return iconButton(
-        step < 0 ? "back" : "next",
+        step < 0 ? drawings.back : drawings.next,
         t(step < 0 ? "previous" : "next"),
         () => there !== undefined && run(conversation.select(there)),
         // A disabled button would drop the focus of whoever just came to the end with it.
@@ -240,7 +241,7 @@ export class Row {
     const { conversation, language, run } = this.#room;
     const given = feedback?.rating === rating;
     return iconButton(
-      rating,
+      rating === "up" ? drawings.up : drawings.down,
       language.t(rating === "up" ? "good" : "bad"),
       () => {
         run(conversation.feedback(id, rating));

@@ -1,4 +1,5 @@
 import { byFinger, h, show } from "./dom.ts";
+import * as drawings from "./drawings.ts";
 import { iconButton } from "./icons.ts";
 
 /** What lies over the talk for a while: the list of conversations, a source. One at a time. */
@@ -23,7 +24,7 @@ export class Sheet {
 
   open(title: string, content: HTMLElement, opener: Element | null, whole = false): void {
     this.#opener = opener instanceof HTMLElement ? opener : undefined;
-    const close = iconButton("close", this.#close, () => this.close());
+    const close = iconButton(drawings.close, this.#close, () => this.close());
     const sheet = h(
       "div",
       { part: "sheet", role: "dialog", "aria-label": title },

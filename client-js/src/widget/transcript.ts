@@ -1,5 +1,6 @@
 import type { ChatMessage } from "../index.ts";
 import { arrange, focusedBeside, h, show } from "./dom.ts";
+import * as drawings from "./drawings.ts";
 import { icon } from "./icons.ts";
 import { moves } from "./keys.ts";
 import { Page } from "./page.ts";
@@ -54,7 +55,7 @@ export class Transcript {
         hidden: true,
         on: { click: () => this.#jump() },
       },
-      icon("latest"),
+      icon(drawings.latest),
     );
     this.#log = h(
       "div",

@@ -302,7 +302,7 @@ async function deceived(
       );
     },
   });
-  const watch = await watching(visit.page, /^(?:http|ws):\/\/hostile\.example\//);
+  const watch = await watching(visit.page, /^(?:http|ws):\/\/hostile\.example\/|\/parts\/list-/);
   return { visit, server, watch };
 }
 
