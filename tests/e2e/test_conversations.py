@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ import pytest
 from server.http import cursors
 from server.http.asked import TimePlace, TitlePlace
 from storage.records import ListedBy, Listing
-from storage.sql import open_database
+from storage.sql import Connection, Value, open_database
 from storage.sql.migrate import migrate
 from storage.store import SEARCH_S
 from tests.support.parley import Parley
@@ -23,26 +24,28 @@ LABORIOUS = "a" * 32_000  # to look for many of its letters and another one take
 LATE_S = 6.0  # what a machine under load may need beside a search's own time
 
 
+async def inserted(c: Connection, links: list[dict[str, Value]]) -> None:
+    """Messages of that text."""
+    await c.many(
+        f"""
+        INSERT INTO messages (tenant, id, conversation, parent, role, content, metadata,
+            attachments, number, created_at)
+        VALUES (:tenant, :id, :c, NULL, 'user', '{LABORIOUS}', '{{}}', '[]', :n, 0)
+        """,
+        links,
+    )
+
+
 async def told(world: World) -> list[str]:
     """Conversations, the newest last: an old one, those nobody can look through, a new one."""
     ids = [(await world.exchange("an old needle")).conversation]
     for _ in range(4):
         sent = await world.exchange()
-        links = [
-            {
-                "tenant": world.tenant,
-                "c": sent.conversation,
-                "id": f"{sent.message}-{n}",
-                "number": n,
-            }
+        links: list[dict[str, Value]] = [
+            {"tenant": world.tenant, "c": sent.conversation, "id": f"{sent.message}-{n}", "n": n}
             for n in range(10, 60)
         ]
-        insert = f"""
-        INSERT INTO messages (tenant, id, conversation, parent, role, content, metadata,
-            attachments, number, created_at)
-        VALUES (:tenant, :id, :c, NULL, 'user', '{LABORIOUS}', '{{}}', '[]', :number, 0)
-        """
-        await world.db.real.write(lambda c, links=links, sql=insert: c.many(sql, links))
+        await world.db.real.write(partial(inserted, links=links))
         world.clock.advance(1)
         ids.append(sent.conversation)
     return [*ids, (await world.exchange("a new needle")).conversation]
