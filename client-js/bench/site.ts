@@ -4,16 +4,16 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { resolve } from "node:path";
 import { gzipSync } from "node:zlib";
 
-import { bundled } from "../scripts/bundle.ts";
+import { bundled, served } from "../scripts/bundle.ts";
+import { ENTRIES, isServed } from "../scripts/entries.ts";
 
 export type Renderer = "widget" | "plain";
 
-const SCRIPTS = new Map<string, Buffer>();
-for (const [name, source] of [
-  ["/widget.js", "src/widget/index.ts"],
-  ["/plain.js", "bench/plain.ts"],
-] as const)
-  SCRIPTS.set(name, gzipSync(await bundled(resolve("."), source), { level: 9 }));
+const ROOT = resolve(".");
+const SCRIPTS = new Map([["plain.js", await bundled(ROOT, "bench/plain.ts")]]);
+for (const entry of ENTRIES.filter(isServed).filter(({ parts }) => parts))
+  for (const [name, content] of await served(ROOT, entry)) SCRIPTS.set(name, content);
+for (const [name, content] of SCRIPTS) SCRIPTS.set(name, gzipSync(content, { level: 9 }));
 
 function html(renderer: Renderer): string {
   const chat = `<parley-chat inline token="t" conversation="c" url="/" style="block-size:640px"></parley-chat>`;
@@ -24,7 +24,7 @@ function html(renderer: Renderer): string {
 }
 
 export function page({ url = "/" }: IncomingMessage, response: ServerResponse): void {
-  const script = SCRIPTS.get(url);
+  const script = SCRIPTS.get(url.slice(1).replace(/\?.*/, ""));
   if (script) {
     response.setHeader("Content-Type", "text/javascript");
     response.setHeader("Content-Encoding", "gzip");

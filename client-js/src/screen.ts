@@ -56,7 +56,9 @@ export class Screen {
   readonly #last = new Map<string, Growing>(); // outlives the replica's, which ends with the answer
   readonly #beyond = new Map<string, Partial<ChatMessage>>();
   readonly #settled = new WeakMap<Message, ChatMessage>();
-  #branch: readonly Message[] = [];
+  /** The branch as it was last shown, and where in it answers grow. */
+  #branch: readonly ChatMessage[] = [];
+  #growingAt: readonly number[] = [];
   #shape: number | undefined;
   #leaf: string | null | undefined;
 
@@ -77,6 +79,7 @@ export class Screen {
     };
     if (Object.keys(beyond).length) this.#beyond.set(answer, beyond);
     this.#growing.delete(answer);
+    this.#shape = undefined;
   }
 
   /** All must be looked at anew. */
@@ -107,13 +110,23 @@ export class Screen {
     return row && this.#shown(replica as Replica, row);
   }
 
+  /** Of thousands of rows only those that grow are looked at again while nothing else is another. */
   #rows(replica: Replica, leaf: string | null): ChatMessage[] {
     if (replica.shape !== this.#shape || leaf !== this.#leaf) {
-      this.#branch = leaf === null ? [] : replica.branch(leaf);
+      const branch = leaf === null ? [] : replica.branch(leaf);
+      this.#branch = branch.map((row) => this.#shown(replica, row));
+      this.#growingAt = [...branch.keys()].filter((at) =>
+        replica.answers.has((branch[at] as Message).id),
+      );
       this.#shape = replica.shape;
       this.#leaf = leaf;
     }
-    return this.#branch.map((row) => this.#shown(replica, row));
+    const rows = [...this.#branch];
+    for (const at of this.#growingAt) {
+      const row = replica.messages.get((rows[at] as ChatMessage).id);
+      rows[at] = this.#shown(replica, row as Message);
+    }
+    return rows;
   }
 
   #shown(replica: Replica, row: Message): ChatMessage {

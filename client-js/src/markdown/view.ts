@@ -95,7 +95,7 @@ export class MarkdownView {
       const kid = block.kids[i] as Block;
       const settled = whole || i < block.settled;
       const isCode = kid.tag === "pre";
-      const dir = parent === this.#root && { dir: direction(kid) };
+      const dir = parent === this.#root && !isCode && { dir: direction(kid) };
       const element = elementAt(
         parent,
         there,
@@ -142,11 +142,16 @@ function language(block: Block): string {
   return block.attributes["class"]?.slice(9) ?? "";
 }
 
+/** So far into a block its first letter is looked for: it is asked at every change. */
+const BEGINNING = 500;
+
 /** The direction of its first letter outside of code, as `dir="auto"` would have it, but that costs a walk per change. */
 function direction(block: Block): string {
   let leaf = block;
   while (leaf.kids[0]) leaf = leaf.kids[0];
-  return /^\P{L}*[\u0590-\u08ff\ufb1d-\ufefc]/u.test(leaf.text.replace(/`[^`]*`?/g, ""))
+  return /^\P{L}*[\u0590-\u08ff\ufb1d-\ufefc]/u.test(
+    leaf.text.slice(0, BEGINNING).replace(/`[^`]*`?/g, ""),
+  )
     ? "rtl"
     : "ltr";
 }

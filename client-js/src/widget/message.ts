@@ -10,53 +10,45 @@ import { explain } from "./explain.ts";
 import { iconButton } from "./icons.ts";
 import { composes } from "./keys.ts";
 import type { Room } from "./room.ts";
-import type { Text } from "./strings.ts";
+import type { Text as Phrase } from "./strings.ts";
+
+/** The parts of a message, in their order. Of most messages most are empty, so each is made when it is first filled. */
+const REGIONS = ["thought", "tools", "text", "note", "sources", "actions", "comment"] as const;
+
+type Region = (typeof REGIONS)[number];
+
+/** What a region was filled from, as it was given and in words. */
+interface Filling {
+  readonly from: readonly unknown[];
+  readonly key: string;
+}
 
 /** One message on the screen. Each region is built anew only when what it shows has changed. */
 export class Row {
   readonly element: HTMLElement;
   readonly #room: Room;
-  readonly #text = h("div", { part: "text", dir: "auto" });
-  readonly #thought = h("div", { class: "thought", dir: "auto" });
-  readonly #thinking: HTMLElement;
-  readonly #tools = h("div");
-  readonly #note = h("div", { part: "note" });
-  readonly #sources = h("div");
-  readonly #foot = h("div", { part: "actions" });
-  readonly #comment = h("div");
+  readonly #regions = new Map<Region, HTMLElement>();
+  readonly #filled = new Map<Region, Filling>();
+  readonly #text: HTMLElement;
+  readonly #thought = new Text();
   #view: MarkdownView | undefined;
   #marks: readonly Mark[] = [];
-  readonly #shown = new Map<HTMLElement, string>();
-  #message: ChatMessage | undefined;
+  #message!: ChatMessage;
+  #near = false;
 
   constructor(message: ChatMessage, room: Room) {
     const { t } = room.language;
     const mine = message.role === "user";
     this.#room = room;
-    if (!mine) this.#view = this.#newView();
-    this.#thinking = h(
-      "details",
-      { part: "thought" },
-      h("summary", {}, t("thought")),
-      this.#thought,
-    );
-    this.element = h(
-      "article",
-      {
-        part: `message ${mine ? "user" : "assistant"}`,
-        tabindex: "-1",
-        "aria-label": mine ? t("youSaid") : t("said", { name: room.name }),
-      },
-      ...[
-        this.#thinking,
-        this.#tools,
-        this.#text,
-        this.#note,
-        this.#sources,
-        this.#foot,
-        this.#comment,
-      ],
-    );
+    this.element = h("article", {
+      part: `message ${mine ? "user" : "assistant"}`,
+      tabindex: "-1",
+      "aria-label": mine ? t("youSaid") : t("said", { name: room.name }),
+    });
+    this.#text = this.#region("text");
+    // The blocks of an answer have each their own: to find that of the whole costs a walk through it per change.
+    if (mine) this.#text.dir = "auto";
+    else this.#view = this.#newView();
     this.update(message);
   }
 
@@ -74,37 +66,79 @@ export class Row {
     for (const code of this.#text.querySelectorAll("pre code")) uncolour(code);
   }
 
+  /** It is seen, or nearly: what can be done with it is offered from now on. Until then there is only room for it. */
+  near(): void {
+    if (this.#near) return;
+    this.#near = true;
+    this.#offer(this.#message);
+  }
+
   update(message: ChatMessage): void {
     const before = this.#message;
     if (message === before) return;
     this.#message = message;
-    this.#write(message);
-    this.element.classList.toggle("live", message.state === "generating");
-    this.#thought.textContent = message.thought ?? "";
-    show(this.#thinking, Boolean(message.thought));
+    if (message.content !== before?.content || message.state !== before.state) this.#write(message);
     show(this.#text, message.content !== "");
-    const { tools = [], citations, sources, siblings, feedback, delivery, state } = message;
-    this.#fill(this.#tools, tools, () => {
+    if (message.state !== before?.state)
+      this.element.classList.toggle("live", message.state === "generating");
+    const { thought = "", tools, citations, sources, delivery, state } = message;
+    this.#fill("thought", [thought !== ""], () => this.#thinking());
+    if (thought !== this.#thought.data) this.#thought.data = thought;
+    this.#fill("tools", [tools], () => {
       // What is open stays so when its call goes on.
-      const open = [...this.#tools.children].map((one) => "open" in one && one.open === true);
-      return tools.map((call, place) => toolCall(call, this.#room, open[place]));
+      const open = [...(this.#regions.get("tools")?.children ?? [])].map(
+        (one) => "open" in one && one.open === true,
+      );
+      return tools?.map((call, place) => toolCall(call, this.#room, open[place])) ?? [];
     });
     this.#fill(
-      this.#note,
+      "note",
       [delivery, state, message.content === "", message.outcome, message.finish_reason],
       () => this.#noted(message),
     );
-    this.#fill(this.#sources, [citations, sources], () => this.#cite(message));
-    this.#fill(this.#foot, [siblings, feedback?.rating, delivery, state === undefined], () =>
-      this.#actions(message),
-    );
+    this.#fill("sources", [citations, sources], () => this.#cite(message));
+    this.#offer(message);
   }
 
-  #fill(region: HTMLElement, what: unknown, build: () => readonly Child[]): void {
-    const key = JSON.stringify(what);
-    if (this.#shown.get(region) === key) return;
-    this.#shown.set(region, key);
-    region.replaceChildren(...build().filter((child) => child !== false && child !== undefined));
+  #offer(message: ChatMessage): void {
+    const { siblings, feedback, delivery, state } = message;
+    const near = this.#near || siblings.length > 1;
+    this.#fill("actions", [siblings, feedback?.rating, delivery, state === undefined, near], () =>
+      near ? this.#actions(message) : [],
+    );
+    if (!near && !state && !delivery) show(this.#region("actions"), true);
+  }
+
+  #thinking(): readonly Child[] {
+    const { t } = this.#room.language;
+    const text = h("div", { class: "thought", dir: "auto" });
+    text.append(this.#thought);
+    return [h("details", { part: "thought" }, h("summary", {}, t("thought")), text)];
+  }
+
+  #region(name: Region): HTMLElement {
+    let region = this.#regions.get(name);
+    if (!region) {
+      region = h("div", /^(?:text|note|actions)$/.test(name) ? { part: name } : {});
+      this.#regions.set(name, region);
+      const behind = REGIONS.slice(REGIONS.indexOf(name) + 1);
+      const next = behind.map((one) => this.#regions.get(one)).find(Boolean);
+      this.element.insertBefore(region, next ?? null);
+    }
+    return region;
+  }
+
+  #fill(name: Region, from: readonly unknown[], build: () => readonly Child[]): void {
+    const filled = this.#filled.get(name);
+    // Words are compared only of what came as another object: it may say the same.
+    if (filled?.from.every((one, place) => one === from[place])) return;
+    const key = JSON.stringify(from);
+    this.#filled.set(name, { from, key });
+    if (filled?.key === key) return;
+    const children = build().filter((child) => child !== false && child !== undefined);
+    if (children.length === 0 && !this.#regions.has(name)) return;
+    const region = this.#region(name);
+    region.replaceChildren(...children);
     show(region, region.hasChildNodes());
   }
 
@@ -154,7 +188,7 @@ export class Row {
       return state === "generating" && message.content
         ? []
         : [h("span", { class: "dots" }, t(state))];
-    const said: readonly Text[] = [
+    const said: readonly Phrase[] = [
       ...(outcome === "stopped" ? (["stopped"] as const) : []),
       ...(outcome === "interrupted" ? (["interrupted"] as const) : []),
       ...(outcome === "failed" ? (["broken"] as const) : []),
@@ -181,7 +215,7 @@ export class Row {
     ];
   }
 
-  #button(text: Text, press: () => void): Child {
+  #button(text: Phrase, press: () => void): Child {
     const { t } = this.#room.language;
     return h(
       "button",
@@ -262,6 +296,7 @@ export class Row {
       maxlength: "2000",
       dir: "auto",
     });
+    const comment = this.#region("comment");
     const away = (): void => {
       const focused = form.contains(focusedBeside(form));
       form.remove();
@@ -289,7 +324,7 @@ export class Row {
       field,
       h("button", { class: "plain" }, t("send")),
     );
-    this.#comment.replaceChildren(form);
+    comment.replaceChildren(form);
     field.focus();
   }
 }

@@ -19,12 +19,6 @@ export function difference(shown: readonly string[], wanted: readonly string[]):
   return { before, same };
 }
 
-/** Sizes of the pages that `count` older rows come in, topmost first: whole ones next to what is there. */
-export function pagesBefore(count: number): readonly number[] {
-  const rest = count % PAGE;
-  return [...(rest ? [rest] : []), ...Array<number>(Math.floor(count / PAGE)).fill(PAGE)];
-}
-
 /** What of a scrolling box decides. */
 export interface Position {
   readonly scrollTop: number;

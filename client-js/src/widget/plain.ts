@@ -6,7 +6,7 @@ import type { Room } from "./room.ts";
 /** What the transcript needs of a message on the screen. */
 export type Shown = Pick<
   InstanceType<Part<"answers">["Row"]>,
-  "element" | "plainText" | "update" | "dispose"
+  "element" | "plainText" | "update" | "near" | "dispose"
 >;
 
 /** A message on the screen: all that it can be, or for as long as that has not come yet its bare text. */
@@ -40,6 +40,8 @@ class PlainRow implements Shown {
   update({ content }: ChatMessage): void {
     if (this.#text.textContent !== content) this.#text.textContent = content;
   }
+
+  near(): void {}
 
   dispose(): void {}
 }

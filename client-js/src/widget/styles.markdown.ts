@@ -21,7 +21,7 @@ code,pre{font-family:var(--_code-font);direction:ltr;unicode-bidi:isolate;text-a
 code{font-size:.9em;background:var(--_surface);border-radius:5px;padding:.15em .35em}
 .text .image,.text span>button{border:1px solid var(--_border);font-size:.93em}
 .text pre{position:relative;padding:0;overflow:hidden}
-.text pre::before{content:attr(data-language);display:block;padding:8px 14px 0;min-block-size:32px;font-size:.8em;color:var(--_muted)}
+.text pre::before{content:attr(data-language);box-sizing:border-box;display:block;padding:8px 14px 0;min-block-size:32px;font-size:.8em;color:var(--_muted)}
 .text pre code{display:block;padding:2px 14px 12px;overflow-x:auto;background:linear-gradient(270deg,var(--_surface) 30%,#0000) 100%/40px 100% no-repeat local,linear-gradient(270deg,light-dark(#0002,#0009),#0000) 100%/14px 100% no-repeat}
 .text pre .icon{position:absolute;inset-block-start:-4px;right:0}
 pre{margin:0;background:var(--_surface);border:1px solid var(--_border);border-radius:12px;padding:12px 14px;overflow:auto;line-height:1.5}

@@ -11,7 +11,7 @@ const base = `
 :host([theme=dark]){color-scheme:dark}
 :host([inline]){display:block;block-size:var(--_height)}
 :host([hidden]),[hidden]{display:none!important}
-*,::before,::after{box-sizing:border-box}
+*{box-sizing:border-box}
 .frame,.launcher{font:var(--_font-size)/1.5 var(--_font);color:var(--_text)}
 h2,h3,p,ul,ol,fieldset,blockquote{margin:0;padding:0;border:0;min-inline-size:0}
 button,input,textarea{font:inherit;color:inherit;margin:0}
@@ -52,7 +52,7 @@ dialog.frame{position:fixed;inset:auto;inset-inline-end:var(--_inset);inset-bloc
 .connection span,.notice span,.editing span{flex:1;padding-block:8px}
 .connection .link,.connection svg{flex:none}
 .place,.middle{display:flex;flex-direction:column;position:relative;flex:1;min-block-size:0}
-.transcript{contain:strict;flex:1;overflow-y:auto;overscroll-behavior:contain;padding:16px;scrollbar-width:thin;scrollbar-color:var(--_border) transparent}
+.transcript{contain:strict;background:var(--_background);flex:1;overflow-y:auto;overscroll-behavior:contain;padding:16px;scrollbar-width:thin;scrollbar-color:var(--_border) transparent}
 .transcript:focus-visible{outline-offset:-3px}
 .page{contain:layout style}
 .asleep{content-visibility:auto}

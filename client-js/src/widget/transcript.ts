@@ -1,19 +1,19 @@
 import type { ChatMessage } from "../index.ts";
+import { Book } from "./book.ts";
 import { arrange, focusedBeside, h, show } from "./dom.ts";
 import * as drawings from "./drawings.ts";
 import { icon } from "./icons.ts";
 import { moves } from "./keys.ts";
-import { Page } from "./page.ts";
-import { difference, follows, PAGE, pagesBefore } from "./paging.ts";
+import { follows, PAGE } from "./paging.ts";
 import { row, type Shown } from "./plain.ts";
 import type { Room } from "./room.ts";
 
 /** So near the top, in px, older messages are fetched: before the reader gets there. */
 const AHEAD = 900;
 
-/** Leaving pages out needs a browser that then holds what is read in its place. */
-const MAY_SLEEP =
-  globalThis.CSS?.supports("overflow-anchor", "auto") && CSS.supports("content-visibility", "auto");
+/** When the browser has nothing better to do; Safari cannot tell. */
+const whenIdle: (task: () => void) => unknown =
+  globalThis.requestIdleCallback ?? ((task) => setTimeout(task, 50));
 
 type FocusPlace = readonly [row: number, action: string | null];
 
@@ -22,19 +22,20 @@ export class Transcript {
   readonly element: HTMLElement;
   readonly #room: Room;
   readonly #log: HTMLElement;
-  readonly #pages = h("div");
+  readonly #book: Book;
   readonly #last = h("div");
   readonly #asked: HTMLElement;
   readonly #older: HTMLButtonElement;
   readonly #latest: HTMLElement;
   readonly #resize = new ResizeObserver(() => this.#resized());
-  #book: Page[] = [];
-  #rows = new Map<string, Shown>();
-  #order: readonly string[] = [];
-  #settled: readonly ChatMessage[] = [];
+  readonly #rows = new Map<string, Shown>();
   #following = true;
   #top = 0;
   #width = 0;
+  /** A step of the book is to come. */
+  #awaited = false;
+  /** Older messages were refused: now only the button asks for them. */
+  #refused = false;
 
   constructor(room: Room, empty: HTMLElement) {
     const { t } = room.language;
@@ -57,18 +58,17 @@ export class Transcript {
       },
       icon(drawings.latest),
     );
-    this.#log = h(
-      "div",
-      {
-        part: "transcript",
-        role: "log",
-        "aria-live": "off",
-        "aria-label": t("log"),
-        tabindex: "0",
-        on: { scroll: () => this.#scrolled(), keydown: (event) => this.#key(event) },
-      },
-      ...[this.#older, empty, this.#pages, this.#last, this.#asked],
-    );
+    this.#log = h("div", {
+      part: "transcript",
+      role: "log",
+      "aria-live": "off",
+      "aria-label": t("log"),
+      tabindex: "0",
+      on: { scroll: () => this.#scrolled(), keydown: (event) => this.#key(event) },
+    });
+    this.#book = new Book(this.#log, (message) => this.#rowOf(message));
+    this.#log.append(this.#older, empty, this.#book.element, this.#last, this.#asked);
+    this.#follows(true);
     this.element = h("div", { class: "middle" }, this.#log, this.#latest);
     this.#resize.observe(this.#log);
   }
@@ -79,41 +79,51 @@ export class Transcript {
 
   /** The end again, wherever the reader was: after their own message. */
   follow(): void {
-    this.#following = true;
+    this.#follows(true);
   }
 
   row(id: string): Shown | undefined {
     return this.#rows.get(id);
   }
 
-  /** Messages can be all that they are now: they are built anew, and what is read stays where it is. */
+  /** Messages can be all that they are now: they are built anew. */
   format(): void {
-    const { top } = this.#log.getBoundingClientRect();
-    const at = this.#articles().findIndex((one) => one.getBoundingClientRect().bottom > top);
-    const place = (): number => this.#articles()[at]?.getBoundingClientRect().top ?? 0;
-    const stood = place();
-    this.#cut(0);
-    this.#order = this.#settled = [];
-    this.#rows.clear();
-    this.render();
-    if (!this.#following) this.#hold(place() - stood);
+    const focused = this.#focusPlace();
+    const before = [...this.#rows];
+    this.#held(
+      () => {
+        this.#rows.clear();
+        this.#book.renew();
+        this.#fill(this.#room.conversation.messages);
+      },
+      (read) => this.#rows.get(before.find(([, { element }]) => element === read)?.[0] ?? ""),
+    );
+    this.#refocus(focused);
   }
 
   dispose(): void {
     this.#resize.disconnect();
+    this.#book.dispose();
     for (const shown of this.#rows.values()) shown.dispose();
   }
 
   render(): void {
-    const { messages, more, status } = this.#room.conversation;
+    const { messages } = this.#room.conversation;
     const focused = this.#focusPlace();
+    this.#held(() => this.#fill(messages));
+    this.#refocus(focused);
+    this.#proceed();
+  }
+
+  #fill(messages: readonly ChatMessage[]): void {
+    const { more, status } = this.#room.conversation;
     const tail = lastExchange(messages);
-    const anchor = this.#book[0]?.element ?? this.#last;
-    const stood = this.#following ? 0 : anchor.getBoundingClientRect().top;
-    this.#settle(messages.slice(0, tail));
+    this.#book.settle(messages.slice(0, tail));
+    const last = messages.slice(tail).map((message) => this.#rowOf(message));
+    for (const row of last) row.near();
     arrange(
       this.#last,
-      messages.slice(tail).map((message) => this.#rowOf(message).element),
+      last.map(({ element }) => element),
     );
     this.#forget(messages);
     show(this.#older, more);
@@ -124,9 +134,42 @@ export class Transcript {
     );
     const busy = `${status === "streaming" || status === "submitted"}`;
     if (this.#log.ariaBusy !== busy) this.#log.ariaBusy = busy;
-    if (this.#following) this.#toEnd();
-    else this.#hold(anchor.getBoundingClientRect().top - stood);
-    this.#refocus(focused);
+  }
+
+  /** Whatever is done to the rows: the end stays the end, and what is read, or `now` stands for it, stays where it is. */
+  #held(
+    change: () => void,
+    now: (read: Element) => { readonly element: Element } | undefined = (element) => ({ element }),
+  ): void {
+    if (this.#following) {
+      change();
+      this.#toEnd();
+      return;
+    }
+    const { top } = this.#log.getBoundingClientRect();
+    const read =
+      this.#book.rowAt(top) ??
+      [...this.#last.children].find((row) => row.getBoundingClientRect().bottom > top);
+    const stood = read?.getBoundingClientRect().top ?? 0;
+    change();
+    const { element } = (read && now(read)) ?? {};
+    if (!element?.isConnected) return;
+    const moved = element.getBoundingClientRect().top - stood;
+    // The browser may have seen to it already.
+    if (moved) this.#log.scrollTop += moved;
+    this.#top = this.#log.scrollTop;
+  }
+
+  /** Older rows and stale heights wait for idle moments. */
+  #proceed(): void {
+    if (this.#awaited || !this.#book.unfinished) return;
+    this.#awaited = true;
+    whenIdle(() => {
+      this.#awaited = false;
+      if (this.#log.clientWidth === 0) return; // closed: `#resized` goes on
+      this.#held(() => this.#book.step());
+      this.#proceed();
+    });
   }
 
   #rowOf(message: ChatMessage): Shown {
@@ -140,7 +183,7 @@ export class Transcript {
   }
 
   #forget(messages: readonly ChatMessage[]): void {
-    if (this.#rows.size === messages.length) return;
+    if (this.#rows.size === messages.length - this.#book.left) return;
     const present = new Set(messages.map(({ id }) => id));
     for (const [id, shown] of this.#rows) {
       if (present.has(id)) continue;
@@ -149,69 +192,16 @@ export class Transcript {
     }
   }
 
-  #settle(messages: readonly ChatMessage[]): void {
-    // Thousands of rows, and a frame has 16 ms: most often none of them is another.
-    if (
-      messages.length === this.#settled.length &&
-      messages.every((one, place) => one === this.#settled[place])
-    )
-      return;
-    this.#settled = messages;
-    const wanted = messages.map(({ id }) => id);
-    const { before, same } = difference(this.#order, wanted);
-    if (same < this.#order.length) this.#cut(same);
-    this.#order = wanted;
-    for (const message of messages.slice(before, before + same)) this.#rowOf(message);
-    this.#prepend(messages.slice(0, before));
-    for (const message of messages.slice(before + same)) this.#append(message);
-    if (!MAY_SLEEP) return;
-    const newest = this.#book.at(-1);
-    Page.sleep(this.#book.filter((page) => page !== newest || page.rows.length === PAGE));
-  }
-
-  #cut(rows: number): void {
-    let left = rows;
-    const kept = this.#book.filter((page) => {
-      const stays = left > 0;
-      if (left < page.rows.length) page.cut(Math.max(left, 0));
-      if (!stays) page.element.remove();
-      left -= page.rows.length;
-      return stays;
-    });
-    this.#book = kept;
-  }
-
-  #prepend(messages: readonly ChatMessage[]): void {
-    let start = 0;
-    const pages = pagesBefore(messages.length).map((size) => {
-      const page = new Page();
-      for (const message of messages.slice(start, start + size)) page.add(this.#rowOf(message));
-      start += size;
-      return page;
-    });
-    this.#pages.prepend(...pages.map(({ element }) => element));
-    this.#book.unshift(...pages);
-  }
-
-  #append(message: ChatMessage): void {
-    let page = this.#book.at(-1);
-    if (!page || page.rows.length === PAGE) {
-      page = new Page();
-      this.#book.push(page);
-      this.#pages.append(page.element);
-    }
-    page.add(this.#rowOf(message));
-  }
-
   #toEnd(): void {
     this.#log.scrollTop = this.#log.scrollHeight;
     this.#top = this.#log.scrollTop;
     show(this.#latest, false);
   }
 
-  /** What is read stays where it is; the browser may have seen to it already. */
-  #hold(moved: number): void {
-    if (moved) this.#log.scrollTop += moved;
+  /** Whoever follows the end is held by us, others by the browser: at the end it would look for an anchor in each frame. */
+  #follows(following: boolean): void {
+    this.#following = following;
+    this.#log.style.setProperty("overflow-anchor", following ? "none" : "auto");
   }
 
   #jump(): void {
@@ -221,28 +211,37 @@ export class Transcript {
   }
 
   #scrolled(): void {
-    this.#following = follows(this.#following, this.#log, this.#top);
+    const following = follows(this.#following, this.#log, this.#top);
+    if (following !== this.#following) this.#follows(following);
     this.#top = this.#log.scrollTop;
-    show(this.#latest, !this.#following);
-    if (this.#top < AHEAD) this.#loadOlder();
+    show(this.#latest, !following);
+    if (this.#top >= AHEAD) return;
+    if (this.#book.left) this.#held(() => this.#book.extend(PAGE));
+    else if (!this.#refused) this.#loadOlder();
   }
 
   #loadOlder(): void {
     const { conversation, run } = this.#room;
     if (this.#older.disabled || !conversation.more) return;
-    const over = (): void => {
+    const over = (refused: boolean): void => {
       this.#older.disabled = false;
+      this.#refused = refused;
     };
     this.#older.disabled = true;
-    run(conversation.history({ limit: PAGE }), over, over);
+    run(
+      conversation.history({ limit: PAGE }),
+      () => over(false),
+      () => over(true),
+    );
   }
 
-  /** Another width makes every height stale: they are measured anew. */
   #resized(): void {
     const { clientWidth } = this.#log;
-    if (clientWidth !== this.#width && clientWidth > 0) {
+    if (clientWidth > 0) {
+      if (this.#width && clientWidth !== this.#width) this.#book.widened();
+      this.#book.sleep();
       this.#width = clientWidth;
-      Page.measure(this.#book);
+      this.#proceed();
     }
     if (this.#following) this.#toEnd();
   }
@@ -278,6 +277,7 @@ export class Transcript {
     if (!place || focusedBeside(this.#log)) return;
     const [at, action] = place;
     const row = this.#articles()[at];
+    for (const one of this.#rows.values()) if (one.element === row) one.near();
     const same = action === null ? null : row?.querySelector<HTMLElement>(`[data-do="${action}"]`);
     (same ?? row ?? this.#log).focus({ preventScroll: true });
   }

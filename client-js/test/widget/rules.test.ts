@@ -12,7 +12,7 @@ import { type Key, moves, sends } from "../../src/widget/keys.ts";
 import { texts as ar } from "../../src/widget/locales/ar.ts";
 import { texts as de } from "../../src/widget/locales/de.ts";
 import { en } from "../../src/widget/locales/en.ts";
-import { difference, follows, pagesBefore } from "../../src/widget/paging.ts";
+import { difference, follows } from "../../src/widget/paging.ts";
 import { part } from "../../src/widget/parts.ts";
 import { language, localeOf } from "../../src/widget/strings.ts";
 
@@ -52,12 +52,6 @@ test("rows that stay are told from those before them and those that go", () => {
   assert.deepEqual(difference(["b", "c"], ["a", "b", "c", "d"]), { before: 1, same: 2 });
   assert.deepEqual(difference(["a", "b", "c"], ["a", "x"]), { before: 0, same: 1 });
   assert.deepEqual(difference(["a", "b"], ["c"]), { before: 0, same: 0 });
-});
-
-test("older rows come in whole pages next to what is there", () => {
-  assert.deepEqual(pagesBefore(0), []);
-  assert.deepEqual(pagesBefore(50), [50]);
-  assert.deepEqual(pagesBefore(120), [20, 50, 50]);
 });
 
 test("the end is followed within 40 px, until the reader goes up", () => {
