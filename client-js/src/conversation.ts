@@ -199,9 +199,9 @@ export class Conversation extends Emitter<ConversationEvents> {
 
   /** A page of messages; unless said otherwise, those before the oldest that is shown. */
   async history(page: { before?: string; limit?: number } = {}): Promise<HistoryFrame> {
-    const before = page.before ?? this.messages.find(({ delivery }) => !delivery)?.id;
-    const frame = { type: "history", id: mint(), conversation: this.#named(), ...page } as const;
-    const reply = await this.#request(before === undefined ? frame : { ...frame, before });
+    const before = this.messages.find(({ delivery }) => !delivery)?.id;
+    const frame = { type: "history", id: mint(), conversation: this.#named() } as const;
+    const reply = await this.#request({ ...frame, ...(before && { before }), ...page });
     return reply as HistoryFrame;
   }
 
@@ -223,7 +223,7 @@ export class Conversation extends Emitter<ConversationEvents> {
 
   /** Follows it no longer. */
   close(): void {
-    this.#fail(new ParleyError("closed", "The conversation is followed no longer."));
+    this.#fail(new ParleyError("closed", "The conversation is closed."));
     this.#pending.close();
     this.#desk.leave(this);
   }
@@ -254,14 +254,14 @@ export class Conversation extends Emitter<ConversationEvents> {
 
   /** @internal The client was shut out: nothing comes any more, until somebody connects anew. */
   shutOut(): void {
-    const error = new ParleyError("closed", "The server lets us in no more.", { retryable: true });
+    const error = new ParleyError("closed", "The connection is closed.", { retryable: true });
     this.#pending.shutOut(error);
     this.#fail(error);
   }
 
   /** @internal Nobody can follow it any more. */
   deleted(): void {
-    this.lost(new ParleyError("not_found", "This conversation was deleted."));
+    this.lost(new ParleyError("not_found", "The conversation is deleted."));
     this.close();
   }
 
@@ -377,6 +377,6 @@ export class Conversation extends Emitter<ConversationEvents> {
 
   #named(): string {
     if (this.#id !== undefined) return this.#id;
-    throw new ParleyError("not_found", "Nothing was said in this conversation yet.");
+    throw new ParleyError("not_found", "The conversation is empty.");
   }
 }

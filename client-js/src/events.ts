@@ -4,9 +4,8 @@ export class Emitter<Events> {
 
   /** Calls `listener` at each such event, until what this returns is called. */
   on<Name extends keyof Events>(name: Name, listener: (detail: Events[Name]) => void): () => void {
-    let listeners = this.#listeners.get(name);
-    if (!listeners) this.#listeners.set(name, (listeners = new Set()));
-    listeners.add(listener);
+    const listeners = this.#listeners.get(name) ?? new Set();
+    this.#listeners.set(name, listeners.add(listener));
     return () => void listeners.delete(listener);
   }
 

@@ -43,7 +43,7 @@ export async function request(
       signal: signal ?? null,
     });
     const isJson = response.headers.get("content-type")?.startsWith("application/json");
-    said = response.status === 204 ? undefined : await (isJson ? response.json() : response.text());
+    said = await (isJson ? response.json() : response.text());
   } catch (error) {
     signal?.throwIfAborted();
     throw new ParleyError("offline", `The server was not reached: ${error}`, { retryable: true });

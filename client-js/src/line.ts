@@ -254,5 +254,5 @@ export class Line {
 
 const over = {
   reason: EXPIRED,
-  error: new ParleyError("closed", "The token has ended, and no other one is good."),
+  error: new ParleyError("closed", "No token is good any more."),
 };

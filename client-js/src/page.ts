@@ -14,7 +14,8 @@ export function watchPage({ wake, probe, drop }: Watched): () => void {
   const off = new AbortController();
   const on = (target: EventTarget, name: string, then: () => void) =>
     target.addEventListener(name, then, { signal: off.signal });
-  for (const name of ["online", "pageshow"]) on(window, name, wake);
+  on(window, "online", wake);
+  on(window, "pageshow", wake);
   on(window, "offline", probe);
   on(window, "pagehide", drop);
   on(document, "resume", wake); // Chrome may leave out `visibilitychange` after a freeze

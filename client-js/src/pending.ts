@@ -120,8 +120,7 @@ export class Pending {
 
   /** Lets go of what has come among the rows. */
   tidy(replica: Replica | undefined): void {
-    const waiting = this.list.filter(({ ack }) => !ack || !replica?.messages.has(ack.answer));
-    if (waiting.length !== this.list.length) this.list = waiting;
+    this.list = this.list.filter(({ ack }) => !ack || !replica?.messages.has(ack.answer));
   }
 
   /** It has its answer, wherever that is. */

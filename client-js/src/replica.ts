@@ -350,10 +350,8 @@ function take(answer: Held, frame: OfAnswer): boolean {
 /** The calls as they stand now: what a later frame leaves out stays as it was told. */
 function withCall(calls: readonly ToolCall[], frame: ToolFrame): readonly ToolCall[] {
   const now = body(frame);
-  const known = calls.some(({ call }) => call === now.call);
-  return known
-    ? calls.map((one) => (one.call === now.call ? { ...one, ...now } : one))
-    : [...calls, now];
+  const known = calls.find(({ call }) => call === now.call);
+  return known ? calls.map((one) => (one === known ? { ...one, ...now } : one)) : [...calls, now];
 }
 
 type Head = "type" | "seq" | "conversation" | "answer";
