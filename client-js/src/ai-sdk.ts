@@ -136,7 +136,7 @@ export class ParleyChatTransport<Message extends UIMessage = UIMessage>
   async #decided(talk: Conversation, { id, parts }: Message): Promise<string> {
     await this.#until(talk, () => talk.level);
     const row = talk.message(id);
-    if (!row) throw new Error("There is no such answer in this branch.");
+    if (!row) throw new Error("The answer is in another branch.");
     for (const { call, ...tool } of row.tools?.filter(waiting) ?? []) {
       for (const part of parts) {
         if (!("toolCallId" in part) || part.toolCallId !== call) continue;
@@ -189,7 +189,7 @@ export class ParleyChatTransport<Message extends UIMessage = UIMessage>
       // Whatever changes is another object; the first may come a while after its name.
       await this.#until(talk, () => talk.message(id) !== row);
       row = talk.message(id);
-      if (!row) throw new Error("The answer went on in another branch.");
+      if (!row) throw new Error("The answer is in another branch.");
       if (telling.refuted(row)) {
         await this.#takeBack(chatId, !parts);
         yield { type: "reset-step" } as never; // a word of AI SDK 7 alone
