@@ -2,4 +2,5 @@
 
 export { passage } from "./citations.ts";
 export { Row } from "./message.ts";
+export { Sheet } from "./sheet.ts";
 export { answerStyles as styles } from "./styles.answers.ts";

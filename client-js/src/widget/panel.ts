@@ -10,9 +10,9 @@ import { composes } from "./keys.ts";
 import { leave, stay } from "./leaving.ts";
 import type { ConversationList } from "./list.ts";
 import type { Memory } from "./memory.ts";
-import { bring, here, part } from "./parts.ts";
+import { bring, here, type Part, part } from "./parts.ts";
 import type { Room } from "./room.ts";
-import { Sheet } from "./sheet.ts";
+import type { Sheet } from "./sheet.ts";
 import type { Language } from "./strings.ts";
 import { Transcript } from "./transcript.ts";
 
@@ -55,7 +55,9 @@ export class Panel {
   readonly #news = new AnswerNews();
   readonly #bar: ConnectionBar;
   readonly #notice: Notice;
-  readonly #sheet: Sheet;
+  readonly #stage: HTMLElement;
+  readonly #behind: readonly HTMLElement[];
+  #sheet: Sheet | undefined;
   readonly #composer: Composer;
   readonly #empty: HTMLElement;
   readonly #place = h("div", { class: "place" });
@@ -102,10 +104,9 @@ export class Panel {
       renew: () => this.#renew(true),
       close: outside.close,
     });
-    const behind = [top, this.#place, this.#composer.element];
-    this.#sheet = new Sheet(t("close"), () => behind, focus);
-    const stage = h("div", { class: "stage" }, ...behind, this.#sheet.element);
-    stage.insertBefore(h("slot", { name: "footer", part: "footer" }), this.#sheet.element);
+    this.#behind = [top, this.#place, this.#composer.element];
+    const footer = h("div", { part: "footer" }, h("slot", { name: "footer" }));
+    this.#stage = h("div", { class: "stage" }, ...this.#behind, footer);
     this.element = h(
       "div",
       {
@@ -115,7 +116,7 @@ export class Panel {
         on: { keydown: (event) => this.#key(event), keypress: keep, keyup: keep },
       },
       // Above all else, so that no sheet lies over what they tell.
-      ...[this.#bar.element, this.#notice.element, stage, this.#announcer.element],
+      ...[this.#bar.element, this.#notice.element, this.#stage, this.#announcer.element],
     );
     this.#deaf.push(
       client.on("notice", ({ text }) => this.#tellNotice(text)),
@@ -197,7 +198,7 @@ export class Panel {
 
   /** Whether there was something over the talk to go back from. */
   back(): boolean {
-    return this.#sheet.close();
+    return this.#sheet?.close() ?? false;
   }
 
   dispose(): void {
@@ -257,9 +258,10 @@ export class Panel {
         this.#composer.focus();
       },
       openSource: (source, label) => {
-        const passage = here("answers")?.passage;
-        const shown = passage?.(source, (path) => this.#client.fetch(path), language);
-        if (shown) this.#sheet.open(label, shown, focusedBeside(this.element));
+        const answers = here("answers");
+        if (!answers) return;
+        const shown = answers.passage(source, (path) => this.#client.fetch(path), language);
+        this.#cover(answers).open(label, shown, focusedBeside(this.element));
       },
       say: (text) => this.#announcer.say(text),
     };
@@ -374,26 +376,41 @@ export class Panel {
 
   #openList(opener: Element): void {
     const { language } = this.#site;
-    const list = part("list").catch(() => part("list"));
-    list.then(
-      ({ ConversationList }) => {
-        if (this.#over.signal.aborted || this.#sheet.isOpen) return;
-        this.#list?.dispose();
-        this.#list = new ConversationList({
-          client: this.#client,
-          language,
-          run: (asked, then) => this.#run(asked, then),
-          choose: (id) => {
-            this.#sheet.close();
-            this.show(id);
-            this.focus();
-          },
-          shown: () => this.#conversation.id,
-        });
-        this.#sheet.open(language.t("conversations"), this.#list.element, opener, true);
-      },
-      () => this.#tellNotice(language.t("unloaded")),
-    );
+    const parts = () => Promise.all([part("list"), part("answers")]);
+    parts()
+      .catch(parts)
+      .then(
+        ([{ ConversationList }, answers]) => {
+          if (this.#over.signal.aborted || this.#sheet?.isOpen) return;
+          this.#list?.dispose();
+          this.#list = new ConversationList({
+            client: this.#client,
+            language,
+            run: (asked, then) => this.#run(asked, then),
+            choose: (id) => {
+              this.#sheet?.close();
+              this.show(id);
+              this.focus();
+            },
+            shown: () => this.#conversation.id,
+          });
+          this.#cover(answers).open(language.t("conversations"), this.#list.element, opener, true);
+        },
+        () => this.#tellNotice(language.t("unloaded")),
+      );
+  }
+
+  #cover({ Sheet }: Part<"answers">): Sheet {
+    if (!this.#sheet) {
+      const close = this.#site.language.t("close");
+      this.#sheet = new Sheet(
+        close,
+        () => this.#behind,
+        () => this.focus(),
+      );
+      this.#stage.append(this.#sheet.element);
+    }
+    return this.#sheet;
   }
 
   /** Whether there is something to stop: what has not left yet only waits. */
@@ -415,7 +432,7 @@ export class Panel {
   }
 
   #key(event: KeyboardEvent): void {
-    if (event.key === "F6" && !this.#sheet.isOpen) {
+    if (event.key === "F6" && !this.#sheet?.isOpen) {
       event.preventDefault();
       if (this.#place.contains(focusedBeside(this.element))) this.focus();
       else this.#transcript.focus();
@@ -425,7 +442,7 @@ export class Panel {
 
   /** What is uppermost goes first: a sheet, an edit, the answer that runs, the panel. */
   #escape(): boolean {
-    if (this.#sheet.close()) return true;
+    if (this.#sheet?.close()) return true;
     if (this.#editing !== undefined) this.#edited();
     else if (this.#busy) this.stop();
     else if (this.#outside.close) this.#outside.close();

@@ -1,7 +1,8 @@
 import { markdownStyles } from "./styles.markdown.ts";
+import { overlayStyles } from "./styles.overlay.ts";
 
 /** What is in an answer or below it, beside its text. */
-export const answerStyles = `${markdownStyles}
+export const answerStyles = `${markdownStyles}${overlayStyles}
 .live .text>:is(p,h1,h2,h3,h4,h5,h6):last-child::after,.live .text>:last-child>li:last-child:not(:has(p,ul,ol))::after{content:"";display:inline-block;inline-size:.5em;block-size:1em;margin-inline-start:.2em;vertical-align:-.12em;border-radius:1px;background:var(--_accent)}
 .note{display:flex;flex-wrap:wrap;align-items:center;gap:0 4px;padding-block:4px}
 .note .link{font-size:.87em}

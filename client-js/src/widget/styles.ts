@@ -1,4 +1,3 @@
-import { overlayStyles } from "./styles.overlay.ts";
 import { VARIABLES } from "./variables.ts";
 
 const variables = Object.entries(VARIABLES)
@@ -118,5 +117,5 @@ export function sheet(): CSSStyleSheet {
 /** Adds what a part brings, before the conditions, which have the last word. */
 export function style(rules: string): void {
   added += rules;
-  shared?.replaceSync(base + frame + messages + overlayStyles + added + conditions);
+  shared?.replaceSync(base + frame + messages + added + conditions);
 }

@@ -64,7 +64,7 @@ test("an answer that is faster than what it is shown with is plain text until th
   });
   await page.reload();
   await say(visit, BOLD);
-  await chat.getByText("a **bold** word").waitFor();
+  await chat.getByText("a **bold** word", { exact: true }).waitFor();
   await settled(visit);
   await say(visit, "a draft that nothing takes away");
   await visit.field.fill("what is being written");
@@ -82,7 +82,7 @@ test("a part that is gone is asked for under fresh addresses, and meanwhile the 
   const asked = await gone(page, "answers", 2);
   await page.reload();
   await say(visit, BOLD);
-  await chat.getByText("a **bold** word").waitFor();
+  await chat.getByText("a **bold** word", { exact: true }).waitFor();
   await settled(visit);
   await flawless(visit);
   while (asked.length < 2)
