@@ -1,0 +1,147 @@
+/** Thousands of messages in `<parley-chat>`: what is read stays where it is, and an answer that grows touches nothing else. */
+
+import assert from "node:assert/strict";
+import { type TestContext, test } from "node:test";
+
+import { type Visit, visited } from "./chat.ts";
+import { lastFirst } from "./ends.ts";
+import { browser } from "./pages.ts";
+import { history, Talk } from "./talk.ts";
+
+const LONG = process.env["PARLEY_TEST_LONG"] !== undefined;
+const MANY = LONG ? 3000 : 500;
+
+const chromium = await browser();
+
+async function talked(
+  t: TestContext,
+  messages: number,
+  shown = messages,
+): Promise<{ readonly talk: Talk; readonly visit: Visit }> {
+  const talk = await Talk.started(lastFirst(t), history(messages), { shown });
+  const attributes = `inline token="t" conversation="c"`;
+  const visit = await visited(t, chromium, talk.url, { attributes });
+  await visit.chat.getByText(`Answer ${messages - 1}`).waitFor();
+  return { talk, visit };
+}
+
+test(`${MANY} messages are scrolled through without a jump`, async (t) => {
+  const { visit } = await talked(t, MANY);
+  const jumps = await visit.chat.getByRole("log").evaluate(async (log) => {
+    const root = log.getRootNode() as ShadowRoot;
+    const frame = () => new Promise((done) => requestAnimationFrame(done));
+    const { left, top } = log.getBoundingClientRect();
+    const found: number[] = [];
+    do {
+      const read = [20, 40] // one of these is in no gap
+        .flatMap((y) => root.elementsFromPoint(left + 40, top + y))
+        .find((element) => element.closest("article"))
+        ?.closest("article");
+      const stood = read?.getBoundingClientRect().top ?? Number.NaN;
+      const from = log.scrollTop;
+      log.scrollTop -= log.clientHeight * 0.8;
+      const asked = from - log.scrollTop;
+      await frame();
+      await frame();
+      const moved = (read?.getBoundingClientRect().top ?? 0) - stood - asked;
+      if (!(Math.abs(moved) <= 8)) found.push(moved);
+    } while (log.scrollTop > 0);
+    return found;
+  });
+  assert.deepEqual(jumps, []);
+  assert.equal(await visit.messages.count(), MANY);
+});
+
+test("nobody is moved who reads further up: not while older messages are built, nor by what is said meanwhile", async (t) => {
+  const { talk, visit } = await talked(t, MANY);
+  const log = visit.chat.getByRole("log");
+  const drifts = await log.evaluateHandle(async (log) => {
+    const root = log.getRootNode() as ShadowRoot;
+    log.scrollTop -= 3000;
+    await new Promise((done) => requestAnimationFrame(done));
+    const { left, top } = log.getBoundingClientRect();
+    const read = [20, 40]
+      .flatMap((y) => root.elementsFromPoint(left + 40, top + y))
+      .find((element) => element.closest("article"))
+      ?.closest("article");
+    const stood = read?.getBoundingClientRect().top ?? Number.NaN;
+    const found: number[] = [];
+    const look = (): void => {
+      const moved = (read?.getBoundingClientRect().top ?? 0) - stood;
+      if (!(Math.abs(moved) <= 1)) found.push(moved);
+      requestAnimationFrame(look);
+    };
+    look();
+    return found;
+  });
+  for (let n = 0; n < 30; n++) {
+    talk.begin();
+    for (let said = 0; said < 10; said++) talk.say("Some words, and a list:\n\n- one\n- two\n\n");
+    talk.end();
+  }
+  await visit.page.waitForFunction(
+    (count) =>
+      document.querySelector("parley-chat")?.shadowRoot?.querySelectorAll("article").length ===
+      count,
+    MANY + 60,
+  );
+  assert.deepEqual(await drifts.jsonValue(), []);
+});
+
+test("an answer that grows below many messages touches its own end and nothing else", async (t) => {
+  const { talk, visit } = await talked(t, 200);
+  await visit.page.waitForFunction(
+    () =>
+      document.querySelector("parley-chat")?.shadowRoot?.querySelectorAll("article").length === 200,
+  );
+  talk.begin();
+  talk.say("It begins. ");
+  await visit.chat.getByText("It begins.").waitFor();
+  const touched = await visit.chat.evaluateHandle((node) => {
+    const seen = { elsewhere: [] as string[], most: 0, updates: 0 };
+    new MutationObserver((records) => {
+      seen.updates++;
+      seen.most = Math.max(seen.most, records.length);
+      for (const { target } of records) {
+        const element = target instanceof Element ? target : target.parentElement;
+        if (!element?.closest("article:last-child .text"))
+          seen.elsewhere.push(`${element?.outerHTML}`);
+      }
+    }).observe(node.shadowRoot as ShadowRoot, {
+      subtree: true,
+      childList: true,
+      characterData: true,
+      attributes: true,
+    });
+    return seen;
+  });
+  for (let n = 0; n < 100; n++) talk.say(`word${n} `);
+  await visit.chat.getByText("word99").waitFor();
+  const { elsewhere, most, updates } = await touched.jsonValue();
+  assert.deepEqual(elsewhere, []);
+  assert.ok(updates > 0 && most <= 4, `${most} changes in a frame`);
+});
+
+test("older messages that are refused are not asked for again by scrolling, but by the button", async (t) => {
+  const { talk, visit } = await talked(t, 200, 50);
+  talk.refuses = true;
+  const log = visit.chat.getByRole("log");
+  const scroll = (top: number) =>
+    log.evaluate(
+      (node, top) =>
+        new Promise((done) => {
+          node.addEventListener("scroll", () => requestAnimationFrame(done), { once: true });
+          node.scrollTop = top;
+        }),
+      top,
+    );
+  await scroll(0);
+  const older = visit.chat.locator("[role=log] > .plain");
+  await visit.chat.locator(".notice:not([hidden])").waitFor();
+  for (const top of [300, 0, 300, 0]) await scroll(top);
+  assert.equal(talk.asked, 1);
+  talk.refuses = false;
+  await older.click();
+  await visit.chat.getByText("Question 148").waitFor();
+  assert.equal(talk.asked, 2);
+});
