@@ -183,9 +183,10 @@ export class Row {
     if (delivery === "failed") return this.#failed(message);
     if (delivery)
       return [h("span", { class: "faint late" }, t(delivery === "sent" ? "sending" : "unsent"))];
-    // Text that grows is its own sign of work.
+    // Text that grows is its own sign of work, and a question that it waits.
+    const asks = message.tools?.some((call) => call.state === "awaiting_approval");
     if (state)
-      return state === "generating" && message.content
+      return (state === "generating" && message.content) || (state === "parked" && asks)
         ? []
         : [h("span", { class: "dots" }, t(state))];
     const said: readonly Phrase[] = [

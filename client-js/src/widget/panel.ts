@@ -386,7 +386,7 @@ export class Panel {
           this.#list = new ConversationList({
             client: this.#client,
             language,
-            run: (asked, then) => this.#run(asked, then),
+            run: (asked, then, refused) => this.#run(asked, then, refused),
             choose: (id) => {
               this.#sheet?.close();
               this.show(id);

@@ -3,7 +3,7 @@ import { overlayStyles } from "./styles.overlay.ts";
 
 /** What is in an answer or below it, beside its text. */
 export const answerStyles = `${markdownStyles}${overlayStyles}
-.live .text>:is(p,h1,h2,h3,h4,h5,h6):last-child::after,.live .text>:last-child>li:last-child:not(:has(p,ul,ol))::after{content:"";display:inline-block;inline-size:.5em;block-size:1em;margin-inline-start:.2em;vertical-align:-.12em;border-radius:1px;background:var(--_accent)}
+.live .text>p:last-child::after,.live .text>:last-child>li:last-child:not(:has(p,ul,ol))::after,.live .text>:last-child>li:last-child>p:last-child::after{content:"";display:inline-block;inline-size:.5em;block-size:1em;margin-inline-start:.2em;vertical-align:-.12em;border-radius:1px;background:var(--_accent)}
 .note{display:flex;flex-wrap:wrap;align-items:center;gap:0 4px;padding-block:4px}
 .note .link{font-size:.87em}
 .user .note{order:1;inline-size:100%;justify-content:end;text-align:end}
@@ -30,6 +30,7 @@ summary{cursor:pointer;min-block-size:32px;display:list-item;align-content:cente
 .approval pre{background:var(--_background)}
 .approval pre,.tool pre{white-space:pre-wrap;overflow-wrap:anywhere}
 .tool pre{max-block-size:12em}
+.tool pre+pre{margin-block-start:6px}
 .sources{list-style:none;display:flex;flex-wrap:wrap;gap:6px;padding-block:8px 2px}
 .sources li{min-inline-size:0;max-inline-size:100%}
 .sources button{display:flex;align-items:center;gap:8px;max-inline-size:100%;border-color:var(--_border);border-radius:12px;padding:0 12px;font-size:.87em}

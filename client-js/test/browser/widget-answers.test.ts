@@ -20,6 +20,8 @@ test("a tool's call is shown as it is, and waits for its decision", async (t) =>
   ] as const) {
     await say(visit, script({ tokens: 1, text: "over", tool }));
     const question = chat.getByRole("group", { name: "May the tool “wipe” be used?" });
+    await question.waitFor();
+    assert.equal(await chat.locator(".dots:visible").count(), 0, "it is asked once");
     assert.match((await question.textContent()) ?? "", /"disk": "all",\s+"n": 3/);
     await question.getByRole("button", { name: decision }).click();
     await chat.getByText(outcome).waitFor();
@@ -116,5 +118,6 @@ test("an answer that fails says so in its place and can be asked for again", asy
   const visit = await visited(t, chromium, parley.url);
   await say(visit, "no script");
   await visit.chat.getByText("The answer failed.").waitFor();
+  assert.equal(await visit.chat.getByText("Answer again", { exact: true }).count(), 1);
   assert.equal(await visit.chat.getByRole("button", { name: "Answer again" }).count(), 1);
 });

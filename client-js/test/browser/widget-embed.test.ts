@@ -235,3 +235,83 @@ test("the page's own header, welcome and footer stand in their slots", async (t)
   for (const slot of ["header", "empty", "footer"]) await page.getByText(`our ${slot}`).waitFor();
   assert.equal(await chat.locator(".greeting").isVisible(), false);
 });
+
+test("what comes while the chat is closed shows at its button, until it is opened", async (t) => {
+  const visit = await visited(t, chromium, parley.url, { attributes: "" });
+  const { chat, page } = visit;
+  await chat.locator(".launcher").click();
+  await say(visit, script({ tokens: 120, text: "word ", every_ms: 20 }));
+  await chat.getByText("word word").waitFor();
+  await page.getByRole("button", { name: "Buy" }).focus();
+  await chat.evaluate((node) => (node as HTMLElementTagNameMap["parley-chat"]).close());
+  assert.equal(await page.evaluate(() => document.activeElement?.textContent), "Buy");
+  await chat.getByRole("button", { name: "Open chat, new message" }).click();
+  await visit.field.press("Escape");
+  await chat.getByRole("button", { name: "Open chat", exact: true }).waitFor();
+});
+
+test("what is written in the chat, or done there by a key, is no shortcut of the page", async (t) => {
+  const visit = await visited(t, chromium, parley.url, { attributes: "" });
+  const { chat, page, field } = visit;
+  await chat.locator(".launcher").click();
+  await page.evaluate(() => {
+    for (const type of ["keydown", "keypress", "keyup"])
+      addEventListener(type, ({ key }: KeyboardEventInit) => (document.title += ` ${key}`));
+  });
+  await field.press("j");
+  await field.press("Control+b");
+  await field.press("Escape");
+  await chat.locator("dialog[open]").waitFor({ state: "hidden" });
+  const keys = (await page.title()).replace("A shop", "").split(" ");
+  assert.deepEqual(
+    keys.filter((key) => key === "j"),
+    [],
+  );
+  assert.ok(keys.includes("b"), "with Control it may be");
+});
+
+test("the way back of a phone goes from a sheet to the talk first, then to the page", async (t) => {
+  const viewport = { width: 390, height: 700 };
+  const visit = await visited(t, chromium, parley.url, {
+    attributes: "",
+    viewport,
+    hasTouch: true,
+  });
+  const { chat } = visit;
+  await chat.locator(".launcher").click();
+  await chat.getByRole("button", { name: "Conversations" }).click();
+  const sheet = chat.getByRole("dialog", { name: "Conversations" });
+  await sheet.waitFor();
+  const back = () =>
+    chat.locator("dialog.frame").evaluate((node) => node.dispatchEvent(new Event("cancel")));
+  await back();
+  assert.equal(await sheet.count(), 0);
+  assert.equal(await chat.locator("dialog[open]").count(), 1);
+  await back();
+  assert.equal(await chat.locator("dialog[open]").count(), 0);
+});
+
+test("a phone that is turned keeps the focus and what is written", async (t) => {
+  const visit = await visited(t, chromium, parley.url, {
+    attributes: "",
+    viewport: { width: 700, height: 390 },
+  });
+  await visit.chat.locator(".launcher").click();
+  await visit.chat.getByRole("button", { name: "New conversation" }).focus();
+  await visit.page.setViewportSize({ width: 390, height: 700 });
+  await visit.chat.locator("dialog:modal").waitFor();
+  const focused = await visit.chat.evaluate((node) => node.shadowRoot?.activeElement?.ariaLabel);
+  assert.equal(focused, "New conversation");
+});
+
+test("a question of the page's that is pressed leaves the focus in the chat", async (t) => {
+  const visit = await visited(t, chromium, parley.url, {
+    attributes: `inline starters="What is new?"`,
+  });
+  await visit.chat.getByRole("button", { name: "What is new?" }).click();
+  await visit.chat.locator("article").first().waitFor();
+  assert.equal(
+    await visit.chat.evaluate((node) => node.shadowRoot?.activeElement?.tagName),
+    "TEXTAREA",
+  );
+});

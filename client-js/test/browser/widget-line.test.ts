@@ -56,6 +56,11 @@ test("a cut line is a state, told with a way to try now, and the answer goes on"
   wire.refuse();
   await chat.getByText(/No connection/).waitFor();
   assert.equal(await chat.locator(".message .bad").count(), 0);
+  const caret = await chat
+    .locator(".live .text p")
+    .last()
+    .evaluate((node) => getComputedStyle(node, "::after").display);
+  assert.equal(caret, "none", "nothing looks like work that nobody knows of");
   wire.mend();
   await chat.locator(".connection .link").dispatchEvent("click");
   await settled(visit);

@@ -120,3 +120,56 @@ test("the list hears of what another tab does", async (t) => {
   await other.locator("parley-chat textarea").press("Enter");
   await list.locator(".pick", { hasText: "from elsewhere" }).waitFor();
 });
+
+test("a list that cannot be had says so, above the sheet, and may be asked for again", async (t) => {
+  const visit = await visited(t, chromium, parley.url, { expected: /ERR_FAILED/ });
+  const { chat, page } = visit;
+  await talked(visit, "apples");
+  const asked = /\/conversations\?/;
+  await page.route(asked, (route) => route.abort());
+  await chat.getByRole("button", { name: "Conversations" }).click();
+  const list = chat.getByRole("dialog", { name: "Conversations" });
+  await list.getByRole("button", { name: "Try again" }).waitFor();
+  assert.equal(await list.getByText("Nothing here yet.").isVisible(), false);
+  await chat.getByText("The server was not reached.").click({ trial: true });
+  await page.unroute(asked);
+  await list.getByRole("button", { name: "Try again" }).click();
+  await list.locator(".pick", { hasText: "apples" }).waitFor();
+});
+
+test("a title that stays the same ends its form, and focus stays in the list", async (t) => {
+  const visit = await visited(t, chromium, parley.url);
+  const { page } = visit;
+  await talked(visit, "apples");
+  await talked(visit, "pears");
+  const list = await listed(visit);
+  for (let time = 0; time < 2; time++) {
+    await list
+      .getByRole("button", { name: /^More for/ })
+      .first()
+      .click();
+    await list.getByRole("button", { name: "Rename" }).click();
+    await page.keyboard.type("Fruit");
+    await page.keyboard.press("Enter");
+    await list.locator("form").waitFor({ state: "detached" });
+    await list.locator(".pick", { hasText: "Fruit" }).waitFor();
+  }
+  await list.getByRole("button", { name: "More for “Fruit”" }).click();
+  await list.getByRole("button", { name: "Archive" }).click();
+  await list.locator(".pick", { hasText: "Fruit" }).waitFor({ state: "detached" });
+  const focused = await visit.chat.evaluate((node) => node.shadowRoot?.activeElement?.textContent);
+  assert.match(focused ?? "", /apples/, "with the row that stands there now");
+});
+
+test("a conversation that is deleted elsewhere says so, and takes no focus from the page", async (t) => {
+  const visit = await visited(t, chromium, parley.url);
+  await talked(visit, "apples");
+  await visit.page.getByRole("button", { name: "Buy" }).focus();
+  await visit.chat.evaluate(async (node) => {
+    const { client } = node as HTMLElementTagNameMap["parley-chat"];
+    const { items } = (await client.fetch("conversations")) as { items: { id: string }[] };
+    await client.fetch(`conversations/${items[0]?.id}`, { method: "DELETE" });
+  });
+  await visit.chat.getByText("This conversation was deleted.").waitFor();
+  assert.equal(await visit.page.evaluate(() => document.activeElement?.textContent), "Buy");
+});

@@ -3,12 +3,33 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 
-import { answerText, say, script, settled, visited } from "./chat.ts";
+import { answerText, say, script, settled, type Visit, visited } from "./chat.ts";
 import { browser } from "./pages.ts";
 import { Parley } from "./parley.ts";
 
 const chromium = await browser();
 const parley = await Parley.started(after, { PARLEY_MODEL: "scripted" });
+
+/** What screen readers are told from now on. */
+async function announced({ page }: Visit): Promise<readonly string[]> {
+  const said: string[] = [];
+  await page.exposeFunction("hearSaid", (text: string) => said.push(text));
+  await page.evaluate(() => {
+    const { hearSaid } = globalThis as unknown as { hearSaid(text: string): void };
+    Object.assign(Element.prototype, { ariaNotify: hearSaid });
+  });
+  return said;
+}
+
+test("a finished answer is told in words that do not run together", async (t) => {
+  const visit = await visited(t, chromium, parley.url);
+  const said = await announced(visit);
+  const citations = [{ start: 0, end: 5, sources: [{ document: "d", title: "D" }] }];
+  await say(visit, script({ tokens: 1, text: "First\n\n- one\n- two", citations }));
+  await settled(visit);
+  await visit.chat.locator(".sources").waitFor();
+  assert.match(said.at(-1) ?? "", /^First\s+one\s+two$/);
+});
 
 test("an answer streams in, whole and once", async (t) => {
   const visit = await visited(t, chromium, parley.url);
@@ -36,8 +57,10 @@ test("another answer stands beside the first, and one can go back and forth", as
   await chat.getByRole("button", { name: "Answer again" }).click();
   await chat.getByText("2 / 2").waitFor();
   await settled(visit);
+  const said = await announced(visit);
   await chat.getByRole("button", { name: "Previous version" }).click();
   await chat.getByText("1 / 2").waitFor();
+  assert.deepEqual(said, [], "what is only looked at again is not news");
   assert.equal(await visit.messages.count(), 2);
   const focused = await chat.evaluate((node) =>
     node.shadowRoot?.activeElement?.getAttribute("aria-label"),

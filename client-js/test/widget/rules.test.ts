@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import type { ChatMessage } from "../../src/index.ts";
+import { type ChatMessage, ParleyError } from "../../src/index.ts";
 import { AnswerNews } from "../../src/widget/announcer.ts";
 import { address, numbered } from "../../src/widget/citations.ts";
 import { tell } from "../../src/widget/connection.ts";
@@ -102,6 +102,7 @@ test("an error is told in the reader's language, not in the server's words", () 
   const { t } = language("de");
   assert.equal(explain("message_too_long", t), "Die Nachricht ist zu lang.");
   assert.equal(explain("internal", t), "");
+  assert.equal(explain("offline", t), "Der Server war nicht erreichbar.");
   assert.equal(explain(undefined, t), "");
 });
 
@@ -117,10 +118,10 @@ test("a connection is told as a state, with what can be done about it", () => {
   assert.deepEqual(tell(waiting, 4200, false, t), {
     text: "You are offline. Messages are kept and sent later.",
   });
-  assert.deepEqual(tell({ state: "closed", reason: 4501 }, 0, true, t), {
-    text: "Disconnected.",
-    action: "retry",
-  });
+  const closed = { text: "Disconnected.", action: "retry" };
+  assert.deepEqual(tell({ state: "closed", reason: 4501 }, 0, true, t), closed);
+  const error = new ParleyError("closed", "The server lets us in no more.");
+  assert.deepEqual(tell({ state: "closed", reason: 4002, error }, 0, true, t), closed, "once");
 });
 
 test("of an answer its begin, one question and its end are told, whatever happens between", () => {
