@@ -1,5 +1,9 @@
-/** A message with all that it can be; begun beside the socket, and there before the first answer is. */
+/**
+ * A message with all that it can be, what holds many of them, and what lies over them; begun beside the socket, and
+ * there before the first answer is.
+ */
 
+export { Book } from "./book.ts";
 export { passage } from "./citations.ts";
 export { Row } from "./message.ts";
 export { Sheet } from "./sheet.ts";

@@ -61,13 +61,6 @@ export class Book {
     this.sleep();
   }
 
-  /** Makes all rows anew. */
-  renew(): void {
-    this.#cut(0);
-    for (const message of this.#messages.slice(this.#from)) this.#append(message);
-    this.sleep();
-  }
-
   /** Makes the rows of so many more of the older messages. */
   extend(count: number): void {
     const to = this.#from;

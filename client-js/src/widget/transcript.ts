@@ -1,10 +1,11 @@
 import type { ChatMessage } from "../index.ts";
-import { Book } from "./book.ts";
+import type { Book } from "./book.ts";
 import { arrange, focusedBeside, h, show } from "./dom.ts";
 import * as drawings from "./drawings.ts";
 import { icon } from "./icons.ts";
 import { moves } from "./keys.ts";
 import { follows, PAGE } from "./paging.ts";
+import { here } from "./parts.ts";
 import { row, type Shown } from "./plain.ts";
 import type { Room } from "./room.ts";
 
@@ -22,7 +23,8 @@ export class Transcript {
   readonly element: HTMLElement;
   readonly #room: Room;
   readonly #log: HTMLElement;
-  readonly #book: Book;
+  /** Comes with what messages can be; until then there are but the newest rows, and all of them are last ones. */
+  #book: Book | undefined;
   readonly #last = h("div");
   readonly #asked: HTMLElement;
   readonly #older: HTMLButtonElement;
@@ -66,8 +68,8 @@ export class Transcript {
       tabindex: "0",
       on: { scroll: () => this.#scrolled(), keydown: (event) => this.#key(event) },
     });
-    this.#book = new Book(this.#log, (message) => this.#rowOf(message));
-    this.#log.append(this.#older, empty, this.#book.element, this.#last, this.#asked);
+    this.#log.append(this.#older, empty, this.#last, this.#asked);
+    this.#bind();
     this.#follows(true);
     this.element = h("div", { class: "middle" }, this.#log, this.#latest);
     this.#resize.observe(this.#log);
@@ -93,7 +95,7 @@ export class Transcript {
     this.#held(
       () => {
         this.#rows.clear();
-        this.#book.renew();
+        this.#bind();
         this.#fill(this.#room.conversation.messages);
       },
       (read) => this.#rows.get(before.find(([, { element }]) => element === read)?.[0] ?? ""),
@@ -101,9 +103,16 @@ export class Transcript {
     this.#refocus(focused);
   }
 
+  #bind(): void {
+    const { Book } = here("answers") ?? {};
+    if (!Book) return;
+    this.#book = new Book(this.#log, (message) => this.#rowOf(message));
+    this.#last.before(this.#book.element);
+  }
+
   dispose(): void {
     this.#resize.disconnect();
-    this.#book.dispose();
+    this.#book?.dispose();
     for (const shown of this.#rows.values()) shown.dispose();
   }
 
@@ -117,8 +126,8 @@ export class Transcript {
 
   #fill(messages: readonly ChatMessage[]): void {
     const { more, status } = this.#room.conversation;
-    const tail = lastExchange(messages);
-    this.#book.settle(messages.slice(0, tail));
+    const tail = this.#book ? lastExchange(messages) : 0;
+    this.#book?.settle(messages.slice(0, tail));
     const last = messages.slice(tail).map((message) => this.#rowOf(message));
     for (const row of last) row.near();
     arrange(
@@ -148,7 +157,7 @@ export class Transcript {
     }
     const { top } = this.#log.getBoundingClientRect();
     const read =
-      this.#book.rowAt(top) ??
+      this.#book?.rowAt(top) ??
       [...this.#last.children].find((row) => row.getBoundingClientRect().bottom > top);
     const stood = read?.getBoundingClientRect().top ?? 0;
     change();
@@ -162,12 +171,12 @@ export class Transcript {
 
   /** Older rows and stale heights wait for idle moments. */
   #proceed(): void {
-    if (this.#awaited || !this.#book.unfinished) return;
+    if (this.#awaited || !this.#book?.unfinished) return;
     this.#awaited = true;
     whenIdle(() => {
       this.#awaited = false;
       if (this.#log.clientWidth === 0) return; // closed: `#resized` goes on
-      this.#held(() => this.#book.step());
+      this.#held(() => this.#book?.step());
       this.#proceed();
     });
   }
@@ -183,7 +192,7 @@ export class Transcript {
   }
 
   #forget(messages: readonly ChatMessage[]): void {
-    if (this.#rows.size === messages.length - this.#book.left) return;
+    if (this.#rows.size === messages.length - (this.#book?.left ?? 0)) return;
     const present = new Set(messages.map(({ id }) => id));
     for (const [id, shown] of this.#rows) {
       if (present.has(id)) continue;
@@ -216,7 +225,7 @@ export class Transcript {
     this.#top = this.#log.scrollTop;
     show(this.#latest, !following);
     if (this.#top >= AHEAD) return;
-    if (this.#book.left) this.#held(() => this.#book.extend(PAGE));
+    if (this.#book?.left) this.#held(() => this.#book?.extend(PAGE));
     else if (!this.#refused) this.#loadOlder();
   }
 
@@ -238,8 +247,8 @@ export class Transcript {
   #resized(): void {
     const { clientWidth } = this.#log;
     if (clientWidth > 0) {
-      if (this.#width && clientWidth !== this.#width) this.#book.widened();
-      this.#book.sleep();
+      if (this.#width && clientWidth !== this.#width) this.#book?.widened();
+      this.#book?.sleep();
       this.#width = clientWidth;
       this.#proceed();
     }
