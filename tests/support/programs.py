@@ -20,6 +20,7 @@ PACKAGES = {
     "faketime": "faketime libfaketime",
     "nginx": "nginx",
     "chromium": "chromium fonts-noto-core",  # and letters for languages that it has none for
+    "chromium-headless-shell": "chromium-headless-shell",
 }
 UNPACKED = Path(__file__).parents[2] / ".cache" / "debian"
 
@@ -56,10 +57,11 @@ def environment(program: Path) -> dict[str, str]:
 def variables(name: str) -> list[str]:
     """Where a program is, and its libraries if they lie apart, for a shell to hand on."""
     program = find(name)
-    found = [f"PARLEY_{name.upper()}={program}"]
+    variable = f"PARLEY_{name.upper().replace('-', '_')}"
+    found = [f"{variable}={program}"]
     if program.is_relative_to(UNPACKED):
         libraries = environment(program)["LD_LIBRARY_PATH"]
-        found.append(f"PARLEY_{name.upper()}_LIBRARIES={libraries}")
+        found.append(f"{variable}_LIBRARIES={libraries}")
     return found
 
 

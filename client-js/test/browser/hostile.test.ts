@@ -23,6 +23,7 @@ type Markdown = typeof markdown;
 
 const SHORT = 120; // is cut at every position; what is longer, at some
 const SEED = 20261122;
+const DOT = '<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>';
 const LEADS = /^(?:https?:\/\/|mailto:|tel:)[!-~]+$/;
 
 const chromium = await browser();
@@ -36,11 +37,11 @@ interface Watch {
   asked(): Promise<string[]>;
 }
 
-/** Watches a page from now on; `own` is asked for by right. */
-async function watching(page: Page, own = /^(?!)/): Promise<Watch> {
+/** Watches a page from now on; what begins like one of `own` is asked for by right. */
+async function watching(page: Page, ...own: readonly string[]): Promise<Watch> {
   const ran: string[] = [];
   const asked: string[] = [];
-  const note = (url: string) => !own.test(url) && asked.push(url);
+  const note = (url: string) => own.some((begin) => url.startsWith(begin)) || asked.push(url);
   page.context().on("request", (request) => note(request.url()));
   page.on("websocket", (socket) => note(socket.url()));
   page.on("popup", (popup) => asked.push(`a window: ${popup.url()}`));
@@ -51,11 +52,16 @@ async function watching(page: Page, own = /^(?!)/): Promise<Watch> {
     void dialog.dismiss();
   });
   await page.exposeFunction("ran", () => void ran.push("ran()"));
+  await page.route("**/the-last", (route) =>
+    route.fulfill({ contentType: "image/svg+xml", body: DOT }),
+  );
   return {
     ran,
     asked: async () => {
       // Requests are told in their order: once this one is, all before it were.
-      const last = page.waitForRequest(/\/the-last$/);
+      const last = page.waitForEvent("requestfinished", (request) =>
+        /\/the-last$/.test(request.url()),
+      );
       await page.evaluate(async () => {
         for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
         new Image().src = "/the-last"; // which the page's policy allows it
@@ -187,6 +193,11 @@ test("only a click asks: a link opens a place that knows nothing of this one, an
   assert.deepEqual(watch.ran, []);
 });
 
+/** What the chat asks for by right: its server, and its own parts from where the page has the widget. */
+function served({ page }: Visit, server: string): readonly string[] {
+  return [`${server}/`, `${server.replace("http", "ws")}/`, new URL("parts/", page.url()).href];
+}
+
 /** Opens whatever in the chat can be opened, and closes it again. */
 async function everythingOpened({ chat, page }: Visit): Promise<void> {
   await chat.evaluate((node) => {
@@ -220,10 +231,7 @@ async function clean({ chat }: Visit): Promise<void> {
 test("through the real server the chat runs nothing and asks for nothing", async (t) => {
   const visit = await visited(t, chromium, parley.url, { expected: /404/ });
   await visit.chat.locator("[role=log]").waitFor();
-  const watch = await watching(
-    visit.page,
-    new RegExp(`^(?:http|ws)://127\\.0\\.0\\.1:${parley.port}/`),
-  );
+  const watch = await watching(visit.page, ...served(visit, parley.url));
   const [bits, size] = [HOSTILE, 45];
   for (let at = 0; at < bits.length; at += size) {
     const some = sendable(bits.slice(at, at + size).join("\n\n"));
@@ -302,7 +310,7 @@ async function deceived(
       );
     },
   });
-  const watch = await watching(visit.page, /^(?:http|ws):\/\/hostile\.example\/|\/parts\/list-/);
+  const watch = await watching(visit.page, ...served(visit, SERVER));
   return { visit, server, watch };
 }
 

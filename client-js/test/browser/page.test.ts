@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 
-import { browser, imported, opened, site } from "./pages.ts";
+import { browser, imported, opened, site, WHOLE } from "./pages.ts";
 import { Parley } from "./parley.ts";
 
 type Client = typeof import("../../src/index.ts");
@@ -14,7 +14,10 @@ type Held = {
 };
 
 // Playwright turns the cache off, for it makes pages outlive what it knows of them.
-const chromium = await browser({ ignoreDefaultArgs: ["--disable-back-forward-cache"] });
+const chromium = await browser({
+  executablePath: WHOLE,
+  ignoreDefaultArgs: ["--disable-back-forward-cache"],
+});
 const parley = await Parley.started(after);
 
 test("a page with a connection is kept as it is when it is left, and is connected again when it is back", async (t) => {

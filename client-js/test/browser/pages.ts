@@ -34,12 +34,20 @@ export interface Seen {
   readonly requests: Map<string, number>;
 }
 
-/** A browser for the tests of one file. `shop.example` and its like are this machine. */
+/** The browser as people have it, for what its shell without windows lacks. */
+export const WHOLE = process.env["PARLEY_CHROMIUM"] ?? "/usr/bin/chromium";
+
+/**
+ * A browser for the tests of one file. `shop.example` and its like are this machine.
+ *
+ * The shell takes a third of the whole browser's time for each page, and is the same engine: `scripts/test` names it
+ * but for the long form, which shows everything of the whole browser.
+ */
 export async function browser(options: LaunchOptions = {}): Promise<Browser> {
   const libraries = process.env["PARLEY_CHROMIUM_LIBRARIES"];
   const launched = await chromium.launch({
+    executablePath: process.env["PARLEY_CHROMIUM_HEADLESS_SHELL"] ?? WHOLE,
     ...options,
-    executablePath: process.env["PARLEY_CHROMIUM"] ?? "/usr/bin/chromium",
     args: [
       "--no-sandbox",
       "--disable-dev-shm-usage",
