@@ -36,7 +36,7 @@ export const ENTRIES: readonly Entry[] = [
     parts: {
       found: "src/widget/found.ts",
       of: {
-        answers: { source: "src/widget/answers.ts", kB: [9, 15.6] },
+        answers: { source: "src/widget/answers.ts", kB: [9, 15.9] },
         list: { source: "src/widget/list.ts", kB: [1.5, 3] },
         de: { source: "src/widget/locales/de.ts", kB: [0.5, 1.5] },
         ar: { source: "src/widget/locales/ar.ts", kB: [0.5, 1.7] },

@@ -38,4 +38,17 @@ summary{cursor:pointer;min-block-size:32px;display:list-item;align-content:cente
 .number{color:var(--_accent);font-weight:650;font-variant-numeric:tabular-nums}
 .source{overflow-y:auto;overscroll-behavior:contain;padding:4px 16px 20px;display:grid;gap:12px;align-content:start}
 .source blockquote{white-space:pre-wrap;overflow-wrap:anywhere;color:var(--_text);background:var(--_highlight);border-color:var(--_accent);padding:10px 12px;border-start-end-radius:8px;border-end-end-radius:8px}
+[data-do=more] svg{stroke-width:3}
+[dir=rtl] .turns{transform:scaleX(-1)}
+.main{background:var(--_accent);color:var(--_on-accent);font-weight:600}
+input{background:var(--_background);border:1px solid var(--_edge);border-radius:10px;min-block-size:44px;padding:0 12px;inline-size:100%;font-size:16px}
+input[type=checkbox]{inline-size:20px;min-block-size:20px;accent-color:var(--_accent)}
+@media(pointer:fine){.actions{margin-inline:-9px}.actions .icon{inline-size:36px}}
+@media(hover:hover){.message:not(:last-child) .actions{opacity:0}.message:hover .actions,.message:focus .actions,.message:focus-within .actions{opacity:1}}
+@media(prefers-reduced-motion:no-preference){
+.live .text ::after{animation:blink 1s steps(1) infinite}
+@keyframes blink{50%{opacity:0}}
+.late{animation:late .8s}
+@keyframes late{from,99%{visibility:hidden}}
+}
 `;

@@ -19,18 +19,13 @@ button:disabled,[aria-disabled=true]{opacity:.4;cursor:default}
 :focus{outline:none}
 :focus-visible{outline:2px solid var(--_accent);outline-offset:2px}
 svg{display:block;inline-size:20px;block-size:20px;fill:none;stroke:currentColor;stroke-width:1.8;stroke-linecap:round;stroke-linejoin:round}
-[data-do=more] svg{stroke-width:3}
-[dir=rtl] .turns{transform:scaleX(-1)}
 .icon{inline-size:44px;padding:0;display:inline-grid;place-items:center;color:var(--_muted);flex:none}
-.main{background:var(--_accent);color:var(--_on-accent);font-weight:600}
 .plain{border-color:var(--_edge);background:var(--_background)}
 .link{color:var(--_accent);font-weight:600;padding:0 8px}
 .faint{color:var(--_muted);font-size:.87em}
 .bad{color:var(--_danger);font-size:.87em}
 .unseen{position:absolute;inline-size:1px;block-size:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
-input{background:var(--_background);border:1px solid var(--_edge);border-radius:10px;min-block-size:44px;padding:0 12px;inline-size:100%;font-size:16px}
-input[type=checkbox]{inline-size:20px;min-block-size:20px;accent-color:var(--_accent)}
-input::placeholder,textarea::placeholder{color:var(--_muted);opacity:1}
+::placeholder{color:var(--_muted);opacity:1}
 @media(hover:hover){.icon:hover,.plain:hover,.starter:hover,.pick:hover,.sources button:hover{background:var(--_surface);color:var(--_text)}}
 `;
 
@@ -58,7 +53,6 @@ dialog.frame{position:fixed;inset:auto;inset-inline-end:var(--_inset);inset-bloc
 .latest{position:absolute;inset-block-end:10px;inset-inline:0;margin-inline:auto;inline-size:44px;block-size:44px;padding:0;display:grid;place-items:center;border-radius:50%;background:var(--_background);border-color:var(--_border);box-shadow:0 2px 8px #0002}
 .empty{min-block-size:100%;display:flex;flex-direction:column;justify-content:center}
 .empty slot{display:flex;flex-direction:column;gap:12px;align-items:center;text-align:center}
-.empty .logo{inline-size:56px;block-size:56px;border-radius:16px}
 .greeting{font-size:1.35em;font-weight:650;line-height:1.3;max-inline-size:20em;text-wrap:balance}
 .starters{display:flex;flex-direction:column;gap:8px;inline-size:100%;max-inline-size:24em;margin-block-start:8px}
 .starter{border-color:var(--_border);padding:10px 14px;border-radius:12px}
@@ -86,17 +80,11 @@ const messages = `
 `;
 
 const conditions = `
-@media(pointer:fine){.actions{margin-inline:-9px}.actions .icon{inline-size:36px}}
-@media(hover:hover){.message:not(:last-child) .actions{opacity:0}.message:hover .actions,.message:focus .actions,.message:focus-within .actions{opacity:1}}
 @media(max-width:480px){dialog.frame{inset:0;inline-size:100%;block-size:100dvh;border:0;border-radius:0;padding-block-start:env(safe-area-inset-top)}}
 @media(prefers-reduced-motion:no-preference){
 .dots::before{animation:pulse 1.2s ease-in-out infinite}
-.live .text ::after{animation:blink 1s steps(1) infinite}
-@keyframes blink{50%{opacity:0}}
-.late{animation:late .8s}
 dialog.frame,.sheet{animation:rise .18s ease-out}
 @keyframes pulse{50%{transform:scale(.55)}}
-@keyframes late{from,99%{visibility:hidden}}
 @keyframes rise{from{opacity:0;transform:translateY(12px)}}
 }
 @media(forced-colors:active){.user .text,.send,.stop,.launcher,.main,.icon{border-color:ButtonBorder}.dots::before{background:CanvasText}}
