@@ -178,6 +178,9 @@ export class Talk {
         this.asked++;
         send(this.refuses ? refusal(frame.id) : this.#before(frame));
         break;
+      case "ping":
+        send({ type: "pong", ...(frame.id !== undefined && { id: frame.id }) });
+        break;
       default:
         if ("id" in frame) send({ type: "ok", ref: frame.id });
     }

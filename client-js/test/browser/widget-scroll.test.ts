@@ -13,6 +13,25 @@ const MANY = LONG ? 3000 : 500;
 
 const chromium = await browser();
 
+/** Of the browser's own record of its work. */
+interface Traced {
+  readonly name: string;
+  readonly args: {
+    readonly elementCount?: number;
+    readonly beginData?: { readonly dirtyObjects?: number };
+  };
+}
+
+/** Waits until so many messages have their rows. */
+async function shown({ page }: Visit, messages: number): Promise<void> {
+  await page.waitForFunction(
+    (count) =>
+      document.querySelector("parley-chat")?.shadowRoot?.querySelectorAll("article").length ===
+      count,
+    messages,
+  );
+}
+
 async function talked(
   t: TestContext,
   messages: number,
@@ -79,21 +98,13 @@ test("nobody is moved who reads further up: not while older messages are built, 
     for (let said = 0; said < 10; said++) talk.say("Some words, and a list:\n\n- one\n- two\n\n");
     talk.end();
   }
-  await visit.page.waitForFunction(
-    (count) =>
-      document.querySelector("parley-chat")?.shadowRoot?.querySelectorAll("article").length ===
-      count,
-    MANY + 60,
-  );
+  await shown(visit, MANY + 60);
   assert.deepEqual(await drifts.jsonValue(), []);
 });
 
 test("an answer that grows below many messages touches its own end and nothing else", async (t) => {
   const { talk, visit } = await talked(t, 200);
-  await visit.page.waitForFunction(
-    () =>
-      document.querySelector("parley-chat")?.shadowRoot?.querySelectorAll("article").length === 200,
-  );
+  await shown(visit, 200);
   talk.begin();
   talk.say("It begins. ");
   await visit.chat.getByText("It begins.").waitFor();
@@ -120,6 +131,37 @@ test("an answer that grows below many messages touches its own end and nothing e
   const { elsewhere, most, updates } = await touched.jsonValue();
   assert.deepEqual(elsewhere, []);
   assert.ok(updates > 0 && most <= 4, `${most} changes in a frame`);
+});
+
+test("what the browser does for it per frame is the same below few messages and below many", async (t) => {
+  for (const messages of [2, 500]) {
+    const { talk, visit } = await talked(t, messages);
+    await shown(visit, messages);
+    talk.begin();
+    talk.say("It begins. ");
+    await visit.chat.getByText("It begins.").waitFor();
+    const cdp = await visit.page.context().newCDPSession(visit.page);
+    const styled: number[] = [];
+    const laidOut: number[] = [];
+    cdp.on("Tracing.dataCollected", ({ value }) => {
+      for (const { name, args } of value as unknown as readonly Traced[]) {
+        if (name === "UpdateLayoutTree") styled.push(args.elementCount ?? 0);
+        if (name === "Layout") laidOut.push(args.beginData?.dirtyObjects ?? 0);
+      }
+    });
+    const categories = "devtools.timeline";
+    await cdp.send("Tracing.start", { categories, transferMode: "ReportEvents" });
+    for (let n = 0; n < 10; n++) {
+      talk.say(`word${n} `);
+      await visit.chat.getByText(`word${n} `).waitFor();
+    }
+    const over = new Promise((done) => cdp.once("Tracing.tracingComplete", done));
+    await cdp.send("Tracing.end");
+    await over;
+    const middle = (of: number[]) => of.sort((a, b) => a - b)[of.length >> 1] ?? Number.NaN;
+    assert.ok(middle(styled) <= 4, `${middle(styled)} elements styled below ${messages}`);
+    assert.ok(middle(laidOut) <= 40, `${middle(laidOut)} boxes laid out below ${messages}`);
+  }
 });
 
 test("older messages that are refused are not asked for again by scrolling, but by the button", async (t) => {
