@@ -82,7 +82,7 @@ export class Row {
     if (message.state !== before?.state)
       this.element.classList.toggle("live", message.state === "generating");
     const { thought = "", tools, citations, sources, delivery, state } = message;
-    this.#fill("thought", [thought !== ""], () => this.#thinking());
+    this.#fill("thought", [thought !== ""], () => (thought ? this.#thinking() : []));
     if (thought !== this.#thought.data) this.#thought.data = thought;
     this.#fill("tools", [tools], () => {
       // What is open stays so when its call goes on.

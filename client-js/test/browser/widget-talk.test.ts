@@ -37,6 +37,7 @@ test("an answer streams in, whole and once", async (t) => {
   await settled(visit);
   assert.equal(await answerText(visit), "word ".repeat(40).trim());
   assert.equal(await visit.messages.count(), 2);
+  assert.equal(await visit.chat.locator("details").count(), 0, "of no reasoning there is no word");
 });
 
 test("Escape stops an answer, and its beginning stays", async (t) => {
