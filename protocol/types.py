@@ -50,6 +50,7 @@ PRIVATE = frozenset(
         "system_prompt",
         "comment",
         "title",
+        "place",  # in a list by title
         "snippet",
         "summary",
         "last_message",

@@ -53,6 +53,16 @@ async def titled(world: World, title: str | None) -> str:
     return (await world.store.conversations.create(world.owner, world.once(), new)).conversation.id
 
 
+async def test_where_a_list_by_title_goes_on_shows_no_title(world: World) -> None:
+    """It may stand in a log; a title may not."""
+    for _ in range(2):
+        await titled(world, "my dog is called Wotan")
+    listing = Listing(by=ListedBy.TITLE)
+    page = await world.store.conversations.list(world.owner, listing, limit=1)
+    assert page.next is not None
+    assert "dog" not in repr(page)
+
+
 async def test_conversations_are_listed_by_their_latest_change(world: World) -> None:
     """Page by page, without losing or repeating one; equal times are told apart by id."""
     sent = [await world.exchange(str(number)) for number in range(7)]
