@@ -251,6 +251,14 @@ async def test_a_query_that_is_not_what_it_may_be_is_refused(query: str, code: s
     assert (await application().get(f"/letters?{query}")).error()[1] == code
 
 
+async def test_what_a_query_may_hold_is_found_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes longer than everything else that is done with a query."""
+    client = application()
+    await client.get("/letters?copies=2")
+    monkeypatch.setattr("server.http.bodies.type_info", None)
+    assert (await client.get("/letters?copies=3")).json() == {"to": None, "copies": 3}
+
+
 @pytest.mark.parametrize("body", [b'{"to": "a\\u0000"}', b'{"to": "\\u0000"}'])
 async def test_no_text_holds_u0000(body: bytes) -> None:
     """Which PostgreSQL does not take."""
