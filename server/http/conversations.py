@@ -142,12 +142,11 @@ class ConversationDesk:
         wanted = read_query(request, ExportQuery).format
         async with self._reads.one(owner):
             row = await self._store.conversations.get(owner, id)
-            path = await self._store.history.path(owner, id)
         shown = shapes.conversation(row)
         if wanted is Format.JSON:
             kind, pieces = "json", export.as_json(_told(row), self._tree(owner, id))
         else:
-            kind, pieces = "md", export.as_markdown(shown, self._branch(owner, id, path))
+            kind, pieces = "md", export.as_markdown(shown, self._branch(owner, id))
         headers = export.headers(shown, kind)
         return StreamingResponse(() if request.method == "HEAD" else pieces, headers=headers)
 
@@ -162,9 +161,8 @@ class ConversationDesk:
                 return
             after = rows[-1].number
 
-    async def _branch(
-        self, owner: Owner, id: str, path: Sequence[str]
-    ) -> AsyncIterator[Sequence[o.Message]]:
+    async def _branch(self, owner: Owner, id: str) -> AsyncIterator[Sequence[o.Message]]:
+        path = await self._part(owner, partial(self._store.history.path, owner, id))
         for begin in range(0, len(path), EXPORT_PAGE):
             part = path[begin : begin + EXPORT_PAGE]
             branch = await self._part(

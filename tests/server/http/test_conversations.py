@@ -633,7 +633,8 @@ async def test_who_asks_for_a_files_headers_has_nothing_read(
     sent, _ = await branching(ann)
     target = f"{sent[0].conversation}/export"
     got = await ann.ask("GET", target)
-    monkeypatch.setattr(ann.world.parts.store.history, "made", None)
+    for method in ("made", "path"):
+        monkeypatch.setattr(ann.world.parts.store.history, method, None)
     head = await ann.ask("HEAD", target)
     assert (head.status, head.body, head.whole) == (200, b"", True)
     traces = {"x-request-id"}
