@@ -61,8 +61,7 @@ def _expression(character: str) -> str:
 async def found(db: Database, text: str, which: str, binds: dict[str, Value]) -> list[str]:
     """The ids of conversations with that text, of the last changed ones among `which`.
 
-    Each look is a unit of its own, so that others have their turn between two of them, and nobody
-    goes on for a caller who left.
+    Each look is a unit of its own, so that others have their turn between two of them.
     """
     over = monotonic() + SEARCH_S
     lately = await db.look(
