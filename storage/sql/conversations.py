@@ -152,8 +152,8 @@ class SqlConversations:
     ) -> Conversation:
         async def work(c: Connection) -> Conversation:
             at, before = await idempotency.claim(c, owner, once, _Selected)
-            if before is not None:
-                return rows.conversation(await history.owned(c, owner, conversation))
+            if before is not None:  # it stands, though the conversation may be deleted by now
+                return await history.conversation(c, owner.tenant, conversation)
             active = await locking.owned_conversation(c, owner, conversation)
             await tree.message_of(c, owner, conversation, message)
             leaf = await tree.newest_below(c, owner.tenant, conversation, message)

@@ -359,6 +359,19 @@ async def test_a_message_within_a_branch_stands_for_its_newest_leaf(world: World
     assert chosen.leaf == latest.answer
 
 
+async def test_a_choice_that_is_repeated_stands_though_its_conversation_is_gone(
+    world: World,
+) -> None:
+    """The first answer was lost; a new choice finds no such place."""
+    sent = await world.exchange()
+    once, select = world.once(), world.store.conversations.select
+    first = await select(world.owner, once, sent.conversation, sent.answer)
+    await world.store.conversations.delete(world.owner, sent.conversation)
+    assert (await select(world.owner, once, sent.conversation, sent.answer)).id == first.id
+    with pytest.raises(NotFound):
+        await select(world.owner, world.once(), sent.conversation, sent.answer)
+
+
 async def test_selecting_the_active_leaf_tells_nothing(world: World) -> None:
     """There is no change."""
     sent = await world.exchange()
