@@ -356,8 +356,16 @@ class Conversations:
         return model if model in self._catalogue.offered else None
 
     async def _acked_again(self, owner: Owner, sent: Sent, acked: Acked) -> None:
-        """What the id got the first time, and a place before it if the log still has one."""
-        acked(sent, await self._hub.before_row(sent.conversation, sent.numbers[0]))
+        """What the id got the first time, and a place before it if the log still has one.
+
+        There is none in what was deleted since, whose log may be there for a while.
+        """
+        place = await self._hub.before_row(sent.conversation, sent.numbers[0])
+        try:
+            await self._store.conversations.get(owner, sent.conversation)
+        except NotFound:
+            place = None
+        acked(sent, place)
 
     async def _proceed(self, owner: Owner, sent: Sent) -> None:
         """Tell what was committed, wake who has to stop, and run what is this instance's."""

@@ -258,6 +258,15 @@ async def test_a_repeated_id_whose_place_is_gone_has_none(desk: Desk) -> None:
     assert (again.duplicate, desk.acks[-1][1]) == (True, None)
 
 
+async def test_a_repeated_id_of_what_was_deleted_has_no_place(desk: Desk) -> None:
+    """What was said there is told to nobody any more, also where the log still has it."""
+    first = await desk.chat()
+    await desk.ended(first)
+    await desk.conversations.delete(ANN.owner, first.conversation)
+    again = await desk.chat()
+    assert (again.duplicate, again.answer, desk.acks[-1][1]) == (True, first.answer, None)
+
+
 async def test_nothing_new_is_stored_while_the_log_is_away(tmp_path: Path) -> None:
     """Neither where a conversation goes on nor where one begins; and when it is back, all is."""
     db = await open_database(f"sqlite:///{tmp_path}/away.db")
