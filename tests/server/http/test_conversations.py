@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from starlette.types import Message as Asgi
 
+from protocol.codes import CloseCode
 from protocol.frames.objects import Conversation, Message
 from server.auth.policy import GRANTS
 from server.auth.principal import Kind
@@ -180,6 +181,26 @@ async def test_a_deleted_conversation_is_gone_and_its_answers_are_stopped(ann: A
         assert gone.error() == (404, "not_found"), (method, path)
     follower.say("attach", conversation=ack.conversation)
     assert (await follower.answer_to(ack.conversation)).code == "not_found"
+
+
+async def test_who_missed_that_it_was_deleted_learns_it_when_a_message_is_repeated(
+    ann: Ann,
+) -> None:
+    """The `ack` comes as it did then; nothing of what was said does, and there is no such place."""
+    lobby = ann.world.lobby
+    caller = await lobby.greeted("ann")
+    caller.chat("m-1")
+    ack = await caller.answer_to("m-1")
+    await caller.complete(ack.answer)
+    await ann.ask("DELETE", ack.conversation)
+    late = await lobby.greeted("ann")
+    late.chat("m-1")
+    again = await late.answer_to("m-1")
+    assert (again.answer, again.duplicate) == (ack.answer, True)
+    await until(lambda: late.wire.code)
+    assert (late.types, late.wire.code) == (["welcome", "ack"], CloseCode.NOT_LEVEL)
+    back = await lobby.greeted("ann", attach=[{"conversation": ack.conversation}])
+    assert (await back.answer_to(ack.conversation)).code == "not_found"
 
 
 # ── who may ──────────────────────────────────────────────────────────────────────────────────────
