@@ -19,6 +19,7 @@ from server.errors import ChatError
 from server.telemetry.scrub import words
 
 T = TypeVar("T")
+Query = TypeVar("Query", bound=Struct)
 
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,99}")
 # No two `\s*` side by side: a long row of blanks could be shared out among them in too many ways.
@@ -66,7 +67,7 @@ def decoded(raw: bytes, type: type[T]) -> T:
     raise ChatError(ErrorCode.BAD_JSON, problem)
 
 
-def read_query(request: Request, type: type[T]) -> T:
+def read_query(request: Request, type: type[Query]) -> Query:
     """The query's parameters as a `type`, each of which may be there once."""
     given, numbers = dict[str, str | int](), _numbers(type)
     for name, value in request.query_params.multi_items():
@@ -82,7 +83,7 @@ def read_query(request: Request, type: type[T]) -> T:
 
 
 @cache  # to take a type apart takes a millisecond, in which the loop would do nothing else
-def _numbers(type: type[Any]) -> frozenset[str]:
+def _numbers(type: type[Struct]) -> frozenset[str]:
     """The fields of a query that are numbers."""
     fields = msgspec.structs.fields(type)
     return frozenset(f.encode_name for f in fields if isinstance(type_info(f.type), IntType))
