@@ -98,6 +98,10 @@ class ExportQuery(Strict, frozen=True, kw_only=True):
     format: Format = Format.JSON
 
 
+class NoQuery(Strict, frozen=True, kw_only=True):
+    """Of a request that has no parameters."""
+
+
 class TimePlace(Cursor, frozen=True):
     """Where a page of conversations by a time ended, with no more than a database takes."""
 

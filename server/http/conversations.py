@@ -29,6 +29,7 @@ from server.http.asked import (
     ListQuery,
     MessagesPlace,
     MessagesQuery,
+    NoQuery,
     Rated,
     TimePlace,
     TitlePlace,
@@ -111,6 +112,7 @@ class ConversationDesk:
     async def read(self, request: Request) -> Response:
         """One of them."""
         owner, id = (await self._reader(request)).owner, _id(request)
+        read_query(request, NoQuery)
         async with self._reads.one(owner):
             return JsonResponse(_told(await self._store.conversations.get(owner, id)))
 
@@ -243,7 +245,9 @@ class ConversationDesk:
 
     async def _changer(self, request: Request) -> Principal:
         most = self._options.changes_per_minute
-        return await self._caller(request, self._rates.change, most)
+        principal = await self._caller(request, self._rates.change, most)
+        read_query(request, NoQuery)  # what changes something is said in the path and the body
+        return principal
 
     async def _caller(
         self, request: Request, wait_ms: Callable[[Owner], int], per_minute: int
@@ -283,15 +287,11 @@ def _key(request: Request) -> str:
     """The request's id; one that has none is not repeated."""
     key = single(request, "idempotency-key")
     if key is None:
-        return _minted()
+        return secrets.token_hex(16)
     if not _ID.fullmatch(key):
         words = "The header `Idempotency-Key` has 1 to 64 of A-Z, a-z, 0-9 and `._:~-`."
         raise ChatError(ErrorCode.INVALID_FIELD, words)
     return key
-
-
-def _minted() -> str:
-    return secrets.token_hex(16)
 
 
 def _json(metadata: object) -> Json:

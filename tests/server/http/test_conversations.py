@@ -351,6 +351,17 @@ async def test_a_query_is_what_the_contract_names_and_nothing_else(
     assert answer.error() == ({"invalid_field": 422, "invalid_frame": 400}[code], code)
 
 
+@pytest.mark.parametrize(("method", "path"), [("POST", PATH), *WITH_ID])
+async def test_a_parameter_that_means_nothing_is_refused(ann: Ann, method: str, path: str) -> None:
+    """Whoever adds one expects something of it, and nothing is done without."""
+    made = await ann.create(title="t")
+    target = path.format(id=made["id"])
+    target += "&dry_run=1" if "?" in target else "?dry_run=1"
+    answer = await ann.ask(method, target, _body(method, path))
+    assert answer.error() == (400, "invalid_frame")
+    assert (await ann.told("GET", PATH))["items"] == [made]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
