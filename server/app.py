@@ -55,7 +55,7 @@ from storage.values import Owner
 
 FEATURES = ("approvals", "client_tools")
 HOUR_S = 3600.0
-SEARCHES_TOGETHER = 2  # each may keep one of a few readers of SQL for most of a second
+SEARCHES_TOGETHER = 2  # each keeps one of a few readers of SQL, at times for three seconds
 FETCHES_TOGETHER = 64  # more would only wait in the line of SQL, and not as long as they may
 NUDGE_PAUSE_S = 0.1  # many are shut out at once at times; one look is for all of them
 _log = get_logger()
