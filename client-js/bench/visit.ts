@@ -5,9 +5,6 @@ import { history, Talk } from "../test/browser/talk.ts";
 import { type Frames, PROBE, type Probe } from "./probe.ts";
 import { type Renderer, page as served } from "./site.ts";
 
-/** How many times slower the processor is made. */
-const SLOW = 4;
-
 const PER_SECOND = 200;
 
 /** Main thread, in ms. */
@@ -26,17 +23,25 @@ export class Visit {
   readonly talk: Talk;
   readonly page: Page;
   readonly #cdp: CDPSession;
+  readonly #slower: number;
   readonly #ends: (() => Promise<void>)[];
 
-  private constructor(talk: Talk, page: Page, cdp: CDPSession, ends: (() => Promise<void>)[]) {
+  private constructor(
+    talk: Talk,
+    page: Page,
+    cdp: CDPSession,
+    slower: number,
+    ends: (() => Promise<void>)[],
+  ) {
     this.talk = talk;
     this.page = page;
     this.#cdp = cdp;
+    this.#slower = slower;
     this.#ends = ends;
   }
 
   /** A page that has not been gone to yet. */
-  static async prepared(browser: Browser, messages: number): Promise<Visit> {
+  static async prepared(browser: Browser, messages: number, slower: number): Promise<Visit> {
     const ends: (() => Promise<void>)[] = [];
     const talk = await Talk.started((end) => ends.push(end), history(messages), { page: served });
     const context = await browser.newContext({ viewport: { width: 420, height: 720 } });
@@ -44,12 +49,17 @@ export class Visit {
     const page = await context.newPage();
     const cdp = await context.newCDPSession(page);
     await cdp.send("Performance.enable");
-    return new Visit(talk, page, cdp, ends.reverse());
+    return new Visit(talk, page, cdp, slower, ends.reverse());
   }
 
   /** A page that shows so many messages and is at rest. */
-  static async shown(browser: Browser, renderer: Renderer, messages: number): Promise<Visit> {
-    const visit = await Visit.prepared(browser, messages);
+  static async shown(
+    browser: Browser,
+    renderer: Renderer,
+    messages: number,
+    slower: number,
+  ): Promise<Visit> {
+    const visit = await Visit.prepared(browser, messages, slower);
     await visit.go(renderer);
     await visit.complete(messages);
     await visit.page.waitForTimeout(500);
@@ -65,8 +75,9 @@ export class Visit {
     await this.page.evaluate(PROBE);
   }
 
+  /** From now on the processor is so many times slower. */
   async slow(): Promise<void> {
-    await this.#cdp.send("Emulation.setCPUThrottlingRate", { rate: SLOW });
+    await this.#cdp.send("Emulation.setCPUThrottlingRate", { rate: this.#slower });
   }
 
   /** 1.6 Mbit/s, and 150 ms there and back. */
