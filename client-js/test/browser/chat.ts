@@ -96,7 +96,9 @@ export async function say({ field }: Visit, text: string): Promise<void> {
 }
 
 /** Waits until nothing is answered any more. */
-export async function settled({ chat }: Visit): Promise<void> {
+export async function settled({ chat, page }: Visit): Promise<void> {
+  // What was sent just now shows in the next frame: before that the log still says that it is idle.
+  await page.evaluate(() => new Promise(requestAnimationFrame));
   await chat.locator("[role=log][aria-busy=false]").waitFor();
 }
 
