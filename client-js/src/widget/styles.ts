@@ -38,7 +38,7 @@ dialog.frame{position:fixed;inset:auto;inset-inline-end:var(--_inset);inset-bloc
 .news::after{content:"";position:absolute;inset-block-start:0;inset-inline-end:0;inline-size:16px;block-size:16px;border-radius:50%;background:var(--_danger);border:2px solid var(--_background)}
 .panel,.stage{position:relative;display:flex;flex-direction:column;block-size:100%;min-block-size:0;overflow:hidden}
 .stage{flex:1}
-.header{display:flex;align-items:center;gap:2px;flex:none;padding:6px 8px 6px 16px;padding-inline:16px 8px;border-block-end:1px solid var(--_border)}
+.header{display:flex;align-items:center;gap:2px;flex:none;padding:6px;padding-inline:16px 8px;border-block-end:1px solid var(--_border)}
 .header slot{display:flex;align-items:center;gap:10px;flex:1;min-inline-size:0}
 .name{font-size:1.05em;font-weight:650;line-height:1.3;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 .logo{inline-size:28px;block-size:28px;border-radius:8px;object-fit:cover;flex:none}
@@ -57,10 +57,10 @@ dialog.frame{position:fixed;inset:auto;inset-inline-end:var(--_inset);inset-bloc
 .starters{display:flex;flex-direction:column;gap:8px;inline-size:100%;max-inline-size:24em;margin-block-start:8px}
 .starter{border-color:var(--_border);padding:10px 14px;border-radius:12px}
 .composer{flex:none;padding:8px 12px;padding-block-end:max(12px,env(safe-area-inset-bottom))}
-.editing{border-radius:14px 14px 0 0;margin:0 8px;background:var(--_surface)}
+.editing{border-radius:14px 14px 0 0;margin:0 8px}
 .field{display:flex;align-items:end;gap:4px;padding:4px;border:1px solid var(--_edge);border-radius:26px;background:var(--_background)}
 .field:focus-within{border-color:var(--_accent)}
-.input{flex:1;min-inline-size:0;field-sizing:content;min-block-size:44px;max-block-size:9.5em;padding:10px 4px 10px 12px;padding-inline:12px 4px;font-size:16px;line-height:24px;border:0;background:none;resize:none;outline:none!important;overflow-wrap:anywhere}
+.input{flex:1;min-inline-size:0;field-sizing:content;min-block-size:44px;max-block-size:9.5em;padding:10px;padding-inline:12px 4px;font-size:16px;line-height:24px;border:0;background:none;resize:none;outline:none!important;overflow-wrap:anywhere}
 .send,.stop{inline-size:44px;padding:0;display:grid;place-items:center;border-radius:50%;background:var(--_accent);color:var(--_on-accent);flex:none}
 .send.idle{background:var(--_surface);color:var(--_muted)}
 .stop{background:var(--_surface);color:var(--_text)}
