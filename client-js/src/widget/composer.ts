@@ -9,7 +9,7 @@ export interface ComposerEvents {
   /** Whether the text was taken; if not, it stays in the field. */
   send(text: string): boolean;
   stop(): void;
-  changed(text: string): void;
+  changed(): void;
   /** The editing of an earlier message was given up. */
   cancelled(): void;
 }
@@ -86,7 +86,7 @@ export class Composer {
 
   #typed(): void {
     this.#fit();
-    this.#events.changed(this.text);
+    this.#events.changed();
   }
 
   #key(event: KeyboardEvent): void {

@@ -1,36 +1,22 @@
 import { type ChatMessage, type Connection, ParleyClient, type TokenReason } from "../index.ts";
-import { h, show } from "./dom.ts";
-import * as drawings from "./drawings.ts";
-import { iconButton } from "./icons.ts";
+import { h } from "./dom.ts";
+import { Floating } from "./floating.ts";
 import { Memory } from "./memory.ts";
-import { Panel, type Site } from "./panel.ts";
+import { Panel } from "./panel.ts";
 import { bring, here, part } from "./parts.ts";
-import { type Language, language, localeOf, type Strings } from "./strings.ts";
+import { SITES, type Site, siteOf } from "./site.ts";
+import { language, localeOf, type Strings } from "./strings.ts";
 import { sheet } from "./styles.ts";
 
 type TokenSource =
   | string
   | ((why: TokenReason) => string | undefined | Promise<string | undefined>);
 
-/** Narrower than this the floating panel is the whole screen, and nothing else on it can be reached. */
-const PHONE = "(max-width: 480px)";
-
 /** Where pages are made on a server this module may be loaded, though there is nothing to show anything in. */
 const Base = globalThis.HTMLElement ?? (class {} as typeof HTMLElement);
 
-/** Attributes that the client is made of, and those that the panel is. */
+/** Attributes that the client is made of. */
 const CLIENTS = ["url", "site", "token"];
-const PANELS = [
-  "name",
-  "greeting",
-  "starters",
-  "logo",
-  "placeholder",
-  "image-origins",
-  "locale",
-  "lang",
-  "inline",
-];
 
 /** Properties that a page may have set before this module ran; they would hide the accessors of the class. */
 const PROPERTIES = ["client", "token", "strings", "starters"] as const;
@@ -45,15 +31,15 @@ const PROPERTIES = ["client", "token", "strings", "starters"] as const;
  * (may be prevented), `parley-message`, `parley-state`, `parley-error`, `parley-open`.
  */
 export class ParleyChat extends Base {
-  static readonly observedAttributes = [...CLIENTS, ...PANELS, "conversation", "preconnect"];
+  static readonly observedAttributes = [...CLIENTS, ...SITES, "conversation", "preconnect"];
 
   readonly #shadow = this.attachShadow({ mode: "open" });
   #given: ParleyClient | undefined;
   #own: ParleyClient | undefined;
   #deaf: (() => void) | undefined;
   #panel: Panel | undefined;
-  #frame: HTMLElement | HTMLDialogElement | undefined;
-  #launcher: HTMLElement | undefined;
+  #frame: HTMLElement | undefined;
+  #floating: Floating | undefined;
   #open = false;
   /** What the page sent before there was anything to show it in. */
   #early: string[] = [];
@@ -63,7 +49,6 @@ export class ParleyChat extends Base {
   #token: TokenSource | undefined;
   #strings: Partial<Strings> | undefined;
   #starters: readonly string[] | undefined;
-  readonly #phone = matchMedia(PHONE);
 
   constructor() {
     super();
@@ -79,7 +64,6 @@ export class ParleyChat extends Base {
     }
     if (this.#stay) return; // It was only moved.
     this.#stay = new AbortController();
-    this.#phone.addEventListener("change", this.#refit);
     if (this.hasAttribute("inline") || this.#open) this.#connect();
     this.#preconnect();
     if (this.#speaks) this.#build();
@@ -92,7 +76,6 @@ export class ParleyChat extends Base {
       if (this.isConnected) return;
       this.#stay?.abort();
       this.#stay = undefined;
-      this.#phone.removeEventListener("change", this.#refit);
       this.#dismantle();
       this.#dropClient();
     });
@@ -158,7 +141,7 @@ export class ParleyChat extends Base {
     if (this.#open || !this.isConnected) return;
     this.#open = true;
     this.#connect();
-    this.#news(false);
+    this.#floating?.news(false);
     if (this.#frame) this.#reveal();
     this.focus();
     this.#emit("parley-open", { open: true });
@@ -167,11 +150,7 @@ export class ParleyChat extends Base {
   close(): void {
     if (!this.#open || this.hasAttribute("inline")) return;
     this.#open = false;
-    // Focus that was elsewhere in the page stays there.
-    const focused = this.#shadow.activeElement !== null;
-    if (this.#launcher) show(this.#launcher, true);
-    if (this.#frame instanceof HTMLDialogElement) this.#frame.close();
-    if (focused) this.#launcher?.focus();
+    this.#floating?.close();
     this.#emit("parley-open", { open: false });
   }
 
@@ -189,7 +168,7 @@ export class ParleyChat extends Base {
 
   override focus(): void {
     if (this.#panel) this.#panel.focus();
-    else this.#launcher?.focus();
+    else this.#floating?.launcher.focus();
   }
 
   #attribute(name: string): string | undefined {
@@ -257,43 +236,27 @@ export class ParleyChat extends Base {
 
   #dismantle(): void {
     this.#panel?.dispose();
+    this.#floating?.dispose();
     this.#panel = undefined;
     this.#frame = undefined;
-    this.#launcher = undefined;
+    this.#floating = undefined;
     this.#shadow.replaceChildren();
   }
 
   #build(): void {
     const inline = this.hasAttribute("inline");
-    const { name } = this.#site();
-    const { t, direction } = this.#language();
-    if (inline) {
-      this.#frame = h("section", { part: "frame", "aria-label": name });
-      this.#shadow.append(this.#frame);
-      this.#reveal();
-      this.#sendEarly();
-      return;
+    const site = this.#site();
+    if (inline) this.#frame = h("section", { part: "frame", "aria-label": site.name });
+    else {
+      this.#floating = new Floating(site, {
+        open: () => this.open(),
+        close: () => this.close(),
+        back: () => this.#panel?.back() ?? false,
+      });
+      this.#frame = this.#floating.frame;
     }
-    this.#launcher = iconButton(drawings.chat, t("open"), () => this.open(), {
-      part: "launcher",
-      class: "",
-      "aria-haspopup": "dialog",
-    });
-    // The way back of a phone.
-    const cancel = (event: Event): void => {
-      event.preventDefault();
-      if (!this.#panel?.back()) this.close();
-    };
-    // Pressed twice a browser closes it without asking.
-    const close = (): void => {
-      if (!frame.open) this.close();
-    };
-    const frame = h("dialog", { part: "frame", "aria-label": name, on: { cancel, close } });
-    this.#frame = frame;
-    this.#shadow.append(
-      h("section", { dir: direction, "aria-label": name }, this.#launcher, this.#frame),
-    );
-    if (this.#open) this.#reveal();
+    this.#shadow.append(this.#floating?.element ?? this.#frame);
+    if (inline || this.#open) this.#reveal();
     this.#preconnect();
     this.#sendEarly();
   }
@@ -305,25 +268,7 @@ export class ParleyChat extends Base {
   #reveal(): void {
     this.#connect();
     this.#shown();
-    if (!(this.#frame instanceof HTMLDialogElement)) return;
-    if (this.#launcher) show(this.#launcher, false);
-    if (this.#phone.matches) this.#frame.showModal();
-    else this.#frame.show();
-  }
-
-  readonly #refit = (): void => {
-    if (!this.#open || !(this.#frame instanceof HTMLDialogElement)) return;
-    const focused = this.#shadow.activeElement as HTMLElement | null;
-    this.#frame.close();
-    this.#reveal();
-    focused?.focus();
-  };
-
-  /** Whether something came while the chat was closed. */
-  #news(is: boolean): void {
-    const { t } = this.#language();
-    this.#launcher?.classList.toggle("news", is);
-    this.#launcher?.setAttribute("aria-label", t("open") + (is ? `, ${t("news")}` : ""));
+    this.#floating?.open();
   }
 
   #shown(): Panel {
@@ -332,7 +277,7 @@ export class ParleyChat extends Base {
     const outside = {
       allows: (content: string) => this.#allows(content),
       told: (message: Partial<ChatMessage>) => {
-        if (!this.#open && message.role === "assistant") this.#news(true);
+        if (!this.#open && message.role === "assistant") this.#floating?.news(true);
         this.#emit("parley-message", message);
       },
       failed: (error: unknown) => void this.#emit("parley-error", error),
@@ -359,21 +304,8 @@ export class ParleyChat extends Base {
     return !locale || here(locale) !== undefined;
   }
 
-  #language(): Language {
-    return language(this.#wanted, this.#strings);
-  }
-
   #site(): Site {
-    const of = this.#language();
-    return {
-      language: of,
-      name: this.#attribute("name") ?? of.t("title"),
-      greeting: this.#attribute("greeting") ?? of.t("greeting"),
-      starters: this.starters,
-      placeholder: this.#attribute("placeholder") ?? of.t("placeholder"),
-      logo: this.#attribute("logo"),
-      imageOrigins: originsIn(this.#attribute("image-origins") ?? ""),
-    };
+    return siteOf(this, language(this.#wanted, this.#strings), this.starters);
   }
 
   /** Whether nobody prevented it. */
@@ -387,9 +319,4 @@ export class ParleyChat extends Base {
 /** Whether two values of a property say the same: a framework sets it anew each time it renders. */
 function alike(one: unknown, other: unknown): boolean {
   return JSON.stringify(one) === JSON.stringify(other);
-}
-
-/** Origins as browsers write them, of whatever addresses a page names; what is none is left out. */
-function originsIn(text: string): readonly string[] {
-  return text.split(/\s+/).flatMap((one) => (URL.canParse(one) ? [new URL(one).origin] : []));
 }

@@ -1,7 +1,7 @@
 import { h } from "./dom.ts";
 import * as drawings from "./drawings.ts";
 import { iconButton } from "./icons.ts";
-import type { Site } from "./panel.ts";
+import type { Site } from "./site.ts";
 
 /** What the header's buttons do. */
 export interface HeaderEvents {

@@ -1,10 +1,6 @@
-import type { Answer, ChatMessage, Conversation, ParleyClient } from "../index.ts";
-import { ParleyError } from "../index.ts";
-import { Announcer, AnswerNews } from "./announcer.ts";
-import { Composer } from "./composer.ts";
-import { ConnectionBar, Notice } from "./connection.ts";
+import type { Conversation, ParleyClient } from "../index.ts";
+import { ConnectionBar } from "./connection.ts";
 import { byFinger, focusedBeside, h, show } from "./dom.ts";
-import { explain } from "./explain.ts";
 import { header, welcome } from "./front.ts";
 import { composes } from "./keys.ts";
 import { leave, stay } from "./leaving.ts";
@@ -13,29 +9,10 @@ import type { Memory } from "./memory.ts";
 import { bring, here, type Part, part } from "./parts.ts";
 import type { Room } from "./room.ts";
 import type { Sheet } from "./sheet.ts";
-import type { Language } from "./strings.ts";
+import type { Site } from "./site.ts";
+import { type Outside, Telling } from "./telling.ts";
 import { Transcript } from "./transcript.ts";
-
-/** What a site sets. */
-export interface Site {
-  readonly language: Language;
-  readonly name: string;
-  readonly greeting: string;
-  readonly starters: readonly string[];
-  readonly placeholder: string;
-  readonly logo: string | undefined;
-  readonly imageOrigins: readonly string[];
-}
-
-/** What the panel tells the element around it. */
-export interface Outside {
-  /** Whether the page lets a text be sent. */
-  allows(content: string): boolean;
-  told(message: Partial<ChatMessage>): void;
-  failed(error: unknown): void;
-  /** Of a panel that can be closed. */
-  readonly close: (() => void) | undefined;
-}
+import { Writing } from "./writing.ts";
 
 /** Keeps a key that has done its work here, or is being written, from the page's own shortcuts. */
 function keep(event: KeyboardEvent): void {
@@ -51,14 +28,12 @@ export class Panel {
   readonly #site: Site;
   readonly #outside: Outside;
   readonly #memory: Memory;
-  readonly #announcer = new Announcer();
-  readonly #news = new AnswerNews();
+  readonly #telling: Telling;
   readonly #bar: ConnectionBar;
-  readonly #notice: Notice;
   readonly #stage: HTMLElement;
   readonly #behind: readonly HTMLElement[];
   #sheet: Sheet | undefined;
-  readonly #composer: Composer;
+  readonly #writing: Writing;
   readonly #empty: HTMLElement;
   readonly #place = h("div", { class: "place" });
   readonly #deaf: (() => void)[] = [];
@@ -66,9 +41,6 @@ export class Panel {
   #transcript!: Transcript;
   #conversation!: Conversation;
   #leave: (() => void) | undefined;
-  #editing: string | undefined;
-  #newest: string | undefined;
-  #awaited = false;
   #frame = 0;
   readonly #over = new AbortController();
 
@@ -85,17 +57,14 @@ export class Panel {
     this.#memory = memory;
     this.#outside = outside;
     const focus = (): void => this.focus();
-    this.#bar = new ConnectionBar(client, t, this.#announcer, focus);
-    this.#notice = new Notice(t, focus);
-    this.#composer = new Composer(t, site.placeholder, {
-      send: (text) => this.#submit(text),
+    this.#telling = new Telling(site, outside, focus);
+    this.#bar = new ConnectionBar(client, t, this.#telling.announcer, focus);
+    this.#writing = new Writing(site, memory, {
+      send: (text, replaced) => this.#send(text, replaced),
       stop: () => this.stop(),
-      changed: (text) => this.#editing ?? this.#memory.set(this.#draft, text),
-      cancelled: () => this.#edited(),
     });
     this.#empty = welcome(site, (text) => {
-      if (!outside.allows(text)) return;
-      this.send(text);
+      if (!this.#send(text)) return;
       // What was pressed goes away. Where a finger pressed it no keyboard shall come up.
       (byFinger() ? this.#transcript : this).focus();
     });
@@ -104,7 +73,7 @@ export class Panel {
       renew: () => this.#renew(true),
       close: outside.close,
     });
-    this.#behind = [top, this.#place, this.#composer.element];
+    this.#behind = [top, this.#place, this.#writing.composer.element];
     const footer = h("div", { part: "footer" }, h("slot", { name: "footer" }));
     this.#stage = h("div", { class: "stage" }, ...this.#behind, footer);
     this.element = h(
@@ -116,15 +85,18 @@ export class Panel {
         on: { keydown: (event) => this.#key(event), keypress: keep, keyup: keep },
       },
       // Above all else, so that no sheet lies over what they tell.
-      ...[this.#bar.element, this.#notice.element, this.#stage, this.#announcer.element],
+      this.#bar.element,
+      this.#telling.notice.element,
+      this.#stage,
+      this.#telling.announcer.element,
     );
     this.#deaf.push(
-      client.on("notice", ({ text }) => this.#tellNotice(text)),
-      client.on("error", (error) => this.#failed(error)),
+      client.on("notice", ({ text }) => this.#telling.word(text)),
+      client.on("error", (error) => this.#telling.failed(error)),
       client.on("conversations", ({ conversation: { id }, change }) => {
         if (change !== "deleted" || id !== this.#conversation.id) return;
         this.#renew();
-        this.#tellNotice(t("deleted"));
+        this.#telling.word(t("deleted"));
       }),
       client.on("state", () => {
         this.#connected();
@@ -148,52 +120,43 @@ export class Panel {
     const conversation = this.#client.conversation(id);
     stay(conversation);
     this.#conversation = conversation;
-    this.#newest = undefined;
-    this.#awaited = false;
+    this.#telling.begin();
+    this.#writing.begin(conversation);
     this.#transcript = new Transcript(this.#roomOf(conversation), this.#empty);
     this.#place.replaceChildren(this.#transcript.element);
     this.#leave = conversation.on("change", () => this.#soon());
-    this.#composer.text = this.#memory.get(this.#draft) ?? "";
     this.#render();
   }
 
   /** Sends a message of its own; what is being written stays. */
-  send(text: string): void {
-    this.#sent(text, this.#conversation.send(text));
-  }
-
-  /** Sends what was written: an edit, or else a message. Whether the field is to be empty now. */
-  #submit(text: string): boolean {
-    if (!this.#outside.allows(text)) return false;
-    const edited = this.#editing;
-    if (edited === undefined) {
-      this.send(text);
-      this.#memory.set(this.#draft, undefined);
-      return true;
-    }
-    this.#sent(text, this.#conversation.edit(edited, text));
-    this.#edited();
-    // An edited message left the field for the draft that was there before; that one stays.
-    return false;
-  }
-
-  #sent(text: string, { accepted }: Answer): void {
+  send(text: string, replaced?: string): void {
+    const { accepted } =
+      replaced === undefined
+        ? this.#conversation.send(text)
+        : this.#conversation.edit(replaced, text);
     this.#transcript.follow();
     accepted.then(
       ({ message }) => this.#outside.told({ id: message, role: "user", content: text }),
       // Its row shows that it failed, and why.
-      (error) => this.#refused(error, this.#site.language.t("failed")),
+      (error) => this.#telling.refused(error, this.#site.language.t("failed")),
     );
+  }
+
+  /** Sends what was asked for here, unless the page prevents it. */
+  #send(text: string, replaced?: string): boolean {
+    const allowed = this.#outside.allows(text);
+    if (allowed) this.send(text, replaced);
+    return allowed;
   }
 
   stop(): void {
     const unsent = this.#conversation.messages.filter(({ delivery }) => delivery === "unsent");
-    for (const message of unsent) this.#restore(message);
-    this.#run(this.#conversation.stop());
+    for (const message of unsent) this.#writing.restore(message);
+    this.#telling.run(this.#conversation.stop());
   }
 
   focus(): void {
-    this.#composer.focus();
+    this.#writing.composer.focus();
   }
 
   /** Whether there was something over the talk to go back from. */
@@ -216,11 +179,11 @@ export class Panel {
     const failed = (times: number): void => {
       if (times !== 2) return;
       told = true;
-      this.#tellNotice(plain);
+      this.#telling.word(plain);
     };
     if (!(await bring("answers", this.#over.signal, failed))) return;
     this.#transcript.format();
-    if (told) this.#notice.show("");
+    if (told) this.#telling.notice.show("");
   }
 
   /** What the tab remembers of somebody else is nothing for whoever is here now. */
@@ -229,17 +192,12 @@ export class Panel {
     if (user !== undefined && !this.#memory.belongs(user)) this.show();
   }
 
-  get #draft(): string {
-    return `draft ${this.#conversation.id ?? ""}`;
-  }
-
   #left(): void {
     cancelAnimationFrame(this.#frame);
     this.#frame = 0;
     if (!this.#leave) return;
     this.#leave();
     this.#transcript.dispose();
-    this.#edited();
     leave(this.#conversation);
   }
 
@@ -250,12 +208,12 @@ export class Panel {
       name,
       imageOrigins,
       conversation,
-      run: (asked, then, refused) => this.#run(asked, then, refused),
-      edit: ({ id, content }) => this.#edit(id, content),
+      run: this.#telling.run,
+      edit: ({ id, content }) => this.#writing.edit(id, content),
       takeBack: (message) => {
         conversation.discard(message.id);
-        this.#restore(message);
-        this.#composer.focus();
+        this.#writing.restore(message);
+        this.focus();
       },
       openSource: (source, label) => {
         const answers = here("answers");
@@ -263,14 +221,13 @@ export class Panel {
         const shown = answers.passage(source, (path) => this.#client.fetch(path), language);
         this.#cover(answers).open(label, shown, focusedBeside(this.element));
       },
-      say: (text) => this.#announcer.say(text),
+      say: (text) => this.#telling.announcer.say(text),
     };
   }
 
   /** However many frames came, the screen changes once before it is painted. */
   #soon(): void {
-    const { status } = this.#conversation;
-    this.#awaited ||= status === "submitted" || status === "streaming";
+    this.#telling.changed(this.#conversation);
     this.#frame ||= requestAnimationFrame(() => {
       this.#frame = 0;
       this.#render();
@@ -278,93 +235,28 @@ export class Panel {
   }
 
   #render(): void {
-    const { id, messages, error, level } = this.#conversation;
+    const conversation = this.#conversation;
+    const { id, messages, error, level } = conversation;
     if (error) {
       // What cannot be followed is not shown: it was deleted, or is somebody else's.
       this.#renew();
-      this.#failed(error);
+      this.#telling.failed(error);
       return;
     }
     if (id && id !== this.#memory.get("shown")) {
       this.#memory.set("shown", id);
-      // What was begun before the conversation had a name goes with it.
-      this.#memory.set("draft ", undefined);
-      if (this.#editing === undefined) this.#memory.set(this.#draft, this.#composer.text);
+      this.#writing.named();
     }
     show(this.#empty, messages.length === 0 && (id === undefined || level));
     this.#transcript.render();
-    this.#composer.busy = this.#busy;
-    this.#tell(messages, level);
-  }
-
-  #tell(messages: readonly ChatMessage[], level: boolean): void {
-    const { t } = this.#site.language;
-    const newest = messages.at(-1)?.id ?? "";
-    // A short answer begins and ends between two frames. One that nobody waited for is another version.
-    const fresh = this.#awaited && this.#newest !== undefined && newest !== this.#newest;
-    if (level) this.#newest = newest;
-    this.#awaited = false;
-    for (const message of messages) {
-      const news = this.#news.of(message, fresh && message.id === newest);
-      if (!news) continue;
-      const text = {
-        begins: () => t("begins", { name: this.#site.name }),
-        asks: () => t("parked"),
-        finished: () => this.#transcript.row(message.id)?.plainText ?? "",
-        stopped: () => t("stopped"),
-        failed: () => t(message.outcome === "interrupted" ? "interrupted" : "broken"),
-      }[news]();
-      this.#announcer.say(text);
-      if (news !== "begins" && news !== "asks") this.#outside.told(message);
-    }
-  }
-
-  #run(asked: Promise<unknown>, then?: () => void, refused?: () => void): void {
-    asked.then(then, (error) => {
-      this.#failed(error);
-      refused?.();
-    });
-  }
-
-  #failed(error: unknown): void {
-    const { t } = this.#site.language;
-    const text = (error instanceof ParleyError && explain(error.code, t)) || t("error");
-    if (this.#refused(error, text)) this.#notice.show(text);
-  }
-
-  #tellNotice(text: string): void {
-    this.#notice.show(text);
-    this.#announcer.say(text);
+    this.#writing.composer.busy = this.#busy;
+    this.#telling.answers(conversation, (shown) => this.#transcript.row(shown)?.plainText);
   }
 
   /** What is shown of work that goes on is shown only as far as it is known to go on. */
   #connected(): void {
     const { state } = this.#client.connection;
     this.element.classList.toggle("cut", state === "waiting" || state === "closed");
-  }
-
-  /** Tells of a refusal; what its own author took back was none. */
-  #refused(error: unknown, text: string): boolean {
-    if (error instanceof ParleyError && error.code === "withdrawn") return false;
-    this.#announcer.say(text, true);
-    this.#outside.failed(error);
-    return true;
-  }
-
-  #edit(id: string, content: string): void {
-    this.#editing = id;
-    this.#composer.editing = true;
-    this.#composer.text = content;
-    this.#composer.focus();
-  }
-
-  #edited(): void {
-    if (this.#editing === undefined) return;
-    const focused = focusedBeside(this.element);
-    this.#editing = undefined;
-    this.#composer.editing = false;
-    this.#composer.text = this.#memory.get(this.#draft) ?? "";
-    if (focused) this.#composer.focus();
   }
 
   /** Focus goes to the new conversation where somebody asked for it, or has it here. */
@@ -386,7 +278,7 @@ export class Panel {
           this.#list = new ConversationList({
             client: this.#client,
             language,
-            run: (asked, then, refused) => this.#run(asked, then, refused),
+            run: this.#telling.run,
             choose: (id) => {
               this.#sheet?.close();
               this.show(id);
@@ -396,7 +288,7 @@ export class Panel {
           });
           this.#cover(answers).open(language.t("conversations"), this.#list.element, opener, true);
         },
-        () => this.#tellNotice(language.t("unloaded")),
+        () => this.#telling.word(language.t("unloaded")),
       );
   }
 
@@ -420,17 +312,6 @@ export class Panel {
     return status === "submitted" && !messages.some(({ delivery }) => delivery === "unsent");
   }
 
-  /** Puts what was taken back where it was written: an edit stays one. */
-  #restore({ content, replaces }: ChatMessage): void {
-    if (replaces) {
-      this.#edit(replaces, content);
-      return;
-    }
-    this.#edited();
-    this.#composer.text = [this.#composer.text, content].filter(Boolean).join("\n\n");
-    this.#memory.set(this.#draft, this.#composer.text);
-  }
-
   #key(event: KeyboardEvent): void {
     if (event.key === "F6" && !this.#sheet?.isOpen) {
       event.preventDefault();
@@ -442,9 +323,8 @@ export class Panel {
 
   /** What is uppermost goes first: a sheet, an edit, the answer that runs, the panel. */
   #escape(): boolean {
-    if (this.#sheet?.close()) return true;
-    if (this.#editing !== undefined) this.#edited();
-    else if (this.#busy) this.stop();
+    if (this.#sheet?.close() || this.#writing.cancel()) return true;
+    if (this.#busy) this.stop();
     else if (this.#outside.close) this.#outside.close();
     else return false;
     return true;
