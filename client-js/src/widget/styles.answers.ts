@@ -36,7 +36,6 @@ summary{cursor:pointer;min-block-size:32px;display:list-item;align-content:cente
 .sources button{display:flex;align-items:center;gap:8px;max-inline-size:100%;border-color:var(--_border);border-radius:12px;padding:0 12px;font-size:.87em}
 .sources bdi{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 .number{color:var(--_accent);font-weight:650;font-variant-numeric:tabular-nums}
-.source{overflow-y:auto;overscroll-behavior:contain;padding:4px 16px 20px;display:grid;gap:12px;align-content:start}
 .source blockquote{white-space:pre-wrap;overflow-wrap:anywhere;color:var(--_text);background:var(--_highlight);border-color:var(--_accent);padding:10px 12px;border-start-end-radius:8px;border-end-end-radius:8px}
 [data-do=more] svg{stroke-width:3}
 [dir=rtl] .turns{transform:scaleX(-1)}

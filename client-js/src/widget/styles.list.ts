@@ -1,5 +1,4 @@
 export const listStyles = `
-.list{overflow-y:auto;overscroll-behavior:contain;padding:4px 16px 20px;display:grid;gap:12px;align-content:start}
 .list{flex:1}
 .list label{display:flex;gap:10px;align-items:center;min-block-size:44px;font-size:.93em}
 .list ul{list-style:none}
