@@ -168,20 +168,29 @@ test("who comes after somebody else in the same tab finds neither their draft no
 test("a conversation that was left is followed until its answer has ended, and no longer", async (t) => {
   const visit = await visited(t, chromium, parley.url);
   const { chat } = visit;
-  await say(visit, script({ tokens: 30, text: "word ", every_ms: 20 }));
+  await say(visit, script({ tokens: 4000, text: "word ", every_ms: 20 }));
   await chat.getByText("word word").waitFor();
-  const ended = chat.evaluate(
-    (node) =>
-      new Promise<string[]>((done) => {
-        const types: string[] = [];
-        (node as Chat).client.on("frame", ({ frame: { type } }) => {
-          if (type === "complete" || type === "detach") types.push(type);
-          if (type === "detach") done(types);
-        });
-      }),
-  );
+  const types = await chat.evaluateHandle((node) => {
+    const { client } = node as Chat;
+    const types: string[] = [];
+    client.on("frame", ({ frame }) => {
+      if (frame.type === "complete" || frame.type === "detach") types.push(frame.type);
+      if (frame.type === "chunk" && types.at(-1) !== "chunk") types.push("chunk");
+    });
+    return types;
+  });
   await chat.getByRole("button", { name: "New conversation" }).click();
-  assert.deepEqual(await ended, ["complete", "detach"]);
+  await chat.locator(".greeting").waitFor();
+  // It still comes; only then it ends, for somebody stops it.
+  await types.evaluate((all) => all.splice(0));
+  await visit.page.waitForFunction((all) => all[0] === "chunk", types);
+  await chat.evaluate(async (node) => {
+    const { client } = node as Chat;
+    const { items } = (await client.fetch("conversations?limit=1")) as { items: { id: string }[] };
+    await client.conversation(items[0]?.id).stop();
+  });
+  await visit.page.waitForFunction((all) => all.includes("detach"), types);
+  assert.deepEqual(await types.jsonValue(), ["chunk", "complete", "detach"]);
 });
 
 test("what waits in other conversations is sent after a reload too", async (t) => {
