@@ -64,7 +64,6 @@ export class ParleyChat extends Base {
     }
     if (this.#stay) return; // It was only moved.
     this.#stay = new AbortController();
-    if (this.hasAttribute("inline") || this.#open) this.#connect();
     this.#preconnect();
     if (this.#speaks) this.#build();
     else void this.#change();
@@ -76,6 +75,7 @@ export class ParleyChat extends Base {
       if (this.isConnected) return;
       this.#stay?.abort();
       this.#stay = undefined;
+      this.#changing = false;
       this.#dismantle();
       this.#dropClient();
     });
@@ -167,8 +167,8 @@ export class ParleyChat extends Base {
   }
 
   override focus(): void {
-    if (this.#panel) this.#panel.focus();
-    else this.#floating?.launcher.focus();
+    if (this.#floating && !this.#open) this.#floating.launcher.focus();
+    else this.#panel?.focus();
   }
 
   #attribute(name: string): string | undefined {
@@ -221,8 +221,9 @@ export class ParleyChat extends Base {
 
   /** Builds anew, in the language that is wanted if its texts can be had now, and in it later if they come later. */
   async #change(): Promise<void> {
+    if (!this.#stay) return;
+    const { signal } = this.#stay;
     this.#changing = true;
-    const { signal } = this.#stay as AbortController;
     const locale = localeOf(this.#wanted);
     if (locale && !this.#speaks)
       await part(locale).catch(() => {
@@ -230,8 +231,10 @@ export class ParleyChat extends Base {
       });
     if (signal.aborted) return;
     this.#changing = false;
+    const focused = this.#shadow.activeElement;
     this.#dismantle();
     this.#build();
+    if (focused) this.focus();
   }
 
   #dismantle(): void {
@@ -256,17 +259,18 @@ export class ParleyChat extends Base {
       this.#frame = this.#floating.frame;
     }
     this.#shadow.append(this.#floating?.element ?? this.#frame);
-    if (inline || this.#open) this.#reveal();
     this.#preconnect();
+    if (inline || this.#open) this.#reveal();
     this.#sendEarly();
   }
 
+  /** Connects where that waits for nobody: for the chat that is seen, or since the page wants it. */
   #preconnect(): void {
-    if (this.hasAttribute("preconnect")) this.#connect();
+    const now = this.hasAttribute("inline") || this.hasAttribute("preconnect");
+    if (now || this.#open) this.#connect();
   }
 
   #reveal(): void {
-    this.#connect();
     this.#shown();
     this.#floating?.open();
   }

@@ -51,7 +51,7 @@ export class Floating {
   open(): void {
     show(this.launcher, false);
     if (this.#phone.matches) this.frame.showModal();
-    else this.frame.show();
+    else this.frame.open = true; // `show` would take the focus from wherever it is in the page
   }
 
   close(): void {

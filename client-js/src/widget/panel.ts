@@ -73,9 +73,9 @@ export class Panel {
       renew: () => this.#renew(true),
       close: outside.close,
     });
-    this.#behind = [top, this.#place, this.#writing.composer.element];
     const footer = h("div", { part: "footer" }, h("slot", { name: "footer" }));
-    this.#stage = h("div", { class: "stage" }, ...this.#behind, footer);
+    this.#behind = [top, this.#place, this.#writing.composer.element, footer];
+    this.#stage = h("div", { class: "stage" }, ...this.#behind);
     this.element = h(
       "div",
       {

@@ -54,7 +54,8 @@ export async function bring(
       await part(name);
       return !wanted.aborted;
     } catch {
-      if (!wanted.aborted) failed(times);
+      if (wanted.aborted) break;
+      failed(times);
       await pause(Math.min(FIRST_MS * 2 ** (times - 1), MOST_MS), wanted);
     }
   }
@@ -66,10 +67,11 @@ function pause(ms: number, wanted: AbortSignal): Promise<void> {
     const end = (): void => {
       clearTimeout(timer);
       removeEventListener("online", end);
+      wanted.removeEventListener("abort", end);
       over();
     };
     const timer = setTimeout(end, ms);
     addEventListener("online", end);
-    wanted.addEventListener("abort", end, { once: true });
+    wanted.addEventListener("abort", end);
   });
 }

@@ -90,6 +90,7 @@ export class Transcript {
 
   /** Messages can be all that they are now: they are built anew. */
   format(): void {
+    if (this.#book) return; // It was begun when they could be already.
     const focused = this.#focusPlace();
     const before = [...this.#rows];
     this.#held(

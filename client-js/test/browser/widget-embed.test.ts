@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 
-import type { Page } from "playwright-core";
+import type { Locator, Page, WebSocket } from "playwright-core";
 
 import { VARIABLES } from "../../src/widget/variables.ts";
 import { say, script, settled, visited } from "./chat.ts";
@@ -34,6 +34,17 @@ async function heard(page: Page, ...names: readonly string[]): Promise<readonly 
   return events;
 }
 
+function connected(chat: Locator): Promise<void> {
+  return chat.evaluate(
+    (node) =>
+      new Promise<void>((done) => {
+        const { client } = node as HTMLElementTagNameMap["parley-chat"];
+        if (client.connection.state === "open") done();
+        client.on("state", ({ state }) => state === "open" && done());
+      }),
+  );
+}
+
 test("nothing is asked of the server before the chat is opened", async (t) => {
   const { page, seen, chat, field } = await visited(t, chromium, parley.url, { attributes: "" });
   await page.waitForLoadState("networkidle");
@@ -46,14 +57,7 @@ test("nothing is asked of the server before the chat is opened", async (t) => {
 
 test("preconnect asks before that", async (t) => {
   const { chat } = await visited(t, chromium, parley.url, { attributes: "preconnect" });
-  await chat.evaluate(
-    (node) =>
-      new Promise<void>((done) => {
-        const { client } = node as HTMLElementTagNameMap["parley-chat"];
-        if (client.connection.state === "open") done();
-        client.on("state", ({ state }) => state === "open" && done());
-      }),
-  );
+  await connected(chat);
 });
 
 test("a page may look at a message first, and keep it from being sent", async (t) => {
@@ -121,14 +125,48 @@ test("moving the element keeps its connection and what is written", async (t) =>
 });
 
 test("taken out for good, the element closes its connection", async (t) => {
-  const visit = await visited(t, chromium, parley.url);
-  const socket = visit.page.waitForEvent("websocket");
-  await visit.page.reload();
-  const opened = await socket;
-  const closed = opened.waitForEvent("close");
-  await opened.waitForEvent("framereceived"); // of one that never opened no end is told
+  const sockets: Promise<WebSocket>[] = [];
+  const visit = await visited(t, chromium, parley.url, {
+    before: async (page) => void sockets.push(page.waitForEvent("websocket")),
+  });
+  const closed = (await sockets[0])?.waitForEvent("close");
+  await connected(visit.chat); // of one that never opened no end is told
   await visit.chat.evaluate((node) => node.remove());
   await closed;
+});
+
+test("what a page changes at the element as it takes it out is there when it is put in again", async (t) => {
+  const visit = await visited(t, chromium, parley.url);
+  const { chat, page } = visit;
+  const element = await chat.elementHandle();
+  await element?.evaluate((node) => {
+    node.remove();
+    node.setAttribute("name", "One");
+  });
+  await page.evaluate((node) => node && document.body.append(node), element);
+  await chat.getByRole("heading", { name: "One" }).waitFor();
+  await chat.evaluate((node) => node.setAttribute("name", "Two"));
+  await chat.getByRole("heading", { name: "Two" }).waitFor();
+});
+
+test("a change by the page leaves the focus with the page, or in the chat", async (t) => {
+  const visit = await visited(t, chromium, parley.url, { attributes: "" });
+  const { chat, page, field } = visit;
+  await chat.locator(".launcher").click();
+  const focused = () =>
+    page.evaluate(() => {
+      const { activeElement } = document;
+      return activeElement?.shadowRoot?.activeElement?.tagName ?? activeElement?.tagName;
+    });
+  await page.getByRole("button", { name: "Buy" }).focus();
+  await chat.evaluate((node) => node.setAttribute("name", "One"));
+  await chat.getByRole("heading", { name: "One" }).waitFor();
+  assert.equal(await focused(), "BUTTON");
+  assert.equal(await page.evaluate(() => document.activeElement?.textContent), "Buy");
+  await field.focus();
+  await chat.evaluate((node) => node.setAttribute("name", "Two"));
+  await chat.getByRole("heading", { name: "Two" }).waitFor();
+  assert.equal(await focused(), "TEXTAREA");
 });
 
 test("loading the module twice is no error", async (t) => {
@@ -240,10 +278,12 @@ test("what comes while the chat is closed shows at its button, until it is opene
   const visit = await visited(t, chromium, parley.url, { attributes: "" });
   const { chat, page } = visit;
   await chat.locator(".launcher").click();
-  await say(visit, script({ tokens: 120, text: "word ", every_ms: 20 }));
-  await chat.getByText("word word").waitFor();
   await page.getByRole("button", { name: "Buy" }).focus();
-  await chat.evaluate((node) => (node as HTMLElementTagNameMap["parley-chat"]).close());
+  await chat.evaluate((node, text) => {
+    const element = node as HTMLElementTagNameMap["parley-chat"];
+    element.close();
+    element.send(text);
+  }, WORD);
   assert.equal(await page.evaluate(() => document.activeElement?.textContent), "Buy");
   await chat.getByRole("button", { name: "Open chat, new message" }).click();
   await visit.field.press("Escape");

@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 
-import type { Page, Route } from "playwright-core";
+import type { Locator, Page, Route } from "playwright-core";
 
-import { answerText, FILES, flawless, say, script, settled, visited } from "./chat.ts";
+import { answerText, FILES, flawless, say, script, settled, type Visit, visited } from "./chat.ts";
 import { browser } from "./pages.ts";
 import { Parley } from "./parley.ts";
 
@@ -14,15 +14,33 @@ const parley = await Parley.started(after, { PARLEY_MODEL: "scripted" });
 const BOLD = script({ tokens: 1, text: "a **bold** word" });
 const CLOSED = { attributes: "" };
 
-/** A part as the server would have it after an upgrade, and the addresses that were asked for. */
-async function gone(page: Page, name: string, times: number): Promise<readonly string[]> {
+interface Late {
+  /** The addresses that were asked for. */
+  readonly asked: readonly string[];
+  /** Lets go what is not gone: until then it is on its way. */
+  readonly release: () => void;
+}
+
+/** A part that so many times is gone, as after an upgrade of the server, and then late. */
+async function late(page: Page, name: string, times = 0): Promise<Late> {
   const asked: string[] = [];
+  let release = () => {};
+  const held = new Promise<void>((done) => {
+    release = done;
+  });
   await page.route(`**/parts/${name}-*`, async (route: Route) => {
     asked.push(new URL(route.request().url()).pathname + new URL(route.request().url()).search);
-    if (asked.length > times) await route.continue();
-    else await route.fulfill({ status: 404, body: "" });
+    if (asked.length <= times) return route.fulfill({ status: 404, body: "" });
+    await held;
+    await route.continue();
   });
-  return asked;
+  return { asked, release };
+}
+
+/** What the answer to BOLD is as long as nothing can format it. */
+function bare({ chat }: Visit): Locator {
+  // Beside it there is what the announcer has just told.
+  return chat.locator("article.assistant").getByText("a **bold** word", { exact: true });
 }
 
 /** Cuts the waits between attempts short. */
@@ -54,17 +72,10 @@ test("before the chat is opened no part is asked for, and no language that is no
 test("an answer that is faster than what it is shown with is plain text until then", async (t) => {
   const visit = await visited(t, chromium, parley.url);
   const { page, chat } = visit;
-  let release = () => {};
-  const held = new Promise<void>((done) => {
-    release = done;
-  });
-  await page.route("**/parts/answers-*", async (route) => {
-    await held;
-    await route.continue();
-  });
+  const { release } = await late(page, "answers");
   await page.reload();
   await say(visit, BOLD);
-  await chat.getByText("a **bold** word", { exact: true }).waitFor();
+  await bare(visit).waitFor();
   await settled(visit);
   await say(visit, "a draft that nothing takes away");
   await visit.field.fill("what is being written");
@@ -79,16 +90,16 @@ test("an answer that is faster than what it is shown with is plain text until th
 test("a part that is gone is asked for under fresh addresses, and meanwhile the chat goes on and says so", async (t) => {
   const visit = await visited(t, chromium, parley.url, { expected: /parts\/answers/ });
   const { page, chat } = visit;
-  const asked = await gone(page, "answers", 2);
+  const { asked, release } = await late(page, "answers", 2);
   await page.reload();
   await say(visit, BOLD);
-  await chat.getByText("a **bold** word", { exact: true }).waitFor();
+  await bare(visit).waitFor();
   await settled(visit);
   await flawless(visit);
-  while (asked.length < 2)
-    await Promise.all([page.waitForResponse(/parts\/answers/), online(page)]);
+  await online(page);
   const told = chat.locator(".notice").getByText("Answers are shown as plain text");
   await told.waitFor();
+  release();
   await online(page);
   await chat.locator(".assistant .text strong").waitFor();
   await told.waitFor({ state: "hidden" });
@@ -99,7 +110,8 @@ test("a part that is gone is asked for under fresh addresses, and meanwhile the 
 test("a list that cannot be had is told of, and may be asked for again", async (t) => {
   const visit = await visited(t, chromium, parley.url, { expected: /parts\/list/ });
   const { page, chat } = visit;
-  await gone(page, "list", 2);
+  const { release } = await late(page, "list", 2);
+  release();
   const button = chat.getByRole("button", { name: "Conversations" });
   await button.click();
   await chat.locator(".notice").getByText("That could not be loaded.").waitFor();
@@ -113,11 +125,35 @@ test("in a language whose texts are late the chat begins in English, and goes on
   const options = { lang: "de", expected: /parts\/de/ };
   const visit = await visited(t, chromium, parley.url, options);
   const { page, chat, field } = visit;
-  await gone(page, "de", 2);
+  const { release } = await late(page, "de", 2);
   await page.reload();
   await chat.getByRole("button", { name: "New conversation" }).waitFor();
   await field.fill("ein Entwurf");
+  release();
   await online(page);
   await chat.getByRole("button", { name: "Neue Unterhaltung" }).waitFor();
   assert.equal(await field.inputValue(), "ein Entwurf");
+  assert.equal(
+    await chat.evaluate((node) => node.shadowRoot?.activeElement?.tagName),
+    "TEXTAREA",
+    "who is writing writes on",
+  );
+});
+
+test("taken out while its texts are on their way, it is whole when it is put in again", async (t) => {
+  const visit = await visited(t, chromium, parley.url);
+  const { page, chat } = visit;
+  const { release } = await late(page, "de");
+  const asked = page.waitForRequest(/parts\/de/);
+  await chat.evaluate((node) => node.setAttribute("locale", "de"));
+  await asked;
+  const element = await chat.elementHandle();
+  const came = page.waitForResponse(/parts\/de/);
+  await element?.evaluate((node) => node.remove());
+  release();
+  await (await came).finished();
+  await page.evaluate((node) => node && document.body.append(node), element);
+  await chat.getByRole("button", { name: "Neue Unterhaltung" }).waitFor();
+  await chat.evaluate((node) => node.setAttribute("name", "Helferin"));
+  await chat.getByRole("heading", { name: "Helferin" }).waitFor();
 });
