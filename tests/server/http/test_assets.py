@@ -65,6 +65,7 @@ async def test_a_part_is_never_asked_for_again(world: World, query: str) -> None
 def test_the_chat_asks_for_the_parts_that_are_there() -> None:
     """For each of them by the name that its content has now."""
     asked = re.findall(r"(?<=\./)parts/[\w-]+\.js", (STATIC / "widget.js").read_text("utf-8"))
+    assert asked, "widget.js is of a build that had no parts"
     assert sorted(f"/{path}" for path in asked) == PARTS
 
 
