@@ -41,7 +41,7 @@ export const ENTRIES: readonly Entry[] = [
         de: { source: "src/widget/locales/de.ts", kB: [0.5, 1.5] },
         ar: { source: "src/widget/locales/ar.ts", kB: [0.5, 1.7] },
       },
-      kB: [30, 45.5],
+      kB: [30, 45.6],
     },
   },
   { source: "src/markdown/index.ts", exported: "./markdown", kB: [2, 7.6] },

@@ -139,9 +139,7 @@ export class Book {
 
   #seen(seen: readonly IntersectionObserverEntry[]): void {
     for (const { isIntersecting, target } of seen) {
-      if (!isIntersecting) continue;
-      this.#near.unobserve(target);
-      this.#pages.find(({ element }) => element === target)?.near();
+      this.#pages.find(({ element }) => element === target)?.near(isIntersecting);
     }
   }
 }

@@ -35,6 +35,7 @@ export class Row {
   #marks: readonly Mark[] = [];
   #message!: ChatMessage;
   #near = false;
+  #offered = false;
 
   constructor(message: ChatMessage, room: Room) {
     const { t } = room.language;
@@ -63,14 +64,28 @@ export class Row {
 
   /** It leaves the screen: colours are the document's, and would keep its text alive. */
   dispose(): void {
-    for (const code of this.#text.querySelectorAll("pre code")) uncolour(code);
+    for (const code of this.#codes) uncolour(code);
   }
 
-  /** It is seen, or nearly: what can be done with it is offered from now on. Until then there is only room for it. */
-  near(): void {
-    if (this.#near) return;
-    this.#near = true;
-    this.#offer(this.#message);
+  /**
+   * Whether it is seen, or nearly. What can be done with it is offered from the first time on; until then there is only
+   * room for it. Colours it has only then: every one in the document costs the browser time in every frame.
+   */
+  near(is: boolean): void {
+    if (is === this.#near) return;
+    this.#near = is;
+    if (is && !this.#offered) {
+      this.#offered = true;
+      this.#offer(this.#message);
+    }
+    for (const code of this.#codes) {
+      if (is) colour(code, code.parentElement?.getAttribute("data-language") ?? "");
+      else uncolour(code);
+    }
+  }
+
+  get #codes(): Iterable<Element> {
+    return this.#text.querySelectorAll("pre code");
   }
 
   update(message: ChatMessage): void {
@@ -102,11 +117,13 @@ export class Row {
 
   #offer(message: ChatMessage): void {
     const { siblings, feedback, delivery, state } = message;
-    const near = this.#near || siblings.length > 1;
-    this.#fill("actions", [siblings, feedback?.rating, delivery, state === undefined, near], () =>
-      near ? this.#actions(message) : [],
+    const offered = this.#offered || siblings.length > 1;
+    this.#fill(
+      "actions",
+      [siblings, feedback?.rating, delivery, state === undefined, offered],
+      () => (offered ? this.#actions(message) : []),
     );
-    if (!near && !state && !delivery) show(this.#region("actions"), true);
+    if (!offered && !state && !delivery) show(this.#region("actions"), true);
   }
 
   #thinking(): readonly Child[] {
@@ -153,7 +170,9 @@ export class Row {
         pre.firstElementChild?.setAttribute("tabindex", "0");
         pre.append(copyButton(text, this.#room));
       },
-      colour,
+      colour: (code, name) => {
+        if (this.#near) colour(code, name);
+      },
     });
   }
 

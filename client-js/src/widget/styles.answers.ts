@@ -45,8 +45,6 @@ input[type=checkbox]{inline-size:20px;min-block-size:20px;accent-color:var(--_ac
 @media(pointer:fine){.actions{margin-inline:-9px}.actions .icon{inline-size:36px}}
 @media(hover:hover){.message:not(:last-child) .actions{opacity:0}.message:hover .actions,.message:focus .actions,.message:focus-within .actions{opacity:1}}
 @media(prefers-reduced-motion:no-preference){
-.live .text ::after{animation:blink 1s steps(1) infinite}
-@keyframes blink{50%{opacity:0}}
 .late{animation:late .8s}
 @keyframes late{from,99%{visibility:hidden}}
 }

@@ -130,7 +130,7 @@ export class Transcript {
     const tail = this.#book ? lastExchange(messages) : 0;
     this.#book?.settle(messages.slice(0, tail));
     const last = messages.slice(tail).map((message) => this.#rowOf(message));
-    for (const row of last) row.near();
+    for (const row of last) row.near(true);
     arrange(
       this.#last,
       last.map(({ element }) => element),
@@ -287,7 +287,7 @@ export class Transcript {
     if (!place || focusedBeside(this.#log)) return;
     const [at, action] = place;
     const row = this.#articles()[at];
-    for (const one of this.#rows.values()) if (one.element === row) one.near();
+    for (const one of this.#rows.values()) if (one.element === row) one.near(true);
     const same = action === null ? null : row?.querySelector<HTMLElement>(`[data-do="${action}"]`);
     (same ?? row ?? this.#log).focus({ preventScroll: true });
   }
