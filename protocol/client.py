@@ -11,7 +11,7 @@ it returns, in order. It opens no socket, reads no clock and throws no dice. The
   is not level is attached once; where that does not help, the connection is given up.
 - Every `submit` ends in exactly one `Answered`, however many connections that takes: a request
   leaves again, with the same id, until its answer comes. What the server refuses for now leaves
-  again later; what it does not offer never leaves.
+  again later; what it does not offer never leaves, nor what was asked as another user.
 - What the server sends out of turn is ignored. An illegal call of our own raises `LocalError` and
   leaves the state as it was.
 """
@@ -162,8 +162,8 @@ class ClientSession:
 
     def withdraw(self, ref: str) -> bool:
         """Take back a request that never left; then no `Answered` follows. False: it did leave."""
-        for request in self.outbox.unsent():
-            if request.ref == ref:
+        for request in self.outbox.asked():
+            if request.ref == ref and not request.known:
                 self.outbox.remove(request)
                 return True
         return False
@@ -305,18 +305,27 @@ class ClientSession:
 
     def _welcomed(self, welcome: s.Welcome, now: float) -> list[Action]:
         actions = self._move(Event.WELCOME)
+        foreign = self.welcome is not None and self.welcome.user != welcome.user
         self.welcome = welcome
         self._offer = Offer(welcome.limits, frozenset(welcome.features))
         self._backoff.opened(now)
         self._due = {Due.SILENCE: now + SILENCE * welcome.heartbeat_s}
         actions.append(Tell(Heard(welcome)))
-        # What left before may have been taken: only the server can say what became of it.
-        for request in self.outbox.unsent():
-            refusal = self._refusal(request.frame)
-            if refusal is not None and isinstance(request.frame, AnyRequest):
+        return [*actions, *self._reviewed(foreign=foreign), *self._flush(now)]
+
+    def _reviewed(self, *, foreign: bool) -> list[Action]:
+        """Answer what is not to leave; where it is `foreign`, somebody else asked all of it."""
+        actions: list[Action] = []
+        for request in self.outbox.asked():
+            # What left before may have been taken: only the server can say what became of it.
+            refusal = None if request.known else self._refusal(request.frame)
+            if foreign:
+                words = "It was asked as another user."
+                refusal = Refusal(ErrorCode.FORBIDDEN, words, request.ref)
+            if refusal is not None:
                 self.outbox.remove(request)
                 actions.append(Tell(Answered(request.frame, refusal)))
-        return [*actions, *self._flush(now)]
+        return actions
 
     def _drain(self, goaway: s.Goaway, now: float) -> list[Action]:
         if self.state is State.DRAINING:

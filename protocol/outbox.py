@@ -114,9 +114,9 @@ class Outbox:
         for request in self._requests:
             request.sent = False
 
-    def unsent(self) -> list[Request]:
-        """Those that never left, so that the server cannot have taken them."""
-        return [request for request in self._requests if not request.known]
+    def asked(self) -> list[Request]:
+        """The application's requests."""
+        return [request for request in self._requests if isinstance(request.frame, AnyRequest)]
 
     def under_way(self) -> list[Request]:
         """The application's requests that this connection has sent and not answered."""

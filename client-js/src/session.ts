@@ -13,7 +13,7 @@
  *   that is not level is attached once; where that does not help, the connection is given up.
  * - Every `submit` ends in exactly one "answered", however many connections that takes: a request
  *   leaves again, with the same id, until its answer comes. What the server refuses for now leaves
- *   again later; what it does not offer never leaves.
+ *   again later; what it does not offer never leaves, nor what was asked as another user.
  * - What the server sends out of turn is ignored. An illegal call of our own throws and leaves the
  *   state as it was.
  */
@@ -360,13 +360,16 @@ export class Session {
 
   #welcomed(welcome: WelcomeFrame, now: number): void {
     this.#move("open");
+    // What one person asked another one does not ask.
+    const { user } = this.welcome ?? welcome;
+    const theirs = user !== welcome.user && refusal("forbidden", "user");
     (this as Writable).welcome = welcome;
     this.#openedAt = now;
     this.#due = {};
     this.#listen(now);
     this.#do({ type: "heard", frame: welcome });
     // What left before may have been taken: only the server can say what became of it.
-    this.#refuseEach((one) => !one.known && this.#refusal(one.frame));
+    this.#refuseEach((one) => theirs || (!one.known && this.#refusal(one.frame)));
     this.#flush(now);
   }
 
