@@ -135,7 +135,7 @@ export class ParleyClient extends Emitter<ClientEvents> {
       },
       drop: () => this.#line.drop(),
     });
-    if (this.connection.state === "closed") this.#bearer = this.#asking = undefined;
+    if (this.#left || this.connection.state === "closed") this.#bearer = this.#asking = undefined;
     this.#left = false;
     this.#line.connect();
     return this;
@@ -216,7 +216,7 @@ export class ParleyClient extends Emitter<ClientEvents> {
         this.#asked.set(frame, settle);
         this.#line.run((now) => session.submit(frame, now, into));
       },
-      withdraw: (frame, anyhow) => session.withdraw(frame.id, anyhow) && this.#asked.delete(frame),
+      withdraw: (frame, anyhow) => session.withdraw(frame, anyhow) && this.#asked.delete(frame),
       typing: (id) => this.#line.run(() => session.typing(id)),
       fetch: (path) => this.fetch(path),
       now: this.#outside.now,
@@ -258,7 +258,7 @@ export class ParleyClient extends Emitter<ClientEvents> {
         for (const one of this.#conversations) one.moved("unsent", news.request);
         break;
       case "updated":
-        this.#updated(news.conversation, news.frame);
+        for (const one of this.#of(news.conversation)) one.took(news.frame);
         break;
       case "unfollowed":
         for (const one of this.#of(news.conversation)) one.lost(settled(news.why) as ParleyError);
@@ -268,13 +268,6 @@ export class ParleyClient extends Emitter<ClientEvents> {
         break;
       default:
     }
-  }
-
-  #updated(id: string, frame: ServerFrame): void {
-    const all = this.#of(id);
-    for (const conversation of all) conversation.took(frame);
-    // Sending attaches: this is one that was left while a message into it had no answer yet.
-    if (!all.length) this.#line.run((now) => this.#session.unfollow(id, now));
   }
 
   /** Mostly one, and two where one was closed, another one made, and the first opened again. */
@@ -327,13 +320,23 @@ export class ParleyClient extends Emitter<ClientEvents> {
     const { state } = (this.#connection = this.#stands(this.#moved));
     this.#moved = undefined;
     if (state === "connecting" && before.state === state) return;
+    if (state === "closed" && !this.#left) this.#shutOut();
     for (const conversation of this.#conversations) {
-      if (state === "closed" && !this.#left) conversation.shutOut();
       // What had left with the last connection leaves again with the next.
       if (state !== "open") conversation.moved("unsent");
       conversation.changed();
     }
     this.emit("state", this.connection);
+  }
+
+  /** Nothing comes any more, until somebody connects anew. */
+  #shutOut(): void {
+    const error = new ParleyError("closed", "The connection is closed.", { retryable: true });
+    for (const [frame, settle] of [...this.#asked]) {
+      this.#desk.withdraw(frame, true);
+      settle(error);
+    }
+    for (const conversation of this.#conversations) conversation.shutOut(error);
   }
 
   #frame(direction: "in" | "out", frame: ClientFrame | ServerFrame): void {

@@ -15,7 +15,6 @@ import type {
   ServerFrame,
   TypingFrame,
 } from "./frames.ts";
-import type { Asking } from "./keeping.ts";
 import { mint, type Store } from "./outside.ts";
 import { Pending } from "./pending.ts";
 import type { Replica } from "./replica.ts";
@@ -46,7 +45,7 @@ export interface Desk {
   /** `into`: a conversation whose branch it changes, so that one waits behind the other. */
   submit(frame: RequestFrame, settle: (reply: Settled) => void, into?: string): void;
   /** Asks for it no more; `anyhow`: also if it has left. */
-  withdraw(frame: Asking, anyhow?: boolean): boolean;
+  withdraw(frame: RequestFrame, anyhow?: boolean): boolean;
   failed(error: ParleyError): void;
   typing(id: string): void;
   fetch(path: string): Promise<unknown>;
@@ -67,6 +66,7 @@ export class Conversation extends Emitter<ConversationEvents> {
   #error: ParleyError | undefined;
   #shown: readonly ChatMessage[] | undefined;
   #scheduled = false;
+  #closed = false;
   #typedAt = -Infinity;
   #sought: string | null = null;
 
@@ -215,17 +215,17 @@ export class Conversation extends Emitter<ConversationEvents> {
 
   /** Follows it again, after `close`. */
   open(): this {
+    this.#closed = false;
     this.#desk.enter(this);
     this.#pending.open();
     this.changed();
     return this;
   }
 
-  /** Follows it no longer. */
+  /** Follows it no longer than until all that was sent has been accepted or refused. */
   close(): void {
-    this.#fail(new ParleyError("closed", "The conversation is closed."));
-    this.#pending.close();
-    this.#desk.leave(this);
+    this.#closed = true;
+    this.changed();
   }
 
   /** @internal A frame changed the replica. */
@@ -252,17 +252,16 @@ export class Conversation extends Emitter<ConversationEvents> {
     this.changed();
   }
 
-  /** @internal The client was shut out: nothing comes any more, until somebody connects anew. */
-  shutOut(): void {
-    const error = new ParleyError("closed", "The connection is closed.", { retryable: true });
+  /** @internal The client was shut out. */
+  shutOut(error: ParleyError): void {
     this.#pending.shutOut(error);
     this.#fail(error);
   }
 
   /** @internal Nobody can follow it any more. */
   deleted(): void {
+    this.#closed = true;
     this.lost(new ParleyError("not_found", "The conversation is deleted."));
-    this.close();
   }
 
   /** @internal The server knows us by this name. */
@@ -278,6 +277,13 @@ export class Conversation extends Emitter<ConversationEvents> {
   /** @internal */
   changed(): void {
     this.#shown = undefined;
+    if (this.#closed) {
+      this.#fail(new ParleyError("closed", "The conversation is closed."));
+      if (!this.#pending.under) {
+        this.#pending.close();
+        this.#desk.leave(this);
+      }
+    }
     if (this.#scheduled) return;
     this.#scheduled = true;
     queueMicrotask(() => {

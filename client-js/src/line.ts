@@ -79,7 +79,6 @@ export class Line {
 
   close(): void {
     this.#life++;
-    this.#attempt++;
     this.#wanted = "first";
     this.run(() => this.#session.stop());
   }

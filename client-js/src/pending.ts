@@ -50,6 +50,11 @@ export class Pending {
     if (user) this.welcomed(user);
   }
 
+  /** Whether an answer to anything is to come. */
+  get under(): boolean {
+    return this.list.some((one) => one.under && !one.ack && !one.error);
+  }
+
   add(asking: Asking): Answer {
     const answer = new Answer(this.#home);
     // A copy: whatever its writer does to it later, under its id it says the same.
@@ -85,24 +90,17 @@ export class Pending {
 
   /** The server knows us by this name: what somebody else wrote here is not ours to send. */
   welcomed(user: string): void {
-    const theirs = this.list.filter(({ by = user }) => by !== user);
-    if (!theirs.length && !this.#restoring) return;
-    this.list = this.list.filter((asked) => !theirs.includes(asked));
-    for (const { answer, frame } of theirs) {
-      this.#desk.withdraw(frame);
-      answer.fail(new ParleyError("withdrawn", "Somebody else wrote it."));
-    }
+    const error = new ParleyError("withdrawn", "It was somebody else's.");
+    this.list = this.list.filter(
+      (asked) => (asked.by ??= user) === user || asked.answer.fail(error),
+    );
     this.#restoring = false;
     this.#changed();
   }
 
   /** Nothing leaves any more, until somebody connects anew and tries it again. */
   shutOut(error: ParleyError): void {
-    for (const asked of this.list) {
-      if (asked.ack || asked.error) continue;
-      this.#desk.withdraw(asked.frame, true);
-      this.#settle(asked, error);
-    }
+    for (const one of this.list) if (!one.ack && !one.error) this.#settle(one, error);
   }
 
   /** The conversation is left, or has a name; what is unsent in it stays where it is kept. */

@@ -35,7 +35,7 @@ export interface Asked {
   frame: Asking;
   readonly at: string;
   /** Who asked, where that is known. */
-  readonly by: string | undefined;
+  by: string | undefined;
   answer: Answer;
   delivery: Delivery;
   /** The client was told of it, so only its frame's own bytes may be sent again under its id. */

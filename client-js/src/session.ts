@@ -172,8 +172,8 @@ export class Session {
   }
 
   /** Take back a request that never left, or `anyhow`; then no "answered" follows. False: it did leave. */
-  withdraw(ref: string, anyhow = false): boolean {
-    return this.#remove(this.#outbox.find((one) => one.ref === ref && (anyhow || !one.known)));
+  withdraw(frame: RequestFrame, anyhow = false): boolean {
+    return this.#remove(this.#outbox.find((one) => one.frame === frame && (anyhow || !one.known)));
   }
 
   /** Bring the conversation level and keep it so; "updated" or "unfollowed" follows. */

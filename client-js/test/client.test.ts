@@ -1003,3 +1003,101 @@ test("a wait that no timer bears is as long as one can be", (t) => {
   world.after(2 ** 40, () => {})();
   assert.equal(mock.calls[0]?.arguments[1], 2 ** 31 - 1);
 });
+
+test("what one person asked is not sent as another one's, who comes in their place", async () => {
+  const { server, outside, parley } = await open();
+  const talk = parley.conversation();
+  server.silent = true;
+  const sent = talk.send("Ada's, and under way");
+  await quiet();
+  server.cut();
+  await quiet();
+  const other = parley.conversation();
+  const unsent = other.send("Ada's, and unsent");
+  server.silent = false;
+  server.received.length = 0;
+  server.welcome = { ...welcome, user: "eve" };
+  await outside.pass(500);
+  assert.equal(parley.connection.state, "open");
+  assert.deepEqual(server.kinds(), ["hello"]);
+  await assert.rejects(sent.accepted, fails("withdrawn"));
+  await assert.rejects(unsent.done, fails("withdrawn"));
+  assert.deepEqual([contents(talk), contents(other)], [[], []]);
+});
+
+test("a message from before anybody was known is of whoever it was sent as", async () => {
+  const { server, outside, parley } = made();
+  parley.conversation().send("Ada's");
+  server.silent = true;
+  parley.connect();
+  await quiet();
+  [...server.sockets][0]?.tell(welcome);
+  await quiet();
+  assert.equal(server.of("chat").length, 1);
+  server.silent = false;
+  server.received.length = 0;
+  server.welcome = { ...welcome, user: "eve" };
+  const other = client(new FakeOutside(server, outside)).connect();
+  other.unsent();
+  await quiet();
+  assert.deepEqual(server.of("chat"), []);
+});
+
+test("a message that is taken back where its conversation was closed and opened again is not sent", async () => {
+  const { server, parley } = made();
+  parley.conversation("c_1").send("never");
+  parley.conversation("c_1").close();
+  const again = parley.conversation("c_1");
+  assert.deepEqual(contents(again), ["never"]);
+  again.discard(again.messages[0]?.id ?? "");
+  parley.connect();
+  await quiet();
+  assert.deepEqual(server.of("chat"), []);
+});
+
+test("a message that was under way when its new conversation was closed is none of the next one's", async () => {
+  const { server, outside, parley } = await open();
+  const first = parley.conversation();
+  const answer = first.send("Hello");
+  first.close();
+  const next = parley.conversation();
+  assert.deepEqual(contents(next), []);
+  await answer.accepted;
+  await assert.rejects(answer.done, fails("closed"));
+  await quiet();
+  assert.deepEqual(server.kinds(), ["hello", "chat", "detach"]);
+  assert.equal(next.id, undefined);
+  assert.deepEqual(client(new FakeOutside(server, outside)).unsent(), []);
+});
+
+test("who is shut out for good gets an answer to whatever they asked", async () => {
+  const { server, outside, parley } = await open();
+  const talk = parley.conversation();
+  await answered(server, talk.send("Hello"), "Hi");
+  server.silent = true;
+  const asked = [talk.history(), talk.feedback("a", "up"), talk.stop("a")];
+  const told = Promise.all(asked.map((one) => assert.rejects(one, fails("closed"))));
+  await quiet();
+  server.silent = false;
+  server.cut(4501);
+  await told;
+  server.received.length = 0;
+  parley.connect();
+  await outside.pass(500);
+  assert.deepEqual(server.kinds(), ["hello"]);
+});
+
+test("a listener that closes and connects again asks for a token, maybe of somebody else", async () => {
+  const tokens = ["ada's", "eve's"];
+  const { server, outside, parley } = await open({ token: () => tokens.shift() });
+  parley.on("notice", () => {
+    parley.close();
+    parley.connect();
+  });
+  server.tellAll({ type: "notice", reason: "operator", text: "x" });
+  await outside.pass(1000);
+  assert.deepEqual(
+    server.of("hello").map(({ token }) => token),
+    ["ada's", "eve's"],
+  );
+});

@@ -180,12 +180,12 @@ test("a refused hello is told", () => {
 test("a request that never left can be taken back, and one that left cannot", () => {
   const early = stopped();
   early.submit(CHAT, 0);
-  assert.deepEqual([early.withdraw("m-1"), early.withdraw("m-1")], [true, false]);
+  assert.deepEqual([early.withdraw(CHAT), early.withdraw(CHAT)], [true, false]);
   const late = open();
   late.submit(CHAT, 0);
-  assert.equal(late.withdraw("m-1"), false);
+  assert.equal(late.withdraw(CHAT), false);
   late.closed(1006, 1000, 0.5);
-  assert.equal(late.withdraw("m-1"), false);
+  assert.equal(late.withdraw(CHAT), false);
 });
 
 test("too many requests are refused here, whatever the client asks besides", () => {
