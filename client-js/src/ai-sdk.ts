@@ -213,7 +213,9 @@ export class ParleyChatTransport<Message extends UIMessage = UIMessage>
 
   /** Watches a conversation, and fails where nothing can change any more. */
   async #until(talk: Conversation, settled: () => unknown): Promise<void> {
-    while (!settled()) {
+    for (;;) {
+      if (![...this.#talks.values()].includes(talk)) throw new Error("closed");
+      if (settled()) return;
       const { connection } = this.#client;
       if (talk.error) throw talk.error;
       if (connection.state === "closed") throw connection.error ?? new Error("closed");

@@ -536,3 +536,11 @@ test("a server's tool is shown as it runs", async () => {
   assert.deepEqual([part?.state, part?.errorText], ["output-error", "No index."]);
   assert.deepEqual(texts(chat), ["Hello", "Good day."]);
 });
+
+test("a transport that is closed ends its streams", async () => {
+  const { server, transport, chat, sending } = await begun();
+  transport.close();
+  await sending;
+  assert.deepEqual([chat.status, chat.error?.message], ["error", "closed"]);
+  assert.equal(server.received.at(-1)?.type, "detach");
+});
