@@ -1,6 +1,7 @@
 import type { ChatMessage } from "../index.ts";
 import { colour, uncolour } from "../markdown/colours.ts";
 import { MarkdownView } from "../markdown/index.ts";
+import { beginsWith } from "../markdown/tree.ts";
 import { toolCall } from "./approvals.ts";
 import { type Mark, mark, numbered, sourceList } from "./citations.ts";
 import { copyButton } from "./copy.ts";
@@ -92,6 +93,8 @@ export class Row {
     const before = this.#message;
     if (message === before) return;
     this.#message = message;
+    // An attempt that was given up takes its colours along.
+    if (before && !beginsWith(message.content, before.content)) this.dispose();
     if (message.content !== before?.content || message.state !== before.state) this.#write(message);
     show(this.#text, message.content !== "");
     if (message.state !== before?.state)

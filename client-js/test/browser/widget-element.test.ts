@@ -5,10 +5,13 @@ import { after, test } from "node:test";
 
 import type { Locator } from "playwright-core";
 
-import { answerText, say, script, settled, type Visit, visited } from "./chat.ts";
-import { browser } from "./pages.ts";
+import type { ChatMessage } from "../../src/index.ts";
+import type { Room } from "../../src/widget/room.ts";
+import { answerText, FILES, say, script, settled, type Visit, visited } from "./chat.ts";
+import { browser, imported } from "./pages.ts";
 import { Parley } from "./parley.ts";
 
+type Answers = typeof import("../../src/widget/answers.ts");
 type Chat = HTMLElementTagNameMap["parley-chat"];
 
 const chromium = await browser();
@@ -238,6 +241,24 @@ test("code that is whole has colours, and takes them along when it goes", async 
   assert.deepEqual(await sizes(), [1, 1, 1, 0]);
   await visit.chat.getByRole("button", { name: "New conversation" }).click();
   assert.deepEqual(await sizes(), [0, 0, 0, 0]);
+});
+
+test("an attempt at an answer that is given up takes its colours along", async (t) => {
+  const { page } = await visited(t, chromium, parley.url);
+  const name = [...FILES.keys()].find((one) => one.startsWith("parts/answers-"));
+  const part = await imported<Answers>(page, `/${name}`);
+  const sizes = await part.evaluate(({ Row }) => {
+    const language = { locale: "en", direction: "ltr", t: (text: string) => text } as const;
+    const room = { language, name: "Chat", imageOrigins: [] } as unknown as Room;
+    const content = "```js\nconst a = 1;\n```\n";
+    const message = { id: "a", role: "assistant", content, state: "generating", siblings: ["a"] };
+    const row = new Row(message as unknown as ChatMessage, room);
+    const size = () => CSS.highlights.get("parley-keyword")?.size;
+    const before = size();
+    row.update({ ...message, content: "Another" } as unknown as ChatMessage);
+    return [before, size()];
+  });
+  assert.deepEqual(sizes, [1, 0]);
 });
 
 test("the frame and the footer are parts that a page can reach", async (t) => {
