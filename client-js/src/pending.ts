@@ -31,22 +31,23 @@ export class Pending {
 
   /** Takes up what an earlier page left. */
   open(): void {
-    if (this.#opened) return;
-    this.#opened = true;
-    const { store, key } = this.#desk;
-    const { id } = this.#home;
-    if (id === undefined) this.#unnamed = place(store, key, true);
-    const found = load(store, key)[id ?? this.#unnamed ?? ""];
-    const kept = Array.isArray(found) ? (found as readonly Kept[]) : [];
-    this.#restoring = kept.length > 0;
-    const restored: Asked[] = kept.map(({ refused, ...rest }) => ({
-      ...rest,
-      answer: new Answer(this.#home),
-      delivery: refused ? "failed" : "unsent",
-      error: refused && new ParleyError(refused.code, refused.message, refused),
-    }));
-    this.list = [...restored, ...this.list];
-    const user = this.#desk.user();
+    if (!this.#opened) {
+      this.#opened = true;
+      const { store, key } = this.#desk;
+      const { id } = this.#home;
+      if (id === undefined) this.#unnamed = place(store, key, true);
+      const found = load(store, key)[id ?? this.#unnamed ?? ""];
+      const kept = Array.isArray(found) ? (found as readonly Kept[]) : [];
+      this.#restoring = kept.length > 0;
+      const restored: Asked[] = kept.map(({ refused, ...rest }) => ({
+        ...rest,
+        answer: new Answer(this.#home),
+        delivery: refused ? "failed" : "unsent",
+        error: refused && new ParleyError(refused.code, refused.message, refused),
+      }));
+      this.list = [...restored, ...this.list];
+    }
+    const user = this.#desk.user(); // told also while it was closed
     if (user) this.welcomed(user);
   }
 

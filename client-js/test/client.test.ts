@@ -1101,3 +1101,15 @@ test("a listener that closes and connects again asks for a token, maybe of someb
     ["ada's", "eve's"],
   );
 });
+
+test("what an earlier page left is sent also where its conversation was closed while the connection opened", async () => {
+  const { server, outside, parley } = made();
+  parley.conversation("c_1").send("Hello");
+  const reloaded = client(new FakeOutside(server, outside)).connect();
+  const talk = reloaded.conversation("c_1");
+  talk.close();
+  await quiet();
+  talk.open();
+  await quiet();
+  assert.equal(server.of("chat").length, 1);
+});
