@@ -51,7 +51,7 @@ test("a cut line is a state, told with a way to try now, and the answer goes on"
   const wire = await Wire.to(parley.port, (ends) => t.after(ends));
   const visit = await visited(t, chromium, wire.url, { expected: /./ });
   const { chat } = visit;
-  await say(visit, script({ tokens: 60, text: "word ", every_ms: 25 }));
+  await say(visit, script({ tokens: 4000, text: "word ", every_ms: 20 }));
   await chat.getByText("word word").waitFor();
   wire.refuse();
   await chat.getByText(/No connection/).waitFor();
@@ -61,8 +61,20 @@ test("a cut line is a state, told with a way to try now, and the answer goes on"
     .last()
     .evaluate((node) => getComputedStyle(node, "::after").display);
   assert.equal(caret, "none", "nothing looks like work that nobody knows of");
+  const words = (await answerText(visit)).split(" ").length;
   wire.mend();
   await chat.locator(".connection .link").dispatchEvent("click");
+  await chat.getByText("word ".repeat(words + 1).trim()).waitFor();
+  await visit.field.press("Escape");
+  await chat.getByText("Stopped.").waitFor();
   await settled(visit);
-  assert.equal(await answerText(visit), "word ".repeat(60).trim());
+  const stored = await chat.evaluate(async (node) => {
+    const { client } = node as HTMLElementTagNameMap["parley-chat"];
+    const newest = async (path: string) =>
+      ((await client.fetch(`${path}?limit=1`)) as { items: { id: string; content: string }[] })
+        .items[0];
+    const talk = await newest("conversations");
+    return (await newest(`conversations/${talk?.id}/messages`))?.content.trim();
+  });
+  assert.equal(await answerText(visit), stored, "whole, and nothing twice");
 });
