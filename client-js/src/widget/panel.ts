@@ -3,7 +3,7 @@ import { ConnectionBar } from "./connection.ts";
 import { byFinger, focusedBeside, h, show } from "./dom.ts";
 import { header, welcome } from "./front.ts";
 import { composes } from "./keys.ts";
-import { leave, stay } from "./leaving.ts";
+import { end, leave, stay } from "./leaving.ts";
 import type { ConversationList } from "./list.ts";
 import type { Memory } from "./memory.ts";
 import { bring, here, type Part, part } from "./parts.ts";
@@ -105,7 +105,7 @@ export class Panel {
     );
     this.#connected();
     this.show(conversation);
-    for (const one of client.unsent()) if (one !== this.#conversation) leave(one);
+    for (const one of client.unsent()) end(one);
     this.#known();
     if (!here("answers")) void this.#format();
   }
@@ -169,7 +169,7 @@ export class Panel {
     this.#left();
     this.#list?.dispose();
     this.#bar.dispose();
-    for (const end of this.#deaf) end();
+    for (const deafen of this.#deaf) deafen();
   }
 
   /** Answers are plain text until this is there; who has read plain text for a while is told why. */

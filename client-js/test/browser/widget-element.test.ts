@@ -5,7 +5,7 @@ import { after, test } from "node:test";
 
 import type { Locator } from "playwright-core";
 
-import type { ChatMessage } from "../../src/index.ts";
+import type { ChatMessage, ParleyClient } from "../../src/index.ts";
 import type { Room } from "../../src/widget/room.ts";
 import { answerText, FILES, say, script, settled, type Visit, visited } from "./chat.ts";
 import { browser, imported } from "./pages.ts";
@@ -117,6 +117,33 @@ test("a client that the page brought is used again when the element is put in ag
     return [other.client === client, states.length];
   });
   assert.deepEqual(kept, [true, 1]);
+});
+
+test("an element that takes another's place goes on with the same client and conversation", async (t) => {
+  const visit = await visited(t, chromium, parley.url);
+  await say(visit, WORD);
+  await settled(visit);
+  await visit.chat.evaluate(async (node) => {
+    const { client } = node as Chat;
+    const { items } = (await client.fetch("conversations?limit=1")) as { items: { id: string }[] };
+    const url = node.getAttribute("url") ?? "";
+    const shared = new (client.constructor as typeof ParleyClient)({ url });
+    const made = () => {
+      const chat = document.createElement("parley-chat");
+      chat.setAttribute("inline", "");
+      chat.setAttribute("conversation", items[0]?.id ?? "");
+      chat.client = shared;
+      return chat;
+    };
+    const first = made();
+    node.replaceWith(first);
+    first.replaceWith(made());
+  });
+  await visit.messages.nth(1).waitFor();
+  await say(visit, WORD);
+  await visit.messages.nth(3).waitFor();
+  await settled(visit);
+  assert.equal(await answerText(visit), "word");
 });
 
 test("a framework that sets everything again at each rendering tears nothing down", async (t) => {
