@@ -280,6 +280,7 @@ test("an attempt at an answer that is given up takes its colours along", async (
     const content = "```js\nconst a = 1;\n```\n";
     const message = { id: "a", role: "assistant", content, state: "generating", siblings: ["a"] };
     const row = new Row(message as unknown as ChatMessage, room);
+    row.near(true); // what is out of sight has no colours
     const size = () => CSS.highlights.get("parley-keyword")?.size;
     const before = size();
     row.update({ ...message, content: "Another" } as unknown as ChatMessage);
