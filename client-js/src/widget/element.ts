@@ -46,6 +46,8 @@ export class ParleyChat extends Base {
   /** In a page; what is under way for it ends when it is taken out. */
   #stay: AbortController | undefined;
   #changing = false;
+  /** Built without the texts of the language that was wanted. */
+  #foreign = false;
   #token: TokenSource | undefined;
   #strings: Partial<Strings> | undefined;
   #starters: readonly string[] | undefined;
@@ -227,7 +229,9 @@ export class ParleyChat extends Base {
     const locale = localeOf(this.#wanted);
     if (locale && !this.#speaks)
       await part(locale).catch(() => {
-        void bring(locale, signal, () => {}).then((came) => came && this.#rebuild(false));
+        void bring(locale, signal, () => {}).then(
+          (came) => came && this.#foreign && this.#rebuild(false),
+        );
       });
     if (signal.aborted) return;
     this.#changing = false;
@@ -247,6 +251,7 @@ export class ParleyChat extends Base {
   }
 
   #build(): void {
+    this.#foreign = !this.#speaks;
     const inline = this.hasAttribute("inline");
     const site = this.#site();
     if (inline) this.#frame = h("section", { part: "frame", "aria-label": site.name });

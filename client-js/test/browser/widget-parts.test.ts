@@ -140,6 +140,20 @@ test("in a language whose texts are late the chat begins in English, and goes on
   );
 });
 
+test("texts that have come by another way are not waited for any more", async (t) => {
+  const visit = await visited(t, chromium, parley.url, { lang: "de", expected: /parts\/de/ });
+  const { page, chat } = visit;
+  const { release } = await late(page, "de", 2);
+  release();
+  await page.reload();
+  await chat.getByRole("button", { name: "New conversation" }).waitFor();
+  await chat.evaluate((node) => node.setAttribute("name", "Helferin"));
+  await chat.getByRole("button", { name: "Neue Unterhaltung" }).waitFor();
+  const panel = await chat.locator(".panel").elementHandle();
+  await online(page);
+  assert.equal(await panel?.evaluate((node) => node.isConnected), true, "nothing is built anew");
+});
+
 test("taken out while its texts are on their way, it is whole when it is put in again", async (t) => {
   const visit = await visited(t, chromium, parley.url);
   const { page, chat } = visit;
