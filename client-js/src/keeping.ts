@@ -19,23 +19,31 @@ export interface Kept {
 }
 
 /** All that is kept, by conversation, in one place: a store cannot be asked what else it has. */
-export function load(store: Store, key: string): Readonly<Record<string, readonly Kept[]>> {
+export function load(store: Store, key: string): Record<string, unknown> {
   try {
-    return Object(JSON.parse(store.getItem(key) ?? "")) as Record<string, readonly Kept[]>;
+    return Object(JSON.parse(store.getItem(key) ?? "")) as Record<string, unknown>;
   } catch {
     return {}; // nothing there, or nothing of ours
   }
 }
 
+export function keptIn(all: Readonly<Record<string, unknown>>, name = ""): readonly Kept[] {
+  const found = all[name];
+  return Array.isArray(found) ? (found as Kept[]) : [];
+}
+
+/** In place of what was `held` here before; what another object of the same conversation keeps beside it stays. */
 export function save(
   store: Store,
   key: string,
   name: string | undefined,
   kept: readonly Kept[],
+  held: ReadonlySet<string>,
 ): void {
   if (name === undefined) return;
-  const { [name]: _, ...others } = load(store, key);
-  const all = kept.length ? { ...others, [name]: kept } : others;
+  const { [name]: _, ...all } = load(store, key);
+  const others = keptIn(load(store, key), name).filter(({ frame }) => !held.has(frame.id));
+  if (kept.length + others.length) all[name] = [...others, ...kept];
   if (Object.keys(all).length) store.setItem(key, JSON.stringify(all));
   else store.removeItem(key);
 }

@@ -5,7 +5,7 @@ import type { Settled } from "./client.ts";
 import type { Desk } from "./conversation.ts";
 import { ParleyError } from "./errors.ts";
 import type { AckFrame, ClientFrame } from "./frames.ts";
-import { type Asking, type Kept, leave, load, place, save } from "./keeping.ts";
+import { type Asking, type Kept, keptIn, leave, load, place, save } from "./keeping.ts";
 import type { Replica } from "./replica.ts";
 import type { Asked, Delivery } from "./screen.ts";
 
@@ -21,6 +21,7 @@ export class Pending {
   readonly #desk: Desk;
   readonly #home: Opened;
   #unnamed: string | undefined; // where they are kept until the conversation has a name
+  readonly #held = new Set<string>(); // the ids of all that was ever in the list
   #opened = false;
   #restoring = false; // what an earlier page left waits until we know who we are
 
@@ -36,8 +37,7 @@ export class Pending {
       const { store, key } = this.#desk;
       const { id } = this.#home;
       if (id === undefined) this.#unnamed = place(store, key, true);
-      const found = load(store, key)[id ?? this.#unnamed ?? ""];
-      const kept = Array.isArray(found) ? (found as readonly Kept[]) : [];
+      const kept = keptIn(load(store, key), id ?? this.#unnamed);
       this.#restoring = kept.length > 0;
       const restored: Asked[] = kept.map(({ refused, ...rest }) => ({
         ...rest,
@@ -45,6 +45,7 @@ export class Pending {
         delivery: refused ? "failed" : "unsent",
         error: refused && new ParleyError(refused.code, refused.message, refused),
       }));
+      for (const { frame } of restored) this.#held.add(frame.id);
       this.list = [...restored, ...this.list];
     }
     const user = this.#desk.user(); // told also while it was closed
@@ -60,6 +61,7 @@ export class Pending {
     const answer = new Answer(this.#home);
     // A copy: whatever its writer does to it later, under its id it says the same.
     const frame = JSON.parse(JSON.stringify(asking)) as Asking;
+    this.#held.add(frame.id);
     const [at, by] = [new Date().toISOString(), this.#desk.user()];
     this.list = [...this.list, { frame, answer, at, by, delivery: "unsent" }];
     this.#changed();
@@ -181,11 +183,11 @@ export class Pending {
     const { id } = this.#home;
     if (id === undefined) {
       if (unsent.length) this.#unnamed ??= place(store, key, false);
-      save(store, key, this.#unnamed, unsent);
+      save(store, key, this.#unnamed, unsent, this.#held);
     } else {
-      save(store, key, this.#unnamed, []);
+      save(store, key, this.#unnamed, [], this.#held);
       this.close();
-      save(store, key, id, unsent);
+      save(store, key, id, unsent, this.#held);
     }
   }
 }

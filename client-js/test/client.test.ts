@@ -281,6 +281,25 @@ test("what an earlier page left unsent in other conversations is sent too, once 
   assert.deepEqual(client(new FakeOutside(server, outside)).unsent(), []);
 });
 
+test("two objects of one conversation keep what is unsent in either", async () => {
+  const { server, outside, parley } = made();
+  const [one, other] = [parley.unopened("c_1"), parley.unopened("c_1")];
+  for (const talk of [one, other]) talk.open();
+  one.send("from the one");
+  other.send("from the other");
+  one.send("from the one again");
+  const reloaded = client(new FakeOutside(server, outside));
+  assert.deepEqual(contents(reloaded.conversation("c_1")).sort(), [
+    "from the one",
+    "from the one again",
+    "from the other",
+  ]);
+  reloaded.connect();
+  await quiet();
+  assert.equal(server.of("chat").length, 3);
+  assert.deepEqual(client(new FakeOutside(server, outside)).unsent(), []);
+});
+
 test("each new conversation keeps what is unsent in a place of its own", async () => {
   const { server, outside, parley } = await open();
   const talks = [parley.conversation(), parley.conversation()];
