@@ -153,6 +153,7 @@ export class ParleyChat extends Base {
     if (!this.#open || this.hasAttribute("inline")) return;
     this.#open = false;
     this.#floating?.close();
+    this.#panel?.back(); // out of sight, where it takes no focus
     this.#emit("parley-open", { open: false });
   }
 

@@ -331,6 +331,20 @@ test("the way back of a phone goes from a sheet to the talk first, then to the p
   assert.equal(await chat.locator("dialog[open]").count(), 0);
 });
 
+test("a chat that the page closes over a sheet opens with the talk, and takes no focus meanwhile", async (t) => {
+  const { chat, page, field } = await visited(t, chromium, parley.url, { attributes: "" });
+  await chat.locator(".launcher").click();
+  await chat.getByRole("button", { name: "Conversations" }).click();
+  await chat.getByRole("dialog", { name: "Conversations" }).waitFor();
+  await page.getByRole("button", { name: "Buy" }).focus();
+  await chat.evaluate((node) => (node as HTMLElementTagNameMap["parley-chat"]).close());
+  assert.equal(await page.evaluate(() => document.activeElement?.textContent), "Buy");
+  await chat.locator(".launcher").click();
+  assert.equal(await chat.getByRole("dialog", { name: "Conversations" }).count(), 0);
+  await field.press("j");
+  assert.equal(await field.inputValue(), "j");
+});
+
 test("a phone that is turned keeps the focus and what is written", async (t) => {
   const visit = await visited(t, chromium, parley.url, {
     attributes: "",
