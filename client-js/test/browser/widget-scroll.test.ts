@@ -158,7 +158,9 @@ test("what the browser does for it per frame is the same below few messages and 
     const over = new Promise((done) => cdp.once("Tracing.tracingComplete", done));
     await cdp.send("Tracing.end");
     await over;
-    const middle = (of: number[]) => of.sort((a, b) => a - b)[of.length >> 1] ?? Number.NaN;
+    assert.ok(laidOut.length > 0, "the browser told what it did");
+    // Where a text grew and nothing else changed there is no style to be found anew at all.
+    const middle = (of: number[]) => of.sort((a, b) => a - b)[of.length >> 1] ?? 0;
     assert.ok(middle(styled) <= 4, `${middle(styled)} elements styled below ${messages}`);
     assert.ok(middle(laidOut) <= 40, `${middle(laidOut)} boxes laid out below ${messages}`);
   }
