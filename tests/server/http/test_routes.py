@@ -12,7 +12,8 @@ from tests.support.handshake import Handshake
 from tests.support.logs import logging_to_memory
 
 STATIC = Path(__file__).parents[3] / "server" / "static"
-BUILT = {path.name for path in STATIC.glob("*.js")}  # that it is what is built: scripts/check
+# That it is what is built: scripts/check.
+BUILT = {f"{path.relative_to(STATIC)}" for path in STATIC.rglob("*.js")}
 
 
 def test_the_table_is_what_the_contract_names(world: World) -> None:
