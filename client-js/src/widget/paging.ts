@@ -2,7 +2,7 @@
 export const PAGE = 50;
 
 /** How near the end a reader still follows it, in px. */
-export const NEAR = 40;
+const NEAR = 40;
 
 /** How rows become others: so many come before the first one shown, so many of those shown stay, the rest goes. */
 export interface Difference {
