@@ -99,7 +99,7 @@ export class Row {
     show(this.#text, message.content !== "");
     if (message.state !== before?.state)
       this.element.classList.toggle("live", message.state === "generating");
-    const { thought = "", tools, citations, sources, delivery, state } = message;
+    const { thought = "", tools, citations, sources, delivery, state, outcome } = message;
     this.#fill("thought", [thought !== ""], () => (thought ? this.#thinking() : []));
     if (thought !== this.#thought.data) this.#thought.data = thought;
     this.#fill("tools", [tools], () => {
@@ -111,7 +111,7 @@ export class Row {
     });
     this.#fill(
       "note",
-      [delivery, state, message.content === "", message.outcome, message.finish_reason],
+      [delivery, state, message.content === "", asks(message), outcome, message.finish_reason],
       () => this.#noted(message),
     );
     this.#fill("sources", [citations, sources], () => this.#cite(message));
@@ -205,10 +205,9 @@ export class Row {
     if (delivery === "failed") return this.#failed(message);
     if (delivery)
       return [h("span", { class: "faint late" }, t(delivery === "sent" ? "sending" : "unsent"))];
-    // Text that grows is its own sign of work, and a question that it waits.
-    const asks = message.tools?.some((call) => call.state === "awaiting_approval");
     if (state)
-      return (state === "generating" && message.content) || (state === "parked" && asks)
+      // Text that grows is its own sign of work.
+      return (state === "generating" && message.content) || asks(message)
         ? []
         : [h("span", { class: "dots" }, t(state))];
     const said: readonly Phrase[] = [
@@ -350,6 +349,11 @@ export class Row {
     comment.replaceChildren(form);
     field.focus();
   }
+}
+
+/** Whether it asks for a decision: a question is its own sign that it waits, from the moment on that it is there. */
+function asks({ tools }: ChatMessage): boolean {
+  return !!tools?.some(({ state }) => state === "awaiting_approval");
 }
 
 /** Whether an answer came to nothing that can be relied on: then asking anew is offered in words. */

@@ -289,6 +289,28 @@ test("an attempt at an answer that is given up takes its colours along", async (
   assert.deepEqual(sizes, [1, 0]);
 });
 
+test("a question is all that says that an answer waits, also before it is told to be parked", async (t) => {
+  const { page } = await visited(t, chromium, parley.url);
+  const name = [...FILES.keys()].find((one) => one.startsWith("parts/answers-"));
+  const part = await imported<Answers>(page, `/${name}`);
+  const signs = await part.evaluate(({ Row }) => {
+    const language = { locale: "en", direction: "ltr", t: (text: string) => text } as const;
+    const room = { language, name: "Chat", imageOrigins: [] } as unknown as Room;
+    const call = { call: "t", name: "wipe", state: "awaiting_approval" };
+    const message = { id: "a", role: "assistant", content: "", state: "tool", siblings: ["a"] };
+    const row = new Row(message as unknown as ChatMessage, room);
+    const shown = () =>
+      [".dots", "[part=approval]"].map((one) => row.element.querySelectorAll(one).length);
+    const before = shown();
+    row.update({ ...message, tools: [call] } as unknown as ChatMessage);
+    return [before, shown()];
+  });
+  assert.deepEqual(signs, [
+    [1, 0],
+    [0, 1],
+  ]);
+});
+
 test("the frame and the footer are parts that a page can reach", async (t) => {
   const { chat, page } = await visited(t, chromium, parley.url);
   await page.evaluate(() => {
