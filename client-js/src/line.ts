@@ -51,6 +51,7 @@ export class Line {
   #running = false;
   readonly #events: Event[] = [];
   #cancel: (() => void) | undefined;
+  #wakes = Infinity;
 
   constructor(
     session: Session,
@@ -112,12 +113,19 @@ export class Line {
     }
   }
 
-  /** Until time alone brings something about. */
+  /** Until time alone brings something about. With every frame that is later, and a timer that is early does no harm. */
   #wait(): void {
+    const { deadline } = this.#session;
+    if (deadline < Infinity && this.#wakes <= deadline) return;
     this.#cancel?.();
-    const wait = this.#session.deadline - this.#outside.now();
-    const tick = () => this.run((now) => this.#session.tick(now));
-    this.#cancel = wait < Infinity ? this.#outside.after(Math.max(0, wait), tick) : undefined;
+    this.#cancel = undefined;
+    this.#wakes = deadline;
+    if (deadline === Infinity) return;
+    const wait = Math.max(0, deadline - this.#outside.now());
+    this.#cancel = this.#outside.after(wait, () => {
+      this.#wakes = Infinity;
+      this.run((now) => this.#session.tick(now));
+    });
   }
 
   /** Asks for a token, and gives it to the machine. */
