@@ -76,6 +76,7 @@ const STREAMED: Readonly<Record<keyof Streamed, Goal>> = {
   p99: undefined,
   worst: undefined,
   long: atMost(0),
+  changes: undefined,
   task: undefined,
   script: undefined,
   style: undefined,

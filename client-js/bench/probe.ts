@@ -8,6 +8,8 @@ export interface Frames {
   readonly worst: number;
   /** Long tasks. */
   readonly long: number;
+  /** How often in a second what is shown was another. */
+  readonly changes: number;
 }
 
 export interface Probe {
@@ -29,6 +31,8 @@ function probing(): void {
   let frames: number[] = [];
   let long = 0;
   let watching = 0;
+  let changed = 0;
+  const changes = new MutationObserver(() => changed++);
   let keys: number[] = [];
   new PerformanceObserver((list) => {
     long += list.getEntries().length;
@@ -46,6 +50,8 @@ function probing(): void {
     watch() {
       frames = [];
       long = 0;
+      changed = 0;
+      changes.observe(log(), { characterData: true, childList: true, subtree: true });
       let last = performance.now();
       const look = (now: number): void => {
         frames.push(now - last);
@@ -56,6 +62,7 @@ function probing(): void {
     },
     watched() {
       cancelAnimationFrame(watching);
+      changes.disconnect();
       const [, ...sorted] = frames.sort((a, b) => a - b);
       const passed = sorted.reduce((sum, each) => sum + each, 0);
       return {
@@ -63,6 +70,7 @@ function probing(): void {
         p99: sorted[Math.floor(sorted.length * 0.99)] ?? Number.NaN,
         worst: sorted.at(-1) ?? Number.NaN,
         long,
+        changes: (1000 * changed) / passed,
       };
     },
     listen() {

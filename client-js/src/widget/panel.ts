@@ -6,6 +6,7 @@ import { composes } from "./keys.ts";
 import { end, leave, stay } from "./leaving.ts";
 import type { ConversationList } from "./list.ts";
 import type { Memory } from "./memory.ts";
+import { Pace } from "./pace.ts";
 import { bring, here, type Part, part } from "./parts.ts";
 import type { Room } from "./room.ts";
 import type { Sheet } from "./sheet.ts";
@@ -41,7 +42,7 @@ export class Panel {
   #transcript!: Transcript;
   #conversation!: Conversation;
   #leave: (() => void) | undefined;
-  #frame = 0;
+  readonly #pace = new Pace(() => this.#render());
   readonly #over = new AbortController();
 
   constructor(
@@ -124,7 +125,10 @@ export class Panel {
     this.#writing.begin(conversation);
     this.#transcript = new Transcript(this.#roomOf(conversation), this.#empty);
     this.#place.replaceChildren(this.#transcript.element);
-    this.#leave = conversation.on("change", () => this.#soon());
+    this.#leave = conversation.on("change", () => {
+      this.#telling.changed(conversation);
+      this.#pace.soon();
+    });
     this.#render();
   }
 
@@ -193,8 +197,7 @@ export class Panel {
   }
 
   #left(): void {
-    cancelAnimationFrame(this.#frame);
-    this.#frame = 0;
+    this.#pace.stop();
     if (!this.#leave) return;
     this.#leave();
     this.#transcript.dispose();
@@ -223,15 +226,6 @@ export class Panel {
       },
       say: (text) => this.#telling.announcer.say(text),
     };
-  }
-
-  /** However many frames came, the screen changes once before it is painted. */
-  #soon(): void {
-    this.#telling.changed(this.#conversation);
-    this.#frame ||= requestAnimationFrame(() => {
-      this.#frame = 0;
-      this.#render();
-    });
   }
 
   #render(): void {
