@@ -1,6 +1,6 @@
 /**
- * Colours for complete code blocks by the CSS Custom Highlight API: no element is added, a style sheet says
- * `::highlight(parley-keyword) { color: … }`. A browser without the API shows no colours.
+ * Colours for complete code blocks. They are elements and no highlights of the document's: of those the browser looks
+ * at every range again, and paints it anew, in each frame in which anything changes.
  */
 
 export type Kind = "comment" | "string" | "number" | "keyword";
@@ -21,17 +21,16 @@ function commentOf(name: string): RegExp {
 
 const KINDS: readonly Kind[] = ["comment", "string", "number", "keyword"];
 
+type Stretch = readonly [kind: Kind, start: number, end: number];
+
 /** The stretches of a code that have a colour, in order. */
-export function stretches(
-  text: string,
-  language: string,
-): [kind: Kind, start: number, end: number][] {
+export function stretches(text: string, language: string): Stretch[] {
   const name = language.toLowerCase();
   if (/^(?:|te?xt|plain(?:text)?|markdown|md|diff|csv)$/.test(name)) return [];
   const parts = [commentOf(name), STRING, NUMBER, WORD]
     .map(({ source }) => `(${source})`)
     .join("|");
-  const found: [Kind, number, number][] = [];
+  const found: Stretch[] = [];
   for (const match of text.matchAll(new RegExp(parts, /sql/.test(name) ? "gi" : "g"))) {
     const kind = KINDS[match.slice(1).findIndex((part) => part !== undefined)] as Kind;
     found.push([kind, match.index, match.index + match[0].length]);
@@ -39,51 +38,35 @@ export function stretches(
   return found;
 }
 
-/** The ranges of each coloured code, to take them back: a highlight keeps the nodes of its ranges alive. */
-const coloured = new WeakMap<Element, [Highlight, AbstractRange][]>();
-
-/** Colours a code, or does so anew after its texts were cut. */
+/** Puts each stretch of a code that has a colour into a `span` with a class like `parley-keyword`. */
 export function colour(code: Element, language: string): void {
-  uncolour(code);
-  if (typeof Highlight === "undefined") return;
   const texts: Text[] = [];
   collect(code, texts);
-  const ranges: [Highlight, AbstractRange][] = [];
-  let at = 0;
+  const coloured = stretches(code.textContent ?? "", language);
   let passed = 0;
-  for (const [kind, start, end] of stretches(code.textContent ?? "", language)) {
-    const highlight = highlightOf(kind);
-    for (; at < texts.length; passed += (texts[at++] as Text).length) {
-      const text = texts[at] as Text;
-      const from = Math.max(0, start - passed);
-      const to = Math.min(text.length, end - passed);
-      if (from < to) {
-        const range = new StaticRange({
-          startContainer: text,
-          startOffset: from,
-          endContainer: text,
-          endOffset: to,
-        });
-        highlight.add(range);
-        ranges.push([highlight, range]);
-      }
-      if (end - passed <= text.length) break;
+  let next = 0;
+  for (const text of texts) {
+    const { data } = text;
+    const parent = text.parentNode as Node;
+    const document = code.ownerDocument;
+    let at = 0;
+    for (; next < coloured.length; next++) {
+      const [kind, start, end] = coloured[next] as Stretch;
+      const from = Math.max(start - passed, 0);
+      const to = Math.min(end - passed, data.length);
+      if (from >= to) break; // It begins in a later text.
+      const span = document.createElement("span");
+      span.setAttribute("class", `parley-${kind}`);
+      span.appendChild(document.createTextNode(data.slice(from, to)));
+      if (at < from) parent.insertBefore(document.createTextNode(data.slice(at, from)), text);
+      parent.insertBefore(span, text);
+      at = to;
+      if (end - passed > to) break; // It goes on in the next one.
     }
+    passed += data.length;
+    if (at === data.length) parent.removeChild(text);
+    else if (at > 0) text.data = data.slice(at);
   }
-  coloured.set(code, ranges);
-}
-
-/** Takes back the colours of a code that is removed. */
-export function uncolour(code: Element): void {
-  for (const [highlight, range] of coloured.get(code) ?? []) highlight.delete(range);
-  coloured.delete(code);
-}
-
-function highlightOf(kind: Kind): Highlight {
-  const name = `parley-${kind}`;
-  const known = CSS.highlights.get(name) ?? new Highlight();
-  CSS.highlights.set(name, known);
-  return known;
 }
 
 function collect(node: Node, texts: Text[]): void {

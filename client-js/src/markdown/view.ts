@@ -15,6 +15,8 @@ interface Leaf {
   /** Where its text begins in the source; NaN if it has none. */
   readonly start: number;
   readonly settled: boolean;
+  /** With how many marks it was painted; there are only ever more. */
+  marks?: number;
 }
 
 export class MarkdownView {
@@ -51,11 +53,8 @@ export class MarkdownView {
     this.#marks.push(mark);
     // In an order of their own, so that it does not matter in which they came.
     this.#marks.sort((a, b) => a.start - b.start || b.end - a.end);
-    this.#leaves.forEach((leaf, i) => {
-      if (!this.#touches(mark, i)) return;
-      this.#paint(i);
-      if (leaf.block.tag === "pre" && leaf.settled)
-        this.#options.colour?.(leaf.element, language(leaf.block));
+    this.#leaves.forEach((_, i) => {
+      if (this.#touches(mark, i)) this.#paint(i);
     });
   }
 
@@ -82,7 +81,6 @@ export class MarkdownView {
       const { block, element, settled } = this.#leaves[i] as Leaf;
       if (block.tag !== "pre" || !settled || i < first) continue;
       this.#options.code?.(element.parentNode as HTMLElement, language(block), block.text);
-      this.#options.colour?.(element, language(block));
     }
   }
 
@@ -132,9 +130,13 @@ export class MarkdownView {
   }
 
   #paint(i: number): void {
-    const { element, tokens } = this.#leaves[i] as Leaf;
+    const leaf = this.#leaves[i] as Leaf;
+    const { block, element, tokens, settled } = leaf;
     const marks = this.#marks.filter((mark) => this.#touches(mark, i));
+    if (leaf.marks === marks.length) return;
+    leaf.marks = marks.length;
     patch(element, withMarks(tokens, marks), this.#options);
+    if (block.tag === "pre" && settled) this.#options.colour?.(element, language(block));
   }
 }
 

@@ -139,7 +139,7 @@ export class Book {
 
   #seen(seen: readonly IntersectionObserverEntry[]): void {
     for (const { isIntersecting, target } of seen) {
-      this.#pages.find(({ element }) => element === target)?.near(isIntersecting);
+      if (isIntersecting) this.#pages.find(({ element }) => element === target)?.near();
     }
   }
 }

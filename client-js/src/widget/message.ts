@@ -1,7 +1,6 @@
 import type { ChatMessage } from "../index.ts";
-import { colour, uncolour } from "../markdown/colours.ts";
+import { colour } from "../markdown/colours.ts";
 import { MarkdownView } from "../markdown/index.ts";
-import { beginsWith } from "../markdown/tree.ts";
 import { toolCall } from "./approvals.ts";
 import { type Mark, mark, numbered, sourceList } from "./citations.ts";
 import { copyButton } from "./copy.ts";
@@ -36,7 +35,6 @@ export class Row {
   #marks: readonly Mark[] = [];
   #message!: ChatMessage;
   #near = false;
-  #offered = false;
 
   constructor(message: ChatMessage, room: Room) {
     const { t } = room.language;
@@ -63,38 +61,19 @@ export class Row {
     return text;
   }
 
-  /** It leaves the screen: colours are the document's, and would keep its text alive. */
-  dispose(): void {
-    for (const code of this.#codes) uncolour(code);
-  }
-
-  /**
-   * Whether it is seen, or nearly. What can be done with it is offered from the first time on; until then there is only
-   * room for it. Colours it has only then: every one in the document costs the browser time in every frame.
-   */
-  near(is: boolean): void {
-    if (is === this.#near) return;
-    this.#near = is;
-    if (is && !this.#offered) {
-      this.#offered = true;
-      this.#offer(this.#message);
-    }
-    for (const code of this.#codes) {
-      if (is) colour(code, code.parentElement?.getAttribute("data-language") ?? "");
-      else uncolour(code);
-    }
-  }
-
-  get #codes(): Iterable<Element> {
-    return this.#text.querySelectorAll("pre code");
+  /** It is seen, or nearly: until then it has neither its colours nor what can be done with it, but room for that. */
+  near(): void {
+    if (this.#near) return;
+    this.#near = true;
+    this.#offer(this.#message);
+    for (const code of this.#text.querySelectorAll("pre[data-language] code"))
+      colour(code, code.parentElement?.getAttribute("data-language") ?? "");
   }
 
   update(message: ChatMessage): void {
     const before = this.#message;
     if (message === before) return;
     this.#message = message;
-    // An attempt that was given up takes its colours along.
-    if (before && !beginsWith(message.content, before.content)) this.dispose();
     if (message.content !== before?.content || message.state !== before.state) this.#write(message);
     show(this.#text, message.content !== "");
     if (message.state !== before?.state)
@@ -120,7 +99,7 @@ export class Row {
 
   #offer(message: ChatMessage): void {
     const { siblings, feedback, delivery, state } = message;
-    const offered = this.#offered || siblings.length > 1;
+    const offered = this.#near || siblings.length > 1;
     this.#fill(
       "actions",
       [siblings, feedback?.rating, delivery, state === undefined, offered],
@@ -189,7 +168,6 @@ export class Row {
     const { list, marks } = numbered(message);
     // An attempt that was given up takes its marks along, however many the next one has.
     if (this.#marks.some(({ at, n }, place) => at !== marks[place]?.at || n !== marks[place].n)) {
-      this.dispose();
       this.#view = this.#newView();
       this.#write(message);
     }

@@ -19,19 +19,19 @@ export class Page {
   append(row: Shown): void {
     this.rows.push(row);
     this.element.append(row.element);
-    if (this.#near) row.near(true);
+    if (this.#near) row.near();
   }
 
   prepend(row: Shown): void {
     this.rows.unshift(row);
     this.element.prepend(row.element);
-    if (this.#near) row.near(true);
+    if (this.#near) row.near();
   }
 
-  /** Whether it is seen, or nearly. */
-  near(is: boolean): void {
-    this.#near = is;
-    for (const row of this.rows) row.near(is);
+  /** It is seen, or nearly. */
+  near(): void {
+    this.#near = true;
+    for (const row of this.rows) row.near();
   }
 
   /** Drops the rows from `place` on. */

@@ -6,7 +6,7 @@ import type { Room } from "./room.ts";
 /** What the transcript needs of a message on the screen. */
 export type Shown = Pick<
   InstanceType<Part<"answers">["Row"]>,
-  "element" | "plainText" | "update" | "near" | "dispose"
+  "element" | "plainText" | "update" | "near"
 >;
 
 /** A message on the screen: all that it can be, or for as long as that has not come yet its bare text. */
@@ -42,6 +42,4 @@ class PlainRow implements Shown {
   }
 
   near(): void {}
-
-  dispose(): void {}
 }

@@ -19,10 +19,10 @@ export const answerStyles = `${markdownStyles}${overlayStyles}
 details.thought,.tool{margin-block-end:8px}
 div.thought{white-space:pre-wrap;overflow-wrap:anywhere;border-inline-start:2px solid var(--_border);padding-inline-start:12px}
 summary{cursor:pointer;min-block-size:32px;display:list-item;align-content:center}
-::highlight(parley-comment){color:var(--_muted)}
-::highlight(parley-string){color:light-dark(#1a6b3c,#8fd6a4)}
-::highlight(parley-number){color:light-dark(#8a4b00,#f0b878)}
-::highlight(parley-keyword){color:light-dark(#7b2fa0,#d3a6f0)}
+.parley-comment{color:var(--_muted)}
+.parley-string{color:light-dark(#1a6b3c,#8fd6a4)}
+.parley-number{color:light-dark(#8a4b00,#f0b878)}
+.parley-keyword{color:light-dark(#7b2fa0,#d3a6f0)}
 .approval{border:1px solid var(--_border);border-radius:14px;padding:14px;margin-block:4px 10px;display:grid;gap:10px;background:var(--_surface)}
 .approval p:first-child{font-weight:600}
 .approval fieldset{display:flex;gap:8px}
@@ -43,7 +43,7 @@ summary{cursor:pointer;min-block-size:32px;display:list-item;align-content:cente
 input{background:var(--_background);border:1px solid var(--_edge);border-radius:10px;min-block-size:44px;padding:0 12px;inline-size:100%;font-size:16px}
 input[type=checkbox]{inline-size:20px;min-block-size:20px;accent-color:var(--_accent)}
 @media(pointer:fine){.actions{margin-inline:-9px}.actions .icon{inline-size:36px}}
-@media(hover:hover){.message:not(:last-child) .actions{opacity:0}.message:hover .actions,.message:focus .actions,.message:focus-within .actions{opacity:1}}
+@media(hover:hover){.message:not(:last-child,:hover,:focus,:focus-within) .actions{svg{visibility:hidden}.version{color:#0000}}}
 @media(prefers-reduced-motion:no-preference){
 .late{animation:late .8s}
 @keyframes late{from,99%{visibility:hidden}}

@@ -114,7 +114,6 @@ export class Transcript {
   dispose(): void {
     this.#resize.disconnect();
     this.#book?.dispose();
-    for (const shown of this.#rows.values()) shown.dispose();
   }
 
   render(): void {
@@ -130,7 +129,7 @@ export class Transcript {
     const tail = this.#book ? lastExchange(messages) : 0;
     this.#book?.settle(messages.slice(0, tail));
     const last = messages.slice(tail).map((message) => this.#rowOf(message));
-    for (const row of last) row.near(true);
+    for (const row of last) row.near();
     arrange(
       this.#last,
       last.map(({ element }) => element),
@@ -195,11 +194,7 @@ export class Transcript {
   #forget(messages: readonly ChatMessage[]): void {
     if (this.#rows.size === messages.length - (this.#book?.left ?? 0)) return;
     const present = new Set(messages.map(({ id }) => id));
-    for (const [id, shown] of this.#rows) {
-      if (present.has(id)) continue;
-      shown.dispose();
-      this.#rows.delete(id);
-    }
+    for (const id of this.#rows.keys()) if (!present.has(id)) this.#rows.delete(id);
   }
 
   #toEnd(): void {
@@ -287,7 +282,7 @@ export class Transcript {
     if (!place || focusedBeside(this.#log)) return;
     const [at, action] = place;
     const row = this.#articles()[at];
-    for (const one of this.#rows.values()) if (one.element === row) one.near(true);
+    for (const one of this.#rows.values()) if (one.element === row) one.near();
     const same = action === null ? null : row?.querySelector<HTMLElement>(`[data-do="${action}"]`);
     (same ?? row ?? this.#log).focus({ preventScroll: true });
   }

@@ -255,38 +255,21 @@ test("what a site sets wrongly leaves the chat as it is", async (t) => {
   await visit.chat.locator(".text img").waitFor({ state: "attached" });
 });
 
-test("code that is whole has colours, and takes them along when it goes", async (t) => {
+test("code that is whole has colours", async (t) => {
   const visit = await visited(t, chromium, parley.url);
   await say(visit, script({ tokens: 1, text: "```js\nconst a = 'b'; // 1\n```" }));
   await settled(visit);
-  const sizes = () =>
-    visit.page.evaluate(() =>
-      ["keyword", "string", "comment", "number"].map(
-        (kind) => CSS.highlights.get(`parley-${kind}`)?.size ?? 0,
-      ),
-    );
-  assert.deepEqual(await sizes(), [1, 1, 1, 0]);
-  await visit.chat.getByRole("button", { name: "New conversation" }).click();
-  assert.deepEqual(await sizes(), [0, 0, 0, 0]);
-});
-
-test("an attempt at an answer that is given up takes its colours along", async (t) => {
-  const { page } = await visited(t, chromium, parley.url);
-  const name = [...FILES.keys()].find((one) => one.startsWith("parts/answers-"));
-  const part = await imported<Answers>(page, `/${name}`);
-  const sizes = await part.evaluate(({ Row }) => {
-    const language = { locale: "en", direction: "ltr", t: (text: string) => text } as const;
-    const room = { language, name: "Chat", imageOrigins: [] } as unknown as Room;
-    const content = "```js\nconst a = 1;\n```\n";
-    const message = { id: "a", role: "assistant", content, state: "generating", siblings: ["a"] };
-    const row = new Row(message as unknown as ChatMessage, room);
-    row.near(true); // what is out of sight has no colours
-    const size = () => CSS.highlights.get("parley-keyword")?.size;
-    const before = size();
-    row.update({ ...message, content: "Another" } as unknown as ChatMessage);
-    return [before, size()];
-  });
-  assert.deepEqual(sizes, [1, 0]);
+  const code = visit.chat.locator("pre code");
+  await code.locator(".parley-keyword").waitFor();
+  const [whole, ...pieces] = await code.evaluate((node) =>
+    [node, ...node.children].map((one) => one.textContent),
+  );
+  assert.equal(whole?.trim(), "const a = 'b'; // 1");
+  assert.deepEqual(pieces, ["const", "'b'", "// 1"]);
+  const colours = await code.evaluate((node) =>
+    [node, ...node.children].map((one) => getComputedStyle(one).color),
+  );
+  assert.equal(new Set(colours).size, 4);
 });
 
 test("a question is all that says that an answer waits, also before it is told to be parked", async (t) => {
