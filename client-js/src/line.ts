@@ -35,6 +35,9 @@ const ABNORMAL = 1006;
 const EXPIRED = 4002;
 const NOT_LEVEL = 4005;
 
+/** A timer that is no more than so much too early stays as it is. */
+const EARLY_MS = 1000;
+
 export class Line {
   /** Why the server, or who brings tokens, lets us in no more. */
   refused: { readonly reason: number; readonly error: ParleyError } | undefined;
@@ -113,14 +116,15 @@ export class Line {
     }
   }
 
-  /** Until time alone brings something about. With every frame that is later, and a timer that is early does no harm. */
+  /** Until time alone brings something about. */
   #wait(): void {
     const { deadline } = this.#session;
-    if (deadline < Infinity && this.#wakes <= deadline) return;
+    const late = deadline - this.#wakes;
+    if (late >= 0 && late < EARLY_MS) return;
     this.#cancel?.();
     this.#cancel = undefined;
     this.#wakes = deadline;
-    if (deadline === Infinity) return;
+    if (!(deadline < Infinity)) return;
     const wait = Math.max(0, deadline - this.#outside.now());
     this.#cancel = this.#outside.after(wait, () => {
       this.#wakes = Infinity;

@@ -848,6 +848,28 @@ test("a silent socket is asked for life, and given up", async () => {
   assert.notEqual(parley.connection.state, "open");
 });
 
+test("one timer serves the frames of a second, and none is left behind", async () => {
+  const { server, outside, parley } = await open();
+  parley.conversation().send("Hello");
+  await quiet();
+  const before = outside.timers;
+  for (let n = 0; n < 200; n++) {
+    server.say("word ");
+    await outside.pass(5);
+  }
+  assert.ok(outside.timers - before <= 2, `${outside.timers - before} timers`);
+  assert.equal(outside.waiting, 1);
+  parley.close();
+  assert.equal(outside.waiting, 0);
+});
+
+test("a moment that a server forgets to name is none to wait for", async () => {
+  const { server, outside } = await open();
+  server.tellAll({ type: "goaway", reason: "shutdown" } as never);
+  await quiet();
+  assert.equal(outside.waiting, 0);
+});
+
 for (const code of [1002, 1003, 1007, 1009, 4500, 4501, 4503, 4507, 4999]) {
   test(`after ${code} nothing more is tried`, async () => {
     const { server, outside, parley } = await open();

@@ -16,6 +16,8 @@ export class FakeOutside implements Outside {
   readonly requests: { readonly url: string; readonly init: RequestInit }[] = [];
   answer: (url: string, init: RequestInit) => Response | Promise<Response> = () =>
     new Response("{}", { status: 404 });
+  /** How many timers were set so far. */
+  timers = 0;
   #now = 0;
   readonly #tasks = new Set<Task>();
 
@@ -34,6 +36,7 @@ export class FakeOutside implements Outside {
 
   after = (ms: number, run: () => void): (() => void) => {
     const task = { at: this.#now + ms, run };
+    this.timers++;
     this.#tasks.add(task);
     return () => void this.#tasks.delete(task);
   };
@@ -42,6 +45,11 @@ export class FakeOutside implements Outside {
     this.requests.push({ url, init });
     return this.answer(url, init);
   };
+
+  /** How many timers are to come. */
+  get waiting(): number {
+    return this.#tasks.size;
+  }
 
   /** Lets time go on, and everything happen that is due meanwhile. */
   async pass(ms: number): Promise<void> {

@@ -101,6 +101,22 @@ test("an empty span is a point, set once and never into a link", () => {
   assert.equal(cited(fake)[1]?.previousSibling?.textContent, "One & two");
 });
 
+test("a mark that goes over to a block that comes is not mistaken for another one", () => {
+  const [span, point] = [
+    { start: 9, end: 12 },
+    { start: 7, end: 7 },
+  ];
+  const source = "One.\n\n\n\nTwo more";
+  const early = citing();
+  early.view.update(source.slice(0, 6));
+  for (const each of [span, point]) early.cite(each);
+  early.view.finish(source);
+  const late = citing();
+  late.view.finish(source);
+  for (const each of [span, point]) late.cite(each);
+  assert.equal(outline(early.fake), outline(late.fake));
+});
+
 test("a mark in text that is still growing stays the same element", () => {
   const { view, fake, cite } = citing();
   view.update("The sea is blue. And");

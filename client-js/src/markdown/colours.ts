@@ -39,10 +39,11 @@ export function stretches(text: string, language: string): Stretch[] {
 }
 
 /** Puts each stretch of a code that has a colour into a `span` with a class like `parley-keyword`. */
-export function colour(code: Element, language: string): void {
+export function colour(code: Element): void {
+  const language = code.getAttribute("class")?.slice(9) ?? "";
   const texts: Text[] = [];
   collect(code, texts);
-  const coloured = stretches(code.textContent ?? "", language);
+  const coloured = stretches(texts.map(({ data }) => data).join(""), language);
   let passed = 0;
   let next = 0;
   for (const text of texts) {
@@ -57,21 +58,21 @@ export function colour(code: Element, language: string): void {
       if (from >= to) break; // It begins in a later text.
       const span = document.createElement("span");
       span.setAttribute("class", `parley-${kind}`);
-      span.appendChild(document.createTextNode(data.slice(from, to)));
+      span.textContent = data.slice(from, to);
       if (at < from) parent.insertBefore(document.createTextNode(data.slice(at, from)), text);
       parent.insertBefore(span, text);
       at = to;
       if (end - passed > to) break; // It goes on in the next one.
     }
     passed += data.length;
-    if (at === data.length) parent.removeChild(text);
-    else if (at > 0) text.data = data.slice(at);
+    if (at > 0) text.data = data.slice(at);
   }
 }
 
+/** The texts of the code itself: what a button in it says is no code. */
 function collect(node: Node, texts: Text[]): void {
   for (let child = node.firstChild; child; child = child.nextSibling) {
     if (child.nodeType === 3) texts.push(child as Text);
-    else collect(child, texts);
+    else if ((child as Element).localName !== "button") collect(child, texts);
   }
 }

@@ -15,7 +15,7 @@ export interface MarkdownOptions {
   readonly imageLabel?: (host: string, alt: string) => string;
   /** Told once of each code block that is complete; it may add to `pre`, beside the `code` in it. */
   readonly code?: (pre: HTMLElement, language: string, text: string) => void;
-  /** Told of each complete code block, and again when a mark was set into it. */
+  /** Told of each complete code block, and again when the marks in it are others. */
   readonly colour?: (code: HTMLElement, language: string) => void;
 }
 

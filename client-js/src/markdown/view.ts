@@ -15,8 +15,8 @@ interface Leaf {
   /** Where its text begins in the source; NaN if it has none. */
   readonly start: number;
   readonly settled: boolean;
-  /** With how many marks it was painted; there are only ever more. */
-  marks?: number;
+  /** With which marks it was painted. */
+  marks?: readonly Mark[];
 }
 
 export class MarkdownView {
@@ -53,9 +53,7 @@ export class MarkdownView {
     this.#marks.push(mark);
     // In an order of their own, so that it does not matter in which they came.
     this.#marks.sort((a, b) => a.start - b.start || b.end - a.end);
-    this.#leaves.forEach((_, i) => {
-      if (this.#touches(mark, i)) this.#paint(i);
-    });
+    for (const i of this.#leaves.keys()) if (this.#touches(mark, i)) this.#paint(i);
   }
 
   #reset(): void {
@@ -131,12 +129,13 @@ export class MarkdownView {
 
   #paint(i: number): void {
     const leaf = this.#leaves[i] as Leaf;
-    const { block, element, tokens, settled } = leaf;
     const marks = this.#marks.filter((mark) => this.#touches(mark, i));
-    if (leaf.marks === marks.length) return;
-    leaf.marks = marks.length;
-    patch(element, withMarks(tokens, marks), this.#options);
-    if (block.tag === "pre" && settled) this.#options.colour?.(element, language(block));
+    if (marks.length === leaf.marks?.length && marks.every((mark) => leaf.marks?.includes(mark)))
+      return;
+    leaf.marks = marks;
+    patch(leaf.element, withMarks(leaf.tokens, marks), this.#options);
+    if (leaf.settled && leaf.block.tag === "pre")
+      this.#options.colour?.(leaf.element, language(leaf.block));
   }
 }
 

@@ -66,8 +66,7 @@ export class Row {
     if (this.#near) return;
     this.#near = true;
     this.#offer(this.#message);
-    for (const code of this.#text.querySelectorAll("pre[data-language] code"))
-      colour(code, code.parentElement?.getAttribute("data-language") ?? "");
+    for (const code of this.#text.querySelectorAll("[data-language] code")) colour(code);
   }
 
   update(message: ChatMessage): void {
@@ -152,8 +151,8 @@ export class Row {
         pre.firstElementChild?.setAttribute("tabindex", "0");
         pre.append(copyButton(text, this.#room));
       },
-      colour: (code, name) => {
-        if (this.#near) colour(code, name);
+      colour: (code) => {
+        if (this.#near) colour(code);
       },
     });
   }
@@ -168,6 +167,7 @@ export class Row {
     const { list, marks } = numbered(message);
     // An attempt that was given up takes its marks along, however many the next one has.
     if (this.#marks.some(({ at, n }, place) => at !== marks[place]?.at || n !== marks[place].n)) {
+      this.#text.replaceChildren();
       this.#view = this.#newView();
       this.#write(message);
     }
@@ -188,14 +188,12 @@ export class Row {
       return (state === "generating" && message.content) || asks(message)
         ? []
         : [h("span", { class: "dots" }, t(state))];
-    const said: readonly Phrase[] = [
-      ...(outcome === "stopped" ? (["stopped"] as const) : []),
-      ...(outcome === "interrupted" ? (["interrupted"] as const) : []),
-      ...(outcome === "failed" ? (["broken"] as const) : []),
-      ...(reason === "length" || reason === "content_filter" ? (["cut"] as const) : []),
-      ...(message.degraded?.some((one) => one !== "cached") ? (["degraded"] as const) : []),
-    ];
-    const text = said.map((one) => t(one)).join(" ");
+    const said = [
+      outcome === "failed" ? "broken" : outcome !== "complete" && outcome,
+      (reason === "length" || reason === "content_filter") && "cut",
+      message.degraded?.some((one) => one !== "cached") && "degraded",
+    ] as const;
+    const text = said.flatMap((phrase) => (phrase ? t(phrase) : [])).join(" ");
     const why = message.failure && ` ${explain(message.failure.code, t)}`;
     if (!text) return [];
     return [

@@ -83,7 +83,12 @@ export class Panel {
         part: "panel",
         lang: site.language.locale,
         dir: site.language.direction,
-        on: { keydown: (event) => this.#key(event), keypress: keep, keyup: keep },
+        on: {
+          click: () => this.#pace.hurry(),
+          keydown: (event) => this.#key(event),
+          keypress: keep,
+          keyup: keep,
+        },
       },
       // Above all else, so that no sheet lies over what they tell.
       this.#bar.element,
@@ -134,6 +139,7 @@ export class Panel {
 
   /** Sends a message of its own; what is being written stays. */
   send(text: string, replaced?: string): void {
+    this.#pace.hurry();
     const { accepted } =
       replaced === undefined
         ? this.#conversation.send(text)
@@ -154,6 +160,7 @@ export class Panel {
   }
 
   stop(): void {
+    this.#pace.hurry();
     const unsent = this.#conversation.messages.filter(({ delivery }) => delivery === "unsent");
     for (const message of unsent) this.#writing.restore(message);
     this.#telling.run(this.#conversation.stop());

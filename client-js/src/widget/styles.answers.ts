@@ -25,8 +25,8 @@ summary{cursor:pointer;min-block-size:32px;display:list-item;align-content:cente
 .parley-keyword{color:light-dark(#7b2fa0,#d3a6f0)}
 .approval{border:1px solid var(--_border);border-radius:14px;padding:14px;margin-block:4px 10px;display:grid;gap:10px;background:var(--_surface)}
 .approval p:first-child{font-weight:600}
-.approval fieldset{display:flex;gap:8px}
-.approval fieldset button{flex:1;text-align:center}
+fieldset{display:flex;gap:8px}
+fieldset button{flex:1;text-align:center}
 .approval pre{background:var(--_background)}
 .approval pre,.tool pre{white-space:pre-wrap;overflow-wrap:anywhere}
 .tool pre{max-block-size:12em}
@@ -43,7 +43,7 @@ summary{cursor:pointer;min-block-size:32px;display:list-item;align-content:cente
 input{background:var(--_background);border:1px solid var(--_edge);border-radius:10px;min-block-size:44px;padding:0 12px;inline-size:100%;font-size:16px}
 input[type=checkbox]{inline-size:20px;min-block-size:20px;accent-color:var(--_accent)}
 @media(pointer:fine){.actions{margin-inline:-9px}.actions .icon{inline-size:36px}}
-@media(hover:hover){.message:not(:last-child,:hover,:focus,:focus-within) .actions{svg{visibility:hidden}.version{color:#0000}}}
+@media(hover:hover) and (forced-colors:none){.message:not(:hover,:focus-within,:not(.page)>:last-child) .actions{svg{visibility:hidden}.version{color:#0000}}}
 @media(prefers-reduced-motion:no-preference){
 .late{animation:late .8s}
 @keyframes late{from,99%{visibility:hidden}}

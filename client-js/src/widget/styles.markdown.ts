@@ -4,14 +4,14 @@ export const markdownStyles = `
 .text>:first-child{margin-block-start:0}
 .text>:last-child{margin-block-end:0}
 .text :is(p,ul,ol,pre,blockquote,table){margin-block:.75em}
-.text :is(h1,h2,h3,h4,h5,h6){font-size:1.05em;font-weight:650;line-height:1.35;margin-block:1.2em .4em}
-.text :is(h1,h2){font-size:1.2em}
+.text :is(h3,h4,h5,h6){font-size:1.05em;font-weight:650;line-height:1.35;margin-block:1.2em .4em}
+.text :is(h3,h4){font-size:1.2em}
 .text :is(ul,ol){padding-inline-start:1.5em}
 .text li{margin-block:.25em}
 .text .task{position:relative;margin-inline-start:-1.4em;padding-inline-end:.4em;background:var(--_background)}
 .text li>:is(p,ul,ol){margin-block:.25em}
-.text a,.source a{color:var(--_accent);text-underline-offset:2px;overflow-wrap:anywhere}
-.text blockquote,.source blockquote{border-inline-start:3px solid var(--_border);padding-inline-start:12px;color:var(--_muted)}
+a{color:var(--_accent);text-underline-offset:2px;overflow-wrap:anywhere}
+blockquote{border-inline-start:3px solid var(--_border);padding-inline-start:12px;color:var(--_muted)}
 .text hr{border:0;border-block-start:1px solid var(--_border);margin-block:1.2em}
 .text img{max-inline-size:100%;block-size:auto;border-radius:8px}
 .text table{border-collapse:collapse;display:block;max-inline-size:100%;overflow-x:auto;font-size:.95em}

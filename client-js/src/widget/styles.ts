@@ -14,7 +14,7 @@ const base = `
 .frame,.launcher{font:var(--_font-size)/1.5 var(--_font);color:var(--_text)}
 h2,h3,p,ul,ol,fieldset,blockquote{margin:0;padding:0;border:0;min-inline-size:0}
 button,input,textarea{font:inherit;color:inherit;margin:0}
-button{cursor:pointer;background:none;border:1px solid transparent;border-radius:10px;padding:0 14px;min-block-size:44px;text-align:start;touch-action:manipulation}
+button{cursor:pointer;background:none;border:1px solid #0000;border-radius:10px;padding:0 14px;min-block-size:44px;text-align:start;touch-action:manipulation}
 button:disabled,[aria-disabled=true]{opacity:.4;cursor:default}
 :focus{outline:none}
 :focus-visible{outline:2px solid var(--_accent);outline-offset:2px}
@@ -46,11 +46,11 @@ dialog.frame{position:fixed;inset:auto;inset-inline-end:var(--_inset);inset-bloc
 .connection span,.notice span,.editing span{flex:1;padding-block:8px}
 .connection .link,.connection svg{flex:none}
 .place,.middle{display:flex;flex-direction:column;position:relative;flex:1;min-block-size:0}
-.transcript{contain:strict;background:var(--_background);flex:1;overflow-y:auto;overscroll-behavior:contain;padding:16px;scrollbar-width:thin;scrollbar-color:var(--_border) transparent}
+.transcript{contain:strict;background:var(--_background);flex:1;overflow-y:auto;overscroll-behavior:contain;padding:16px;scrollbar-width:thin;scrollbar-color:var(--_border) #0000}
 .transcript:focus-visible{outline-offset:-3px}
 .page{contain:layout style}
 .asleep{content-visibility:auto}
-.latest{position:absolute;inset-block-end:10px;inset-inline:0;margin-inline:auto;inline-size:44px;block-size:44px;padding:0;display:grid;place-items:center;border-radius:50%;background:var(--_background);border-color:var(--_border);box-shadow:0 2px 8px #0002}
+.latest{position:absolute;inset-block-end:10px;inset-inline:0;margin-inline:auto;inline-size:44px;padding:0;display:grid;place-items:center;border-radius:50%;background:var(--_background);border-color:var(--_border);box-shadow:0 2px 8px #0002}
 .empty{min-block-size:100%;display:flex;flex-direction:column;justify-content:center}
 .empty slot{display:flex;flex-direction:column;gap:12px;align-items:center;text-align:center}
 .greeting{font-size:1.35em;font-weight:650;line-height:1.3;max-inline-size:20em;text-wrap:balance}
@@ -72,9 +72,8 @@ const messages = `
 .message .text{overflow-wrap:anywhere;hyphens:auto;hyphenate-limit-chars:12 4 4;unicode-bidi:isolate}
 .raw{white-space:pre-wrap}
 .user{display:flex;flex-flow:row-reverse wrap;align-items:end;margin-block-end:14px}
-.user .text{max-inline-size:calc(100% - 52px);white-space:pre-wrap;background:var(--_user-background);color:var(--_user-text);border:1px solid transparent;border-radius:18px;border-end-end-radius:6px;padding:8px 14px}
+.user .text{max-inline-size:calc(100% - 52px);white-space:pre-wrap;background:var(--_user-background);color:var(--_user-text);border:1px solid #0000;border-radius:18px;border-end-end-radius:6px;padding:8px 14px}
 .dots{display:inline-flex;align-items:center;gap:10px;color:var(--_muted);font-size:.93em;min-block-size:32px}
-.dots[hidden]{display:none}
 .dots::before{content:"";inline-size:9px;block-size:9px;border-radius:50%;background:var(--_accent);flex:none}
 .cut .dots,.cut .live ::after{display:none!important}
 `;

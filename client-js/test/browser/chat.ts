@@ -95,9 +95,21 @@ export async function say({ field }: Visit, text: string): Promise<void> {
   await field.press("Enter");
 }
 
+/** Until the socket is open: when one is closed before, a browser warns of it, and Playwright hears of no end. */
+export function connected(chat: Locator): Promise<void> {
+  return chat.evaluate(
+    (node) =>
+      new Promise<void>((done) => {
+        const { client } = node as HTMLElementTagNameMap["parley-chat"];
+        if (client.connection.state === "open") done();
+        client.on("state", ({ state }) => state === "open" && done());
+      }),
+  );
+}
+
 /** Waits until nothing is answered any more. */
 export async function settled({ chat, page }: Visit): Promise<void> {
-  // What was sent just now shows in the next frame: before that the log still says that it is idle.
+  // What somebody just did shows in the next frame: before that the log still says that it is idle.
   await page.evaluate(() => new Promise(requestAnimationFrame));
   await chat.locator("[role=log][aria-busy=false]").waitFor();
 }

@@ -93,3 +93,30 @@ test("without ariaNotify a polite region says it, and is silent again", async (t
   await region.filter({ hasText: "word word" }).waitFor({ state: "attached" });
   await region.filter({ hasText: /^$/ }).waitFor({ state: "attached" });
 });
+
+test("what can be done with an earlier message shows under the pointer, with the focus, and in forced colours", async (t) => {
+  const visit = await visited(t, chromium, parley.url);
+  for (const text of ["One", "Two"]) {
+    await say(visit, script({ tokens: 1, text }));
+    await settled(visit);
+  }
+  const { page } = visit;
+  const message = visit.messages.nth(1);
+  const button = message.getByRole("button", { name: "Copy" });
+  const seen = (of = message) =>
+    of
+      .locator(".actions svg")
+      .first()
+      .evaluate((svg) => getComputedStyle(svg).visibility);
+  assert.equal(await seen(), "hidden");
+  assert.equal(await seen(visit.messages.last()), "visible", "the newest one's are always there");
+  await button.focus();
+  assert.equal(await seen(), "visible");
+  await visit.field.focus();
+  assert.equal(await seen(), "hidden");
+  await message.hover();
+  assert.equal(await seen(), "visible");
+  await visit.field.hover();
+  await page.emulateMedia({ forcedColors: "active" });
+  assert.equal(await seen(), "visible");
+});

@@ -7,7 +7,7 @@ import type { Locator } from "playwright-core";
 
 import type { ChatMessage, ParleyClient } from "../../src/index.ts";
 import type { Room } from "../../src/widget/room.ts";
-import { answerText, FILES, say, script, settled, type Visit, visited } from "./chat.ts";
+import { answerText, connected, FILES, say, script, settled, type Visit, visited } from "./chat.ts";
 import { browser, imported } from "./pages.ts";
 import { Parley } from "./parley.ts";
 
@@ -188,9 +188,7 @@ test("who comes after somebody else in the same tab finds neither their draft no
   await visit.page.evaluate(() => localStorage.clear());
   await visit.page.reload();
   await visit.chat.locator(".greeting").waitFor();
-  await visit.page.waitForFunction(
-    () => document.querySelector("parley-chat")?.client.connection.state === "open",
-  );
+  await connected(visit.chat);
   assert.equal(await visit.field.inputValue(), "");
   assert.equal(await visit.messages.count(), 0);
 });

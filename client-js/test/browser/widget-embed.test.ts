@@ -3,10 +3,10 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 
-import type { Locator, Page, WebSocket } from "playwright-core";
+import type { Page, WebSocket } from "playwright-core";
 
 import { VARIABLES } from "../../src/widget/variables.ts";
-import { say, script, settled, visited } from "./chat.ts";
+import { connected, say, script, settled, visited } from "./chat.ts";
 import { browser } from "./pages.ts";
 import { Parley } from "./parley.ts";
 
@@ -32,17 +32,6 @@ async function heard(page: Page, ...names: readonly string[]): Promise<readonly 
     }
   }, names);
   return events;
-}
-
-function connected(chat: Locator): Promise<void> {
-  return chat.evaluate(
-    (node) =>
-      new Promise<void>((done) => {
-        const { client } = node as HTMLElementTagNameMap["parley-chat"];
-        if (client.connection.state === "open") done();
-        client.on("state", ({ state }) => state === "open" && done());
-      }),
-  );
 }
 
 test("nothing is asked of the server before the chat is opened", async (t) => {
@@ -138,6 +127,7 @@ test("taken out for good, the element closes its connection", async (t) => {
 test("what a page changes at the element as it takes it out is there when it is put in again", async (t) => {
   const visit = await visited(t, chromium, parley.url);
   const { chat, page } = visit;
+  await connected(chat);
   const element = await chat.elementHandle();
   await element?.evaluate((node) => {
     node.remove();

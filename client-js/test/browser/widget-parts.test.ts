@@ -5,7 +5,17 @@ import { after, test } from "node:test";
 
 import type { Locator, Page, Route } from "playwright-core";
 
-import { answerText, FILES, flawless, say, script, settled, type Visit, visited } from "./chat.ts";
+import {
+  answerText,
+  connected,
+  FILES,
+  flawless,
+  say,
+  script,
+  settled,
+  type Visit,
+  visited,
+} from "./chat.ts";
 import { browser } from "./pages.ts";
 import { Parley } from "./parley.ts";
 
@@ -157,6 +167,7 @@ test("texts that have come by another way are not waited for any more", async (t
 test("taken out while its texts are on their way, it is whole when it is put in again", async (t) => {
   const visit = await visited(t, chromium, parley.url);
   const { page, chat } = visit;
+  await connected(chat);
   const { release } = await late(page, "de");
   const asked = page.waitForRequest(/parts\/de/);
   await chat.evaluate((node) => node.setAttribute("locale", "de"));

@@ -70,6 +70,22 @@ test("behind a change the view is left alone for 20 ms, and then shows all that 
   assert.equal(shown(), 2);
 });
 
+test("what somebody does is shown in the next frame, and the rest is over", (t) => {
+  const { pace, frame, shown } = screen(t, 50);
+  pace.soon();
+  frame();
+  pace.soon();
+  pace.hurry();
+  frame();
+  assert.equal(shown(), 2);
+  pace.hurry();
+  pace.soon();
+  frame();
+  assert.equal(shown(), 3);
+  frame();
+  assert.equal(shown(), 3);
+});
+
 test("where a change and its paint take long, the page gets as long for itself", (t) => {
   const { pace, frame, pass, shown } = screen(t, 50);
   pace.soon();
@@ -81,6 +97,40 @@ test("where a change and its paint take long, the page gets as long for itself",
   pass(10);
   frame();
   assert.equal(shown(), 2);
+});
+
+test("a page that stood still in the middle of a frame does not stand still for as long again", (t) => {
+  const { pace, frame, pass, shown } = screen(t, 600_000);
+  pace.soon();
+  frame();
+  pace.soon();
+  pass(1000);
+  frame();
+  assert.equal(shown(), 2);
+});
+
+test("what changes while it is shown is shown next, and what is stopped then is over", (t) => {
+  const { frame, pass } = screen(t);
+  let then: (() => void) | undefined;
+  let shown = 0;
+  const pace: Pace = new Pace(() => {
+    shown++;
+    then?.();
+  });
+  then = () => pace.soon();
+  pace.soon();
+  frame();
+  then = () => pace.stop();
+  pass(20);
+  frame();
+  assert.equal(shown, 2);
+  pass(20);
+  frame();
+  assert.equal(shown, 2);
+  then = undefined;
+  pace.soon();
+  frame();
+  assert.equal(shown, 3);
 });
 
 test("a view that throws is asked again at the next change", (t) => {
