@@ -150,6 +150,8 @@ export class Transcript {
     change: () => void,
     now: (read: Element) => { readonly element: Element } | undefined = (element) => ({ element }),
   ): void {
+    // Of a move by a key or a script the browser tells only before the next frame.
+    if (this.#following) this.#follows(follows(true, this.#log, this.#top));
     if (this.#following) {
       change();
       this.#toEnd();
@@ -216,10 +218,9 @@ export class Transcript {
   }
 
   #scrolled(): void {
-    const following = follows(this.#following, this.#log, this.#top);
-    if (following !== this.#following) this.#follows(following);
+    this.#follows(follows(this.#following, this.#log, this.#top));
     this.#top = this.#log.scrollTop;
-    show(this.#latest, !following);
+    show(this.#latest, !this.#following);
     if (this.#top >= AHEAD) return;
     if (this.#book?.left) this.#held(() => this.#book?.extend(PAGE));
     else if (!this.#refused) this.#loadOlder();

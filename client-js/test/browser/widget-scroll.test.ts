@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 
-import { type Visit, visited } from "./chat.ts";
+import { type Visit, type Visiting, visited } from "./chat.ts";
 import { lastFirst } from "./ends.ts";
 import { browser } from "./pages.ts";
 import { history, Talk } from "./talk.ts";
@@ -35,11 +35,11 @@ async function shown({ page }: Visit, messages: number): Promise<void> {
 async function talked(
   t: TestContext,
   messages: number,
-  shown = messages,
+  { shown = messages, before }: Pick<Visiting, "before"> & { readonly shown?: number } = {},
 ): Promise<{ readonly talk: Talk; readonly visit: Visit }> {
   const talk = await Talk.started(lastFirst(t), history(messages), { shown });
   const attributes = `inline token="t" conversation="c"`;
-  const visit = await visited(t, chromium, talk.url, { attributes });
+  const visit = await visited(t, chromium, talk.url, { attributes, ...(before && { before }) });
   await visit.chat.getByText(`Answer ${messages - 1}`).waitFor();
   return { talk, visit };
 }
@@ -100,6 +100,31 @@ test("nobody is moved who reads further up: not while older messages are built, 
   }
   await shown(visit, MANY + 60);
   assert.deepEqual(await drifts.jsonValue(), []);
+});
+
+test("who moves up is let go at once, also when older messages are built before the browser tells of the move", async (t) => {
+  const { visit } = await talked(t, 200, {
+    before: async (page) => {
+      await page.addInitScript(() => {
+        const tasks: (() => void)[] = [];
+        window.requestIdleCallback = (task) => tasks.push(task as () => void);
+        window.addEventListener("idle", () => {
+          for (const task of tasks.splice(0)) task();
+        });
+      });
+    },
+  });
+  const moved = await visit.chat.getByRole("log").evaluate(async (log) => {
+    const newest = [...log.querySelectorAll("article")].at(-1);
+    const rows = () => log.querySelectorAll("article").length;
+    const top = () => newest?.getBoundingClientRect().top ?? Number.NaN;
+    const [stood, built] = [top(), rows()];
+    log.scrollTop -= 1000;
+    window.dispatchEvent(new Event("idle"));
+    await new Promise((done) => requestAnimationFrame(done));
+    return { by: top() - stood, built: rows() > built };
+  });
+  assert.deepEqual(moved, { by: 1000, built: true });
 });
 
 test("an answer that grows below many messages touches its own end and nothing else", async (t) => {
@@ -179,7 +204,7 @@ test("code gets its colours when it is nearly seen for the first time, and keeps
 });
 
 test("older messages that are refused are not asked for again by scrolling, but by the button", async (t) => {
-  const { talk, visit } = await talked(t, 200, 50);
+  const { talk, visit } = await talked(t, 200, { shown: 50 });
   talk.refuses = true;
   const log = visit.chat.getByRole("log");
   const scroll = (top: number) =>
