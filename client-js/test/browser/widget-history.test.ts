@@ -40,7 +40,13 @@ test("the newest are shown at once, older ones come as one reads upwards, withou
     const root = node.shadowRoot as ShadowRoot;
     const log = root.querySelector("[role=log]") as HTMLElement;
     const frame = () => new Promise((done) => requestAnimationFrame(done));
-    const found: number[] = [];
+    const found: unknown[] = [];
+    const place = () => ({
+      top: log.scrollTop,
+      height: log.scrollHeight,
+      rows: root.querySelectorAll("article").length,
+      asleep: root.querySelectorAll(".asleep").length,
+    });
     for (
       let step = 0;
       step < 400 &&
@@ -58,10 +64,12 @@ test("the newest are shown at once, older ones come as one reads upwards, withou
       const from = log.scrollTop;
       log.scrollTop -= 150;
       const asked = from - log.scrollTop;
+      const then = place();
       await frame();
       await frame();
       const moved = (seen?.getBoundingClientRect().top ?? 0) - before;
-      if (seen?.isConnected && Math.abs(moved - asked) > 8) found.push(moved - asked);
+      if (seen?.isConnected && Math.abs(moved - asked) > 8)
+        found.push({ step, by: moved - asked, from, then, now: place() });
     }
     return found;
   });
