@@ -176,7 +176,7 @@ async def test_many_clients_share_two_server_connections(
 ) -> None:
     """Three processes' worth of lanes meet on two servers; every answer is the asker's."""
     pooled = tight_pgbouncer.url(urlsplit(url).path[1:])
-    options = Options(readers=10, writers=10, turn=30, statement=30)
+    options = Options(readers=10, writers=10, connect=30, turn=30, statement=30)
     clients = [await open_database(pooled, options) for _ in range(3)]
     await clients[0].write(lambda c: c.script(TABLE))
 
