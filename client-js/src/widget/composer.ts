@@ -39,10 +39,7 @@ export class Composer {
       { part: "send", "aria-label": t("send"), title: t("send") },
       icon(drawings.send),
     );
-    this.#stop = iconButton(drawings.stop, t("stop"), () => events.stop(), {
-      part: "stop",
-      class: "",
-    });
+    this.#stop = iconButton(drawings.stop, t("stop"), () => events.stop(), { part: "stop" });
     this.#editing = h(
       "div",
       { part: "editing", hidden: true },

@@ -74,7 +74,7 @@ export class ParleyChat extends Base {
   disconnectedCallback(): void {
     // Moving an element takes it out and puts it back at once: whoever is back by now keeps the connection.
     queueMicrotask(() => {
-      if (this.isConnected) return;
+      if (this.isConnected) return this.#panel?.restore();
       this.#stay?.abort();
       this.#stay = undefined;
       this.#changing = false;

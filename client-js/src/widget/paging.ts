@@ -28,11 +28,11 @@ export interface Position {
 
 /**
  * Whether the end is followed after a scroll. Only a move upwards lets go: text that grew since the last scroll also
- * makes the end far, and that is nobody's wish.
+ * makes the end far, and that is nobody's wish. Only a move downwards, or the end itself, takes it up again.
  */
 export function follows(following: boolean, now: Position, lastTop: number): boolean {
   const left = now.scrollHeight - now.clientHeight - now.scrollTop;
   if (left < 1) return true;
   if (now.scrollTop < lastTop) return false; // however slowly: a finger goes a few px per frame
-  return following || left <= NEAR;
+  return following || (now.scrollTop > lastTop && left <= NEAR);
 }

@@ -137,6 +137,11 @@ export class Panel {
     this.#render();
   }
 
+  /** It was moved to another place in the page. */
+  restore(): void {
+    this.#transcript.restore();
+  }
+
   /** Sends a message of its own; what is being written stays. */
   send(text: string, replaced?: string): void {
     this.#pace.hurry();

@@ -19,7 +19,7 @@ button:disabled,[aria-disabled=true]{opacity:.4;cursor:default}
 :focus{outline:none}
 :focus-visible{outline:2px solid var(--_accent);outline-offset:2px}
 svg{display:block;inline-size:20px;block-size:20px;fill:none;stroke:currentColor;stroke-width:1.8;stroke-linecap:round;stroke-linejoin:round}
-.icon{inline-size:44px;padding:0;display:inline-grid;place-items:center;color:var(--_muted);flex:none}
+.icon,.send{inline-size:44px;padding:0;display:inline-grid;place-items:center;color:var(--_muted);flex:none}
 .plain{border-color:var(--_edge);background:var(--_background)}
 .link{color:var(--_accent);font-weight:600;padding:0 8px}
 .faint{color:var(--_muted);font-size:.87em}
@@ -50,7 +50,7 @@ dialog.frame{position:fixed;inset:auto;inset-inline-end:var(--_inset);inset-bloc
 .transcript:focus-visible{outline-offset:-3px}
 .page{contain:layout style}
 .asleep{content-visibility:auto}
-.latest{position:absolute;inset-block-end:10px;inset-inline:0;margin-inline:auto;inline-size:44px;padding:0;display:grid;place-items:center;border-radius:50%;background:var(--_background);border-color:var(--_border);box-shadow:0 2px 8px #0002}
+.latest{position:absolute;inset-block-end:10px;inset-inline:0;margin-inline:auto;background:var(--_background);border-color:var(--_border);box-shadow:0 2px 8px #0002}
 .empty{min-block-size:100%;display:flex;flex-direction:column;justify-content:center}
 .empty slot{display:flex;flex-direction:column;gap:12px;align-items:center;text-align:center}
 .greeting{font-size:1.35em;font-weight:650;line-height:1.3;max-inline-size:20em;text-wrap:balance}
@@ -61,7 +61,8 @@ dialog.frame{position:fixed;inset:auto;inset-inline-end:var(--_inset);inset-bloc
 .field{display:flex;align-items:end;gap:4px;padding:4px;border:1px solid var(--_edge);border-radius:26px;background:var(--_background)}
 .field:focus-within{border-color:var(--_accent)}
 .input{flex:1;min-inline-size:0;field-sizing:content;min-block-size:44px;max-block-size:9.5em;padding:10px;padding-inline:12px 4px;font-size:16px;line-height:24px;border:0;background:none;resize:none;outline:none!important;overflow-wrap:anywhere}
-.send,.stop{inline-size:44px;padding:0;display:grid;place-items:center;border-radius:50%;background:var(--_accent);color:var(--_on-accent);flex:none}
+.send,.stop,.latest{border-radius:50%}
+.send{background:var(--_accent);color:var(--_on-accent)}
 .send.idle{background:var(--_surface);color:var(--_muted)}
 .stop{background:var(--_surface);color:var(--_text)}
 .stop path{fill:currentColor}

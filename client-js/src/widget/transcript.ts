@@ -2,7 +2,7 @@ import type { ChatMessage } from "../index.ts";
 import type { Book } from "./book.ts";
 import { arrange, focusedBeside, h, show } from "./dom.ts";
 import * as drawings from "./drawings.ts";
-import { icon } from "./icons.ts";
+import { iconButton } from "./icons.ts";
 import { moves } from "./keys.ts";
 import { follows, PAGE } from "./paging.ts";
 import { here } from "./parts.ts";
@@ -15,6 +15,9 @@ const AHEAD = 900;
 /** When the browser has nothing better to do; Safari cannot tell. */
 const whenIdle: (task: () => void) => unknown =
   globalThis.requestIdleCallback ?? ((task) => setTimeout(task, 50));
+
+/** What stands where a row stood that was read. */
+type Successor = (read: Element) => { readonly element: Element } | undefined;
 
 type FocusPlace = readonly [row: number, action: string | null];
 
@@ -48,18 +51,10 @@ export class Transcript {
       t("more"),
     );
     this.#asked = h("div", { class: "dots", hidden: true }, t("thinking"));
-    this.#latest = h(
-      "button",
-      {
-        type: "button",
-        part: "latest",
-        "aria-label": t("latest"),
-        title: t("latest"),
-        hidden: true,
-        on: { click: () => this.#jump() },
-      },
-      icon(drawings.latest),
-    );
+    this.#latest = iconButton(drawings.latest, t("latest"), () => this.#jump(), {
+      part: "latest",
+      hidden: true,
+    });
     this.#log = h("div", {
       part: "transcript",
       role: "log",
@@ -70,7 +65,7 @@ export class Transcript {
     });
     this.#log.append(this.#older, empty, this.#last, this.#asked);
     this.#bind();
-    this.#follows(true);
+    this.follow();
     this.element = h("div", { class: "middle" }, this.#log, this.#latest);
     this.#resize.observe(this.#log);
   }
@@ -79,9 +74,14 @@ export class Transcript {
     this.#log.focus();
   }
 
-  /** The end again, wherever the reader was: after their own message. */
-  follow(): void {
-    this.#follows(true);
+  /**
+   * The end from now on, wherever the reader was; or not. Whoever follows it is held there by us, others in their place
+   * by the browser: at the end it would look for an anchor in each frame.
+   */
+  follow(following = true): void {
+    this.#following = following;
+    this.#top = 0; // no move of before lets go again
+    this.#log.style.setProperty("overflow-anchor", following ? "none" : "auto");
   }
 
   row(id: string): Shown | undefined {
@@ -91,17 +91,17 @@ export class Transcript {
   /** Messages can be all that they are now: they are built anew. */
   format(): void {
     if (this.#book) return; // It was begun when they could be already.
-    const focused = this.#focusPlace();
     const before = [...this.#rows];
-    this.#held(
-      () => {
-        this.#rows.clear();
-        this.#bind();
-        this.#fill(this.#room.conversation.messages);
-      },
-      (read) => this.#rows.get(before.find(([, { element }]) => element === read)?.[0] ?? ""),
+    this.#rows.clear();
+    this.#bind();
+    this.render((read) =>
+      this.#rows.get(before.find(([, { element }]) => element === read)?.[0] ?? ""),
     );
-    this.#refocus(focused);
+  }
+
+  /** Taken out of the page and put back, a box stands at its beginning, and nobody is told. */
+  restore(): void {
+    this.#log.scrollTop = this.#top;
   }
 
   #bind(): void {
@@ -116,16 +116,16 @@ export class Transcript {
     this.#book?.dispose();
   }
 
-  render(): void {
-    const { messages } = this.#room.conversation;
+  /** Shows the conversation as it is; `now` stands for rows that are no more. */
+  render(now?: Successor): void {
     const focused = this.#focusPlace();
-    this.#held(() => this.#fill(messages));
+    this.#held(() => this.#fill(), now);
     this.#refocus(focused);
     this.#proceed();
   }
 
-  #fill(messages: readonly ChatMessage[]): void {
-    const { more, status } = this.#room.conversation;
+  #fill(): void {
+    const { messages, more, status } = this.#room.conversation;
     const tail = this.#book ? lastExchange(messages) : 0;
     this.#book?.settle(messages.slice(0, tail));
     const last = messages.slice(tail).map((message) => this.#rowOf(message));
@@ -146,12 +146,9 @@ export class Transcript {
   }
 
   /** Whatever is done to the rows: the end stays the end, and what is read, or `now` stands for it, stays where it is. */
-  #held(
-    change: () => void,
-    now: (read: Element) => { readonly element: Element } | undefined = (element) => ({ element }),
-  ): void {
-    // Of a move by a key or a script the browser tells only before the next frame.
-    if (this.#following) this.#follows(follows(true, this.#log, this.#top));
+  #held(change: () => void, now: Successor = (element) => ({ element })): void {
+    // Of a move by a key or a script the browser tells only before the next frame. Less than a pixel is its rounding.
+    if (this.#following) this.follow(follows(true, this.#log, this.#top - 1));
     if (this.#following) {
       change();
       this.#toEnd();
@@ -177,7 +174,7 @@ export class Transcript {
     this.#awaited = true;
     whenIdle(() => {
       this.#awaited = false;
-      if (this.#log.clientWidth === 0) return; // closed: `#resized` goes on
+      if (!this.#log.clientWidth) return; // closed: `#resized` goes on
       this.#held(() => this.#book?.step());
       this.#proceed();
     });
@@ -205,12 +202,6 @@ export class Transcript {
     show(this.#latest, false);
   }
 
-  /** Whoever follows the end is held by us, others by the browser: at the end it would look for an anchor in each frame. */
-  #follows(following: boolean): void {
-    this.#following = following;
-    this.#log.style.setProperty("overflow-anchor", following ? "none" : "auto");
-  }
-
   #jump(): void {
     this.follow();
     this.#toEnd();
@@ -218,7 +209,7 @@ export class Transcript {
   }
 
   #scrolled(): void {
-    this.#follows(follows(this.#following, this.#log, this.#top));
+    this.follow(follows(this.#following, this.#log, this.#top));
     this.#top = this.#log.scrollTop;
     show(this.#latest, !this.#following);
     if (this.#top >= AHEAD) return;
@@ -243,7 +234,7 @@ export class Transcript {
 
   #resized(): void {
     const { clientWidth } = this.#log;
-    if (clientWidth > 0) {
+    if (clientWidth) {
       if (this.#width && clientWidth !== this.#width) this.#book?.widened();
       this.#book?.sleep();
       this.#width = clientWidth;

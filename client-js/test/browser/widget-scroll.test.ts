@@ -3,6 +3,8 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 
+import type { Page } from "playwright-core";
+
 import { type Visit, type Visiting, visited } from "./chat.ts";
 import { lastFirst } from "./ends.ts";
 import { browser } from "./pages.ts";
@@ -102,29 +104,74 @@ test("nobody is moved who reads further up: not while older messages are built, 
   assert.deepEqual(await drifts.jsonValue(), []);
 });
 
-test("who moves up is let go at once, also when older messages are built before the browser tells of the move", async (t) => {
+/** Idle moments come when the page is told: `dispatchEvent(new Event("idle"))`. */
+async function idleWhenTold(page: Page): Promise<void> {
+  await page.addInitScript(() => {
+    const tasks: (() => void)[] = [];
+    window.requestIdleCallback = (task) => tasks.push(task as () => void);
+    window.addEventListener("idle", () => {
+      for (const task of tasks.splice(0)) task();
+    });
+  });
+}
+
+for (const up of [1000, 40]) {
+  test(`who moves up by ${up} px is let go at once, also when older messages are built before the browser tells of it`, async (t) => {
+    const { visit } = await talked(t, 300, { before: idleWhenTold });
+    await visit.chat.locator(".actions").first().waitFor(); // messages are all that they can be
+    const seen = await visit.chat.getByRole("log").evaluate(async (log, up) => {
+      const newest = [...log.querySelectorAll("article")].at(-1);
+      const rows = () => log.querySelectorAll("article").length;
+      const top = () => newest?.getBoundingClientRect().top ?? Number.NaN;
+      const [stood, built] = [top(), rows()];
+      const found: number[] = [];
+      log.scrollTop -= up;
+      for (let n = 0; n < 3; n++) {
+        window.dispatchEvent(new Event("idle"));
+        await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+        found.push(top() - stood);
+      }
+      return { found, built: rows() - built };
+    }, up);
+    assert.deepEqual(seen, { found: [up, up, up], built: 150 });
+  });
+}
+
+test("a chat that is moved about in its page stays where it was read, or at its end", async (t) => {
+  const { talk, visit } = await talked(t, 200);
+  await shown(visit, 200);
+  const log = visit.chat.getByRole("log");
+  const move = () => visit.chat.evaluate((node) => node.ownerDocument.body.prepend(node));
+  const left = () => log.evaluate((node) => node.scrollHeight - node.clientHeight - node.scrollTop);
+  talk.begin();
+  talk.say("It begins. ");
+  await visit.chat.getByText("It begins.").waitFor();
+  await move();
+  talk.say("It goes on.");
+  await visit.chat.getByText("It goes on.").waitFor();
+  assert.ok((await left()) < 1);
+  const latest = visit.chat.getByRole("button", { name: "Jump to latest" });
+  await log.evaluate((node) => {
+    node.scrollTop -= 2000;
+  });
+  await latest.waitFor();
+  const before = await log.evaluate((node) => node.scrollTop);
+  await move();
+  talk.say(" And on.");
+  await visit.chat.getByText("And on.").waitFor();
+  assert.equal(await log.evaluate((node) => node.scrollTop), before);
+});
+
+test("older messages are built also when what they can be comes late", async (t) => {
   const { visit } = await talked(t, 200, {
     before: async (page) => {
-      await page.addInitScript(() => {
-        const tasks: (() => void)[] = [];
-        window.requestIdleCallback = (task) => tasks.push(task as () => void);
-        window.addEventListener("idle", () => {
-          for (const task of tasks.splice(0)) task();
-        });
+      await page.route(/answers/, async (route) => {
+        await page.locator("article").first().waitFor();
+        await route.continue();
       });
     },
   });
-  const moved = await visit.chat.getByRole("log").evaluate(async (log) => {
-    const newest = [...log.querySelectorAll("article")].at(-1);
-    const rows = () => log.querySelectorAll("article").length;
-    const top = () => newest?.getBoundingClientRect().top ?? Number.NaN;
-    const [stood, built] = [top(), rows()];
-    log.scrollTop -= 1000;
-    window.dispatchEvent(new Event("idle"));
-    await new Promise((done) => requestAnimationFrame(done));
-    return { by: top() - stood, built: rows() > built };
-  });
-  assert.deepEqual(moved, { by: 1000, built: true });
+  await shown(visit, 200);
 });
 
 test("an answer that grows below many messages touches its own end and nothing else", async (t) => {

@@ -61,6 +61,7 @@ test("the end is followed within 40 px, until the reader goes up", () => {
   assert.equal(follows(true, { ...box, scrollTop: 592 }, 600), false, "slowly");
   assert.equal(follows(true, { ...box, scrollTop: 500 }, 500), true, "the text grew");
   assert.equal(follows(false, { ...box, scrollTop: 500 }, 400), false, "not down far enough");
+  assert.equal(follows(false, { ...box, scrollTop: 570 }, 570), false, "not down at all");
 });
 
 test("every locale has every text with the same holes", () => {
